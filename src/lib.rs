@@ -1,0 +1,4 @@
+//! Twinveil.
+
+pub mod proto;
+pub mod veil;

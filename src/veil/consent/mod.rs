@@ -1,0 +1,3 @@
+//! Step 3a: what did the person agree to?
+
+pub mod standing;

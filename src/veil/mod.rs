@@ -1,0 +1,14 @@
+//! The pure core: bytes, facts and an instant in; bytes and an outcome out. No I/O, no async, no clock, no entropy of its own.
+
+pub mod consent;
+pub mod crypto;
+pub mod dpv;
+pub mod logsafe;
+pub mod name;
+pub mod outcome;
+pub mod policy;
+pub mod schema;
+pub mod terms;
+pub mod transform;
+pub mod view;
+pub mod wire;

@@ -1,0 +1,116 @@
+//! Step 3b: what may this recipient have? The operator's policy gives a floor table per schema, recipient and purpose;
+//! [`decide`] joins it with the schema's floors and the consents into a treatment and a reason for every site.
+
+mod decide;
+#[cfg(feature = "gateway")]
+pub mod floor;
+
+
+
+use super::name::{FieldPath, PolicyId, RecordId};
+use super::terms::Treatment;
+
+/// What the operator's policy allows at the least, for every site of a schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FloorTable(pub Vec<Floor>);
+
+/// The operator's word on one site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Floor {
+    /// The least protective treatment.
+    pub treatment: Treatment,
+    /// Which policy says so; `None`: no policy allows anything more.
+    pub policy: Option<PolicyId>,
+}
+
+/// A treatment and its reason for every site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// By [`super::schema::SiteId`].
+    pub sites: Vec<Decided>,
+}
+
+/// What is done to one site, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// What is done.
+    pub treatment: Treatment,
+    /// Who can open it, where it is encrypted.
+    pub holders: Holders,
+    /// Who decided.
+    pub reason: Reason,
+}
+
+/// Who can open a sealed value. A vault always can, where its owner named one; each variant is a slot of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holders {
+    /// The subject's vault alone.
+    Vault,
+    /// The recipient, by the subject's word, and the subject's vault.
+    VaultAndRecipient,
+    /// The vault of whoever signed the operator's mandate.
+    MandateVault,
+    /// The recipient, by the mandate's word, and the mandate's vault.
+    MandateVaultAndRecipient,
+}
+
+impl Holders {
+    /// Every set of key holders.
+    pub const ALL: &'static [Self] = &[Self::Vault, Self::VaultAndRecipient, Self::MandateVault, Self::MandateVaultAndRecipient];
+}
+
+/// Who decided a treatment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nobody classified the field.
+    Unclassified,
+    /// The schema's own floor.
+    Floor,
+    /// A policy of the operator.
+    Policy(PolicyId),
+    /// No policy of the operator allows it.
+    NoPolicy,
+    /// A rule of a consent of the subject, counted from 0.
+    Consent(RecordId, u32),
+    /// A rule of the operator's mandate, counted from 0.
+    Mandate(RecordId, u32),
+    /// No consent of the subject covers it.
+    NoConsent,
+    /// No mandate of the operator covers it.
+    NoMandate,
+    /// A rule that forbids, counted from 0.
+    Forbidden(RecordId, u32),
+    /// It would be encrypted, but nobody named a key for it.
+    NoKey,
+    /// The treatment that was decided does not exist for this type.
+    Undefined(Treatment),
+    /// A coordinate can't be more precise than its pair.
+    Pair(FieldPath),
+    /// Public, and nothing says otherwise.
+    Public,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unclassified => f.write_str("the schema does not classify it"),
+            Self::Floor => f.write_str("the schema's floor"),
+            Self::Policy(id) => write!(f, "policy `{id}`"),
+            Self::NoPolicy => f.write_str("no policy allows it"),
+            Self::Consent(record, rule) => write!(f, "consent {}, rule {rule}", short(record)),
+            Self::Mandate(record, rule) => write!(f, "mandate {}, rule {rule}", short(record)),
+            Self::NoConsent => f.write_str("no consent covers it"),
+            Self::NoMandate => f.write_str("no mandate covers it"),
+            Self::Forbidden(record, rule) => write!(f, "forbidden by {}, rule {rule}", short(record)),
+            Self::NoKey => f.write_str("nobody named a key to encrypt it to"),
+            Self::Undefined(treatment) => write!(f, "`{treatment}` does not exist for this type"),
+            Self::Pair(other) => write!(f, "the coordinate beside it, `{other}`, is not more precise"),
+            Self::Public => f.write_str("public"),
+        }
+    }
+}
+
+/// The first eight hexadecimal digits: enough to find a record by.
+fn short(record: &RecordId) -> String {
+    record.to_string().chars().take(8).collect()
+}

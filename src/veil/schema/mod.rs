@@ -1,0 +1,279 @@
+//! Step 2: what is this field? A schema is a tree of message types from the root of a frame, every leaf of which is a
+//! *site*: a place that is judged, with its sensitivity, category, role, floor and generalization.
+//!
+//! Types are expanded by path, so that `home.position` and `work.position` are judged apart; a type that contains itself
+//! links back to its nearest occurrence above.
+
+pub mod check;
+mod descriptor;
+mod load;
+mod resolve;
+pub mod selector;
+pub mod sidefile;
+pub mod table;
+
+use std::sync::Arc;
+
+
+
+use super::name::{FieldPath, Fingerprint, SchemaName};
+use super::terms::{Category, Generalizer, Role, Sensitivity, Treatment};
+
+/// Field numbers that the gateway keeps for itself: 18000 sealed groups, 18001 announcements in band.
+pub const SEALED_FIELD: u32 = 18_000;
+/// See [`SEALED_FIELD`].
+pub const ANNOUNCEMENT_FIELD: u32 = 18_001;
+/// The most message nodes a schema may expand to.
+pub const NODES_MAX: usize = 16_384;
+/// The most sites a schema may have.
+pub const SITES_MAX: usize = 65_536;
+
+/// A message type that the gateway can judge.
+#[derive(Debug)]
+pub struct Schema {
+    name: SchemaName,
+    fingerprint: Fingerprint,
+    nodes: Vec<Node>,
+    sites: Vec<Site>,
+    subject: Option<SubjectPath>,
+}
+
+/// The position of a node in its schema; the root is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+/// The position of a site in its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SiteId(pub u32);
+
+/// One occurrence of a message type.
+#[derive(Debug)]
+pub struct Node {
+    /// The full name of the type.
+    pub message: Arc<str>,
+    /// The path from the root; empty for the root.
+    pub path: FieldPath,
+    /// The fields, ascending by number.
+    pub fields: Vec<Field>,
+}
+
+/// A field of a message node.
+#[derive(Debug)]
+pub struct Field {
+    /// The field number.
+    pub number: u32,
+    /// The name in the schema.
+    pub name: Arc<str>,
+    /// The path from the root.
+    pub path: FieldPath,
+    /// Repeated fields take packed and unpacked forms.
+    pub repeated: bool,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What a field holds.
+#[derive(Debug)]
+pub enum Content {
+    /// Judged as one.
+    Leaf(SiteId),
+    /// A message (repeated or not) whose fields are judged one by one. Never a group.
+    Message(NodeId),
+    /// A repeated message or map whose elements are judged by the value of a key.
+    Select(Select),
+    /// The key itself, inside a case of a [`Select`]: it carries the treatment of its case.
+    Discriminator,
+}
+
+/// Elements judged by the value of a discriminating field.
+#[derive(Debug)]
+pub struct Select {
+    /// The number of the field in the element that is compared; 1 for a map.
+    pub by: u32,
+    /// Its type.
+    pub kind: Kind,
+    /// The cases, no two with the same value. An element whose value has no case is stripped.
+    pub cases: Vec<(CaseValue, NodeId)>,
+}
+
+/// The value of a discriminating field, in the form in which it is compared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CaseValue {
+    /// Strings and bytes.
+    Bytes(Box<[u8]>),
+    /// Every integer, bool and enum: the value as on the wire after undoing zig-zag, as two's complement.
+    Int(i64),
+}
+
+/// The type of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// 64-bit IEEE 754.
+    Double,
+    /// 32-bit IEEE 754.
+    Float,
+    /// Varint, two's complement.
+    Int32,
+    /// Varint, two's complement.
+    Int64,
+    /// Varint.
+    Uint32,
+    /// Varint.
+    Uint64,
+    /// Varint, zig-zag.
+    Sint32,
+    /// Varint, zig-zag.
+    Sint64,
+    /// Four bytes, little-endian.
+    Fixed32,
+    /// Eight bytes, little-endian.
+    Fixed64,
+    /// Four bytes, two's complement.
+    Sfixed32,
+    /// Eight bytes, two's complement.
+    Sfixed64,
+    /// Varint.
+    Bool,
+    /// UTF-8.
+    String,
+    /// Anything.
+    Bytes,
+    /// Varint.
+    Enum,
+    /// A `google.protobuf.Timestamp`, judged as one.
+    Timestamp,
+    /// Any other message, judged as one.
+    Message,
+    /// A whole map, judged as one.
+    Map,
+    /// A group, judged as one; it can only be kept or stripped.
+    Group,
+}
+
+impl Kind {
+    /// The wire type of one value (protobuf encoding, "Message Structure"): 0 varint, 1 64-bit, 2 length-delimited, 3 group, 5 32-bit.
+    pub const fn wire_type(self) -> u8 {
+        match self {
+            Self::Int32 | Self::Int64 | Self::Uint32 | Self::Uint64 | Self::Sint32 | Self::Sint64 | Self::Bool | Self::Enum => 0,
+            Self::Double | Self::Fixed64 | Self::Sfixed64 => 1,
+            Self::String | Self::Bytes | Self::Timestamp | Self::Message | Self::Map => 2,
+            Self::Group => 3,
+            Self::Float | Self::Fixed32 | Self::Sfixed32 => 5,
+        }
+    }
+
+    /// Whether repeated values may share one length-delimited run.
+    pub const fn packable(self) -> bool {
+        matches!(self.wire_type(), 0 | 1 | 5)
+    }
+
+    /// Whether the kind is a varint that is written with zig-zag.
+    pub const fn zigzag(self) -> bool {
+        matches!(self, Self::Sint32 | Self::Sint64)
+    }
+
+    /// The name in `.proto` files.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Double => "double",
+            Self::Float => "float",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Uint32 => "uint32",
+            Self::Uint64 => "uint64",
+            Self::Sint32 => "sint32",
+            Self::Sint64 => "sint64",
+            Self::Fixed32 => "fixed32",
+            Self::Fixed64 => "fixed64",
+            Self::Sfixed32 => "sfixed32",
+            Self::Sfixed64 => "sfixed64",
+            Self::Bool => "bool",
+            Self::String => "string",
+            Self::Bytes => "bytes",
+            Self::Enum => "enum",
+            Self::Timestamp => "timestamp",
+            Self::Message => "message",
+            Self::Map => "map",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// What is known about a site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// How harmful.
+    pub sensitivity: Sensitivity,
+    /// What kind of data; absent only where nobody classified the field.
+    pub category: Option<Category>,
+    /// What the gateway uses it for.
+    pub role: Option<Role>,
+    /// The least protective treatment that is ever allowed.
+    pub floor: Treatment,
+    /// How it is generalized.
+    pub generalize: Option<Generalizer>,
+}
+
+impl Facts {
+    /// Nobody classified the field: the most sensitive, always stripped.
+    pub const UNCLASSIFIED: Self =
+        Self { sensitivity: Sensitivity::Identifying, category: None, role: None, floor: Treatment::Strip, generalize: None };
+
+    /// Whether somebody classified the field.
+    pub fn classified(&self) -> bool {
+        self.category.is_some()
+    }
+}
+
+/// A place that is judged.
+#[derive(Debug)]
+pub struct Site {
+    /// The path from the root.
+    pub path: FieldPath,
+    /// The field number.
+    pub number: u32,
+    /// The type.
+    pub kind: Kind,
+    /// Whether it may occur more than once.
+    pub repeated: bool,
+    /// What is known about it.
+    pub facts: Facts,
+}
+
+/// Where a frame says whom it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectPath {
+    /// Field numbers from the root to the field, through messages that are not repeated.
+    pub numbers: Vec<u32>,
+    /// The type of the field: string, bytes or an integer.
+    pub kind: Kind,
+    /// The site.
+    pub site: SiteId,
+}
+
+impl Schema {
+    /// The full name of the message type of a frame.
+    pub fn name(&self) -> &SchemaName {
+        &self.name
+    }
+
+    /// SHA-256 over everything here that decides about bytes: numbers, types, names, facts.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The root and everything below, root first.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Every place that is judged.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Where a frame says whom it is about.
+    pub fn subject(&self) -> Option<&SubjectPath> {
+        self.subject.as_ref()
+    }
+}
