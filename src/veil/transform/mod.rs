@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Step 5: the small instruction set. How a value is changed, never whether.
+
+pub mod generalize;
+pub mod group;
