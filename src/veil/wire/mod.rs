@@ -4,6 +4,7 @@
 mod reader;
 mod writer;
 
+pub(crate) use reader::split_tag;
 pub use reader::{Reader, Record, Value, bounds, skip, varint};
 pub use writer::{push_len_prefixed, push_tag, push_varint, varint_len, write_varint};
 

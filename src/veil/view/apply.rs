@@ -1,0 +1,580 @@
+//! The hot loop. One walk over the bytes of a frame: maximal runs of kept records are copied as they are, everything else by
+//! its instruction; lengths of messages are mended behind. What cannot be judged is refused whole, and nothing of it leaves.
+
+use std::sync::Arc;
+
+use super::bindings::Bindings;
+use super::compile::{Code, Descent, NodeTable, Op, Program, SelectTable};
+use super::frame::{Raw, Veiled};
+use crate::veil::crypto::pseudonym;
+use crate::veil::outcome::Refusal;
+use crate::veil::schema::{CaseValue, Kind, SEALED_FIELD};
+use crate::veil::terms::Generalizer;
+use crate::veil::transform::generalize;
+use crate::veil::transform::group::push_fragment;
+use crate::veil::wire::{
+    DEPTH_MAX, FIXED32, FIXED64, LEN, Reader, VARINT, Value, bounds, push_tag, push_varint, skip, unzigzag, varint, varint_len, write_varint,
+    zigzag,
+};
+
+/// A program, the bindings of one subject and stream, and room to work in.
+#[derive(Debug)]
+pub struct View {
+    program: Arc<Program>,
+    bindings: Bindings,
+    work: Work,
+}
+
+/// Buffers that live as long as the view: no allocation per frame.
+#[derive(Debug, Default)]
+struct Work {
+    out: Vec<u8>,
+    /// Per slot: sealed records of the message that is being walked, as a stack.
+    sealed: Vec<Vec<u8>>,
+    /// Per slot: finished fragments of this frame.
+    fragments: Vec<Vec<u8>>,
+    path: Vec<(u32, u32)>,
+    /// How many elements of each walked field of the open messages came out, as a stack.
+    ordinals: Vec<u32>,
+    plain: Vec<u8>,
+}
+
+impl View {
+    /// Joins a program with the bindings that were made for it.
+    pub fn new(program: Arc<Program>, bindings: Bindings) -> Self {
+        let slots = program.slots.len();
+        let work = Work { sealed: vec![Vec::new(); slots], fragments: vec![Vec::new(); slots], ..Work::default() };
+        Self { program, bindings, work }
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// Whether a key has sealed as much as it may.
+    pub fn spent(&self) -> bool {
+        self.bindings.spent()
+    }
+
+    /// Makes what the recipient may see of a frame. On a refusal nothing of the frame remains.
+    pub fn apply<'v>(&'v mut self, frame: Raw<'_>) -> Result<Veiled<'v>, Refusal> {
+        let work = &mut self.work;
+        work.out.clear();
+        work.out.reserve(frame.0.len() + 64);
+        for buffer in work.sealed.iter_mut().chain(&mut work.fragments) {
+            buffer.clear();
+        }
+        work.path.clear();
+        work.ordinals.clear();
+        let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals: !self.program.slots.is_empty() };
+        let done = walk.message(0, frame.0, 1).and_then(|()| if walk.seals { walk.seal_groups() } else { Ok(()) });
+        match done {
+            Ok(()) => Ok(Veiled(&self.work.out)),
+            Err(refusal) => {
+                self.work.out.clear();
+                Err(refusal)
+            }
+        }
+    }
+}
+
+struct Walk<'w> {
+    program: &'w Program,
+    bindings: &'w mut Bindings,
+    work: &'w mut Work,
+    seals: bool,
+}
+
+impl<'w> Walk<'w> {
+    fn message(&mut self, node: u32, input: &[u8], depth: u32) -> Result<(), Refusal> {
+        let program = self.program;
+        let Some(table) = program.nodes.get(node as usize) else { return Ok(()) };
+        if depth > DEPTH_MAX {
+            return Err(Refusal::TooDeep);
+        }
+        let ordinals = self.work.ordinals.len();
+        if self.seals {
+            self.work.ordinals.resize(ordinals + table.descents.len(), 0);
+        }
+        let (mut latitude, mut longitude) = (None, None);
+        let mut pos = 0;
+        // Everything from `run` to the record at hand is kept as it is, and not yet copied.
+        let mut run = 0;
+        while let Some(&first) = input.get(pos) {
+            let start = pos;
+            let (op, tag, minimal) = if first < 0x80 {
+                pos += 1;
+                (table.dense[first as usize], u64::from(first), true)
+            } else {
+                let (tag, after) = varint(input, pos)?;
+                pos = after;
+                let op = usize::try_from(tag).ok().and_then(|tag| table.dense.get(tag)).copied().unwrap_or_else(|| table.sparse(tag));
+                (op, tag, after - start == varint_len(tag))
+            };
+            // First the end of the record: nothing is judged before it is known to be whole.
+            let value = pos;
+            pos = match op.code {
+                Code::DropLen | Code::KeepLen | Code::KeepPacked | Code::Descend | Code::Select => bounds(input, pos)?.1,
+                Code::KeepVarint | Code::DropVarint => varint(input, pos)?.1,
+                Code::KeepFixed64 | Code::DropFixed64 => fixed(input, pos, 8)?,
+                Code::KeepFixed32 | Code::DropFixed32 => fixed(input, pos, 4)?,
+                _ => {
+                    let (number, wire_type) = crate::veil::wire::split_tag(tag)?;
+                    skip(input, pos, number, wire_type, depth)?
+                }
+            };
+            match op.code {
+                Code::KeepFixed64 | Code::KeepFixed32 | Code::KeepGroup if minimal => continue,
+                Code::KeepVarint if minimal && minimal_varint(input, value, pos) => continue,
+                Code::KeepLen if minimal && minimal_len(input, value, pos) => continue,
+                _ => {}
+            }
+            if run < start {
+                self.work.out.extend_from_slice(slice(input, run, start));
+            }
+            run = pos;
+            match op.code {
+                Code::Unknown | Code::DropLen | Code::DropVarint | Code::DropFixed64 | Code::DropFixed32 => {}
+                Code::KeepVarint | Code::KeepLen | Code::KeepFixed64 | Code::KeepFixed32 | Code::KeepGroup | Code::KeepPacked => {
+                    let packed = op.code == Code::KeepPacked;
+                    copy_minimal(&mut self.work.out, tag, slice(input, value, pos), packed)?;
+                }
+                Code::Descend => {
+                    let Some(descent) = table.descents.get(op.arg as usize) else { continue };
+                    let (begin, end) = bounds(input, value)?;
+                    let element = Element { descent: *descent, counter: ordinals + op.arg as usize, key: None };
+                    self.element(&element, slice(input, begin, end), depth)?;
+                }
+                Code::Select => {
+                    let Some(select) = table.selects.get(op.arg as usize) else { continue };
+                    let (begin, end) = bounds(input, value)?;
+                    self.select(table, select, ordinals, slice(input, begin, end), depth)?;
+                }
+                Code::GeneralizeNumber | Code::GeneralizeText | Code::GeneralizeTimestamp => self.generalize(op, tag, slice(input, value, pos))?,
+                Code::PlaceLatitude => latitude = coordinate(tag, slice(input, value, pos)),
+                Code::PlaceLongitude => longitude = coordinate(tag, slice(input, value, pos)),
+                Code::Pseudonymize => self.pseudonymize(op, tag, slice(input, value, pos))?,
+                Code::Seal => {
+                    if let Some(sealed) = self.work.sealed.get_mut(op.arg as usize) {
+                        push_varint(sealed, tag);
+                        sealed.extend_from_slice(slice(input, value, pos));
+                    }
+                }
+            }
+        }
+        if run < pos {
+            self.work.out.extend_from_slice(slice(input, run, pos));
+        }
+        if let (Some(pair), Some(lat), Some(lng)) = (&table.place, latitude, longitude)
+            && let Some((lat, lng)) = generalize::place(pair.resolution, lat, lng)
+        {
+            for ((number, kind), degrees) in [(pair.latitude, lat), (pair.longitude, lng)] {
+                push_float(&mut self.work.out, number, kind, degrees);
+            }
+        }
+        self.work.ordinals.truncate(ordinals);
+        Ok(())
+    }
+
+    /// A message or element: it comes out only if something visible is in it.
+    fn element(&mut self, element: &Element<'_>, input: &[u8], depth: u32) -> Result<(), Refusal> {
+        let Descent { node, number, repeated } = element.descent;
+        let marks = self.marks();
+        if self.seals {
+            let ordinal = self.work.ordinals.get(element.counter).copied().unwrap_or(0);
+            self.work.path.push((number, ordinal));
+        }
+        let start = self.work.out.len();
+        push_tag(&mut self.work.out, number, LEN);
+        // Room for the length, guessed by the input's; mended behind.
+        let at = self.work.out.len();
+        let room = varint_len(input.len() as u64);
+        self.work.out.extend_from_slice(&[0; 10][..room]);
+        if let Some(key) = element.key {
+            self.work.out.extend_from_slice(key);
+        }
+        let body = self.work.out.len();
+        self.message(node, input, depth + 1)?;
+        let visible = self.work.out.len() > body;
+        if visible {
+            mend_length(&mut self.work.out, at, room);
+        } else {
+            self.work.out.truncate(start);
+        }
+        if self.seals {
+            self.settle(element, repeated && visible, &marks);
+            self.work.path.pop();
+            if visible && let Some(count) = self.work.ordinals.get_mut(element.counter) {
+                *count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn marks(&self) -> [usize; SLOTS_MAX] {
+        let mut marks = [0; SLOTS_MAX];
+        for (mark, sealed) in marks.iter_mut().zip(&self.work.sealed) {
+            *mark = sealed.len();
+        }
+        marks
+    }
+
+    /// What was sealed inside an element goes into a fragment of its own, if the element came out and could be taken for
+    /// another; else it is wrapped as a record of the message around it, where appending merges or adds it.
+    fn settle(&mut self, element: &Element<'_>, addressed: bool, marks: &[usize; SLOTS_MAX]) {
+        let work = &mut *self.work;
+        for ((sealed, fragments), mark) in work.sealed.iter_mut().zip(&mut work.fragments).zip(marks) {
+            let inside = sealed.len() - mark;
+            if inside == 0 {
+                continue;
+            }
+            if addressed {
+                push_fragment(fragments, &work.path, slice(sealed, *mark, sealed.len()));
+                sealed.truncate(*mark);
+            } else {
+                let key = element.key.unwrap_or_default();
+                let mut header = [0u8; 20];
+                let mut len = write_varint(&mut header, u64::from(element.descent.number) << 3 | u64::from(LEN));
+                len += write_varint(&mut header[len..], (key.len() + inside) as u64);
+                let gap = len + key.len();
+                sealed.resize(mark + gap + inside, 0);
+                sealed.copy_within(*mark..mark + inside, mark + gap);
+                sealed[*mark..mark + len].copy_from_slice(&header[..len]);
+                sealed[mark + len..mark + gap].copy_from_slice(key);
+            }
+        }
+    }
+
+    /// An element whose case is told by a key inside it, wherever the key stands. No key, two keys, no case: stripped.
+    fn select(&mut self, table: &NodeTable, select: &SelectTable, ordinals: usize, input: &[u8], depth: u32) -> Result<(), Refusal> {
+        let mut found = None;
+        for record in Reader::new(input) {
+            // Broken before its case is known, it counts as hidden: hidden elements give no verdict.
+            let Ok(record) = record else { return Ok(()) };
+            if record.number == select.by
+                && let Some(key) = key_of(select.kind, record.value)
+                && found.replace(key).is_some()
+            {
+                return Ok(());
+            }
+        }
+        let Some((value, bytes)) = found else { return Ok(()) };
+        let Some(&node) = select.cases.get(&value) else { return Ok(()) };
+        let Some(descent) = table.descents.get(select.descent as usize) else { return Ok(()) };
+        let mut key = Vec::with_capacity(bytes.len() + 6);
+        push_tag(&mut key, select.by, select.kind.wire_type());
+        key.extend_from_slice(&bytes);
+        let element = Element { descent: Descent { node, ..*descent }, counter: ordinals + select.descent as usize, key: Some(&key) };
+        debug_assert_eq!(descent.number, select.number);
+        self.element(&element, input, depth)
+    }
+
+    fn generalize(&mut self, op: Op, tag: u64, value: &[u8]) -> Result<(), Refusal> {
+        let program = self.program;
+        let Some(site) = program.generalizers.get(op.arg as usize) else { return Ok(()) };
+        let out = &mut self.work.out;
+        let wire_type = (tag & 7) as u8;
+        match op.code {
+            Code::GeneralizeText => {
+                let (begin, end) = bounds(value, 0)?;
+                if let Some(image) = generalize::text(&site.how, slice(value, begin, end)) {
+                    push_varint(out, tag);
+                    push_varint(out, image.len() as u64);
+                    out.extend_from_slice(image);
+                }
+            }
+            Code::GeneralizeTimestamp => {
+                let (begin, end) = bounds(value, 0)?;
+                let mut seconds = 0;
+                for record in Reader::new(slice(value, begin, end)) {
+                    let record = record?;
+                    if let (1, Value::Varint(v)) = (record.number, record.value) {
+                        seconds = v as i64;
+                    }
+                }
+                if let Some(image) = generalize::timestamp(&site.how, seconds) {
+                    push_varint(out, tag);
+                    push_varint(out, 1 + varint_len(image as u64) as u64);
+                    push_tag(out, 1, VARINT);
+                    push_varint(out, image as u64);
+                }
+            }
+            _ if wire_type == site.kind.wire_type() => {
+                let start = out.len();
+                push_varint(out, tag);
+                if !push_image(site.kind, &site.how, value, out)? {
+                    out.truncate(start);
+                }
+            }
+            _ => {
+                let (mut at, end) = bounds(value, 0)?;
+                push_varint(out, tag);
+                let place = out.len();
+                let room = varint_len((end - at) as u64);
+                out.extend_from_slice(&[0; 10][..room]);
+                while at < end {
+                    let number = slice(value, at, end);
+                    at += number_len(site.kind, number)?;
+                    // An element without an image (NaN) is left out.
+                    push_image(site.kind, &site.how, number, out)?;
+                }
+                mend_length(out, place, room);
+            }
+        }
+        Ok(())
+    }
+
+    fn pseudonymize(&mut self, op: Op, tag: u64, value: &[u8]) -> Result<(), Refusal> {
+        let program = self.program;
+        let Some(site) = program.pseudonyms.get(op.arg as usize) else { return Ok(()) };
+        let (Some(pseudonyms), out) = (&mut self.bindings.pseudonyms, &mut self.work.out) else { return Ok(()) };
+        let index = op.arg as usize;
+        if site.kind.wire_type() == LEN {
+            let (begin, end) = bounds(value, 0)?;
+            let Some(made) = pseudonyms.of(program, index, slice(value, begin, end)) else { return Ok(()) };
+            push_varint(out, tag);
+            if site.kind == Kind::String {
+                let text = pseudonym::text(&made);
+                push_varint(out, text.len() as u64);
+                out.extend_from_slice(text.as_bytes());
+            } else {
+                push_varint(out, 16);
+                out.extend_from_slice(&made[..16]);
+            }
+            return Ok(());
+        }
+        let packed = (tag & 7) as u8 == LEN;
+        let (mut at, end) = if packed { bounds(value, 0)? } else { (0, value.len()) };
+        let mut images = Vec::new();
+        while at < end {
+            let rest = slice(value, at, end);
+            let (number, taken) = read_integer(site.kind, rest)?;
+            // A counter keeps its steps and loses its origin; any other number is replaced.
+            let made = if site.sequence { pseudonyms.of(program, index, b"origin") } else { pseudonyms.of(program, index, &number.to_be_bytes()) };
+            let Some(made) = made else { return Ok(()) };
+            let (made, max) = (pseudonym::number(&made), range(site.kind).1 as u64);
+            // Offsets stay well below the type's limit, so that counters go on counting up.
+            let offset = (made & max) >> 4;
+            let image = if site.sequence { (number as u64).wrapping_add(offset) } else { made };
+            write_integer(site.kind, image & max, &mut images);
+            at += taken;
+        }
+        push_varint(out, tag);
+        if packed {
+            push_varint(out, images.len() as u64);
+        }
+        out.extend_from_slice(&images);
+        Ok(())
+    }
+
+    fn seal_groups(&mut self) -> Result<(), Refusal> {
+        let work = &mut *self.work;
+        let clear = work.out.len();
+        for ((sealer, sealed), fragments) in self.bindings.sealers.iter_mut().zip(&work.sealed).zip(&work.fragments) {
+            work.plain.clear();
+            if !sealed.is_empty() {
+                push_fragment(&mut work.plain, &[], sealed);
+            }
+            work.plain.extend_from_slice(fragments);
+            let (frame, mut group) = (slice(&work.out, 0, clear), Vec::with_capacity(work.plain.len() + 96));
+            sealer.seal(SEALED_FIELD, frame, &work.plain, &mut group)?;
+            work.out.extend_from_slice(&group);
+        }
+        Ok(())
+    }
+}
+
+/// As many slots as there are sets of key holders.
+const SLOTS_MAX: usize = crate::veil::policy::Holders::ALL.len();
+
+struct Element<'a> {
+    descent: Descent,
+    /// Where the count of its field's elements stands.
+    counter: usize,
+    /// The record of the key that chose its case.
+    key: Option<&'a [u8]>,
+}
+
+#[inline]
+fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
+    input.get(begin..end).unwrap_or_default()
+}
+
+#[inline]
+fn fixed(input: &[u8], pos: usize, bytes: usize) -> Result<usize, Refusal> {
+    if input.len() - pos >= bytes { Ok(pos + bytes) } else { Err(Refusal::Truncated) }
+}
+
+/// Whether the varint that ends at `end` has no empty byte at its top.
+#[inline]
+fn minimal_varint(input: &[u8], begin: usize, end: usize) -> bool {
+    end - begin == 1 || input.get(end - 1) != Some(&0)
+}
+
+/// Whether the length in front of a value that ends at `end` is minimal.
+#[inline]
+fn minimal_len(input: &[u8], begin: usize, end: usize) -> bool {
+    match input.get(begin) {
+        Some(&first) if first < 0x80 => true,
+        _ => varint(input, begin).is_ok_and(|(len, at)| at - begin == varint_len(len) && at + len as usize == end),
+    }
+}
+
+/// Copies a record with its tag, length and varints made minimal.
+fn copy_minimal(out: &mut Vec<u8>, tag: u64, value: &[u8], packed: bool) -> Result<(), Refusal> {
+    push_varint(out, tag);
+    match (tag & 7) as u8 {
+        VARINT => push_varint(out, varint(value, 0)?.0),
+        LEN => {
+            let (mut at, end) = bounds(value, 0)?;
+            let place = out.len();
+            let room = varint_len((end - at) as u64);
+            out.extend_from_slice(&[0; 10][..room]);
+            if packed {
+                while at < end {
+                    let (number, after) = varint(slice(value, 0, end), at)?;
+                    push_varint(out, number);
+                    at = after;
+                }
+            } else {
+                out.extend_from_slice(slice(value, at, end));
+            }
+            mend_length(out, place, room);
+        }
+        _ => out.extend_from_slice(value),
+    }
+    Ok(())
+}
+
+/// Writes the length of everything behind `at + room` to `at`, minimal.
+fn mend_length(out: &mut Vec<u8>, at: usize, room: usize) {
+    let len = out.len() - at - room;
+    let need = varint_len(len as u64);
+    if need < room {
+        out.copy_within(at + room.., at + need);
+        out.truncate(at + need + len);
+    } else if need > room {
+        let end = out.len();
+        out.resize(end + need - room, 0);
+        out.copy_within(at + room..end, at + need);
+    }
+    write_varint(&mut out[at..], len as u64);
+}
+
+fn key_of(kind: Kind, value: Value<'_>) -> Option<(CaseValue, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let value = match (kind, value) {
+        (Kind::String | Kind::Bytes, Value::Len(text)) => {
+            push_varint(&mut bytes, text.len() as u64);
+            bytes.extend_from_slice(text);
+            CaseValue::Bytes(text.into())
+        }
+        (Kind::Sint32 | Kind::Sint64, Value::Varint(v)) => {
+            push_varint(&mut bytes, v);
+            CaseValue::Int(unzigzag(v))
+        }
+        (Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool | Kind::Enum, Value::Varint(v)) => {
+            push_varint(&mut bytes, v);
+            CaseValue::Int(v as i64)
+        }
+        (Kind::Fixed32 | Kind::Sfixed32, Value::Fixed32(v)) => {
+            bytes.extend_from_slice(&v.to_le_bytes());
+            CaseValue::Int(if kind == Kind::Sfixed32 { i64::from(v as i32) } else { i64::from(v) })
+        }
+        (Kind::Fixed64 | Kind::Sfixed64, Value::Fixed64(v)) => {
+            bytes.extend_from_slice(&v.to_le_bytes());
+            CaseValue::Int(v as i64)
+        }
+        _ => return None,
+    };
+    Some((value, bytes))
+}
+
+fn coordinate(tag: u64, value: &[u8]) -> Option<f64> {
+    match (tag & 7) as u8 {
+        FIXED64 => Some(f64::from_le_bytes(value.try_into().ok()?)),
+        FIXED32 => Some(f64::from(f32::from_le_bytes(value.try_into().ok()?))),
+        _ => None,
+    }
+}
+
+fn push_float(out: &mut Vec<u8>, number: u32, kind: Kind, value: f64) {
+    push_tag(out, number, kind.wire_type());
+    if kind == Kind::Float {
+        out.extend_from_slice(&(value as f32).to_le_bytes());
+    } else {
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+/// How long one number is on the wire.
+fn number_len(kind: Kind, input: &[u8]) -> Result<usize, Refusal> {
+    match kind.wire_type() {
+        VARINT => varint(input, 0).map(|(_, end)| end),
+        FIXED64 => fixed(input, 0, 8),
+        _ => fixed(input, 0, 4),
+    }
+}
+
+/// Appends the image of the number at the front of `input`, as its type is written; false where it has none.
+fn push_image(kind: Kind, how: &Generalizer, input: &[u8], out: &mut Vec<u8>) -> Result<bool, Refusal> {
+    let bytes = slice(input, 0, number_len(kind, input)?);
+    match kind {
+        Kind::Double => {
+            let image = bytes.try_into().ok().and_then(|bytes| generalize::float(how, f64::from_le_bytes(bytes)));
+            image.map(|image| out.extend_from_slice(&image.to_le_bytes())).map_or(Ok(false), |()| Ok(true))
+        }
+        Kind::Float => {
+            let image = bytes.try_into().ok().and_then(|bytes| generalize::float(how, f64::from(f32::from_le_bytes(bytes))));
+            image.map(|image| out.extend_from_slice(&(image as f32).to_le_bytes())).map_or(Ok(false), |()| Ok(true))
+        }
+        _ => {
+            let (min, max) = range(kind);
+            let image = generalize::integer(how, read_integer(kind, bytes)?.0, min, max);
+            image.map(|image| write_integer(kind, image as u64, out)).map_or(Ok(false), |()| Ok(true))
+        }
+    }
+}
+
+/// The integer at the front of `input`, as its type has it, and its length.
+fn read_integer(kind: Kind, input: &[u8]) -> Result<(i128, usize), Refusal> {
+    let len = number_len(kind, input)?;
+    let eight = || slice(input, 0, 8).try_into().map_err(|_| Refusal::Truncated).map(u64::from_le_bytes);
+    let four = || slice(input, 0, 4).try_into().map_err(|_| Refusal::Truncated).map(u32::from_le_bytes);
+    let value = match kind {
+        Kind::Int32 => i128::from(varint(input, 0)?.0 as i32),
+        Kind::Int64 => i128::from(varint(input, 0)?.0 as i64),
+        Kind::Uint32 => i128::from(varint(input, 0)?.0 as u32),
+        Kind::Sint32 | Kind::Sint64 => i128::from(unzigzag(varint(input, 0)?.0)),
+        Kind::Fixed64 => i128::from(eight()?),
+        Kind::Sfixed64 => i128::from(eight()? as i64),
+        Kind::Fixed32 => i128::from(four()?),
+        Kind::Sfixed32 => i128::from(four()? as i32),
+        _ => i128::from(varint(input, 0)?.0),
+    };
+    Ok((value, len))
+}
+
+/// Appends an integer as its type is written, cut to its width.
+fn write_integer(kind: Kind, value: u64, out: &mut Vec<u8>) {
+    match kind {
+        Kind::Sint32 => push_varint(out, zigzag(i64::from(value as i32))),
+        Kind::Sint64 => push_varint(out, zigzag(value as i64)),
+        Kind::Int32 => push_varint(out, i64::from(value as i32) as u64),
+        Kind::Uint32 => push_varint(out, u64::from(value as u32)),
+        Kind::Fixed32 | Kind::Sfixed32 => out.extend_from_slice(&(value as u32).to_le_bytes()),
+        Kind::Fixed64 | Kind::Sfixed64 => out.extend_from_slice(&value.to_le_bytes()),
+        _ => push_varint(out, value),
+    }
+}
+
+/// The values that a type can hold.
+const fn range(kind: Kind) -> (i128, i128) {
+    match kind {
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => (i32::MIN as i128, i32::MAX as i128),
+        Kind::Uint32 | Kind::Fixed32 => (0, u32::MAX as i128),
+        Kind::Uint64 | Kind::Fixed64 => (0, u64::MAX as i128),
+        _ => (i64::MIN as i128, i64::MAX as i128),
+    }
+}

@@ -1,0 +1,208 @@
+//! Frames before and after: raw ones have no public way to their bytes, veiled ones are made by [`super::View::apply`] alone.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::veil::outcome::Refusal;
+use crate::veil::schema::{Kind, SubjectPath};
+use crate::veil::wire::{Reader, Value, unzigzag};
+
+/// Frames as a source sent them, in one buffer that is shared by reference.
+#[derive(Clone)]
+pub struct Frames {
+    buffer: Bytes,
+    places: Vec<Range<u32>>,
+}
+
+/// A frame as a source sent it.
+#[derive(Clone, Copy)]
+pub struct Raw<'a>(pub(super) &'a [u8]);
+
+/// A frame as one recipient may see it.
+pub struct Veiled<'a>(pub(super) &'a [u8]);
+
+/// What a frame says whom it is about: for looking up, not for showing.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SubjectValue(Vec<u8>);
+
+impl Frames {
+    /// Takes frames that lie in `buffer` at `places`. Places outside the buffer are refused.
+    pub fn new(buffer: Bytes, places: Vec<Range<u32>>) -> Result<Self, Refusal> {
+        let inside = |place: &Range<u32>| place.start <= place.end && place.end as usize <= buffer.len();
+        if places.iter().all(inside) { Ok(Self { buffer, places }) } else { Err(Refusal::Truncated) }
+    }
+
+    /// A single frame.
+    pub fn one(frame: Bytes) -> Result<Self, Refusal> {
+        let end = u32::try_from(frame.len()).map_err(|_| Refusal::TooLarge)?;
+        Self::new(frame, std::iter::once(0..end).collect())
+    }
+
+    /// How many frames there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// How many bytes of memory are held.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// One frame.
+    pub fn get(&self, index: usize) -> Option<Raw<'_>> {
+        let place = self.places.get(index)?;
+        self.buffer.get(place.start as usize..place.end as usize).map(Raw)
+    }
+
+    /// Leaves out the frames for which `keep` is false; it is asked in order.
+    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut index = 0;
+        self.places.retain(|_| {
+            index += 1;
+            keep(index - 1)
+        });
+    }
+}
+
+impl<'a> Raw<'a> {
+    /// A frame in somebody's own memory, such as a recording that is tried against a policy.
+    pub fn new(frame: &'a [u8]) -> Self {
+        Self(frame)
+    }
+
+    /// How long it is, in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whom the frame is about. Reads the top level and the messages on the way to the field, nothing else.
+    pub fn subject(&self, path: &SubjectPath) -> Result<SubjectValue, Refusal> {
+        let mut found = None;
+        find(self.0, &path.numbers, path.kind, &mut found)?;
+        found.map(SubjectValue).ok_or(Refusal::NoSubject)
+    }
+}
+
+fn find(message: &[u8], numbers: &[u32], kind: Kind, found: &mut Option<Vec<u8>>) -> Result<(), Refusal> {
+    let Some((number, deeper)) = numbers.split_first() else { return Ok(()) };
+    for record in Reader::new(message) {
+        let record = record?;
+        if record.number != *number {
+            continue;
+        }
+        if !deeper.is_empty() {
+            if let Value::Len(inner) = record.value {
+                find(inner, deeper, kind, found)?;
+            }
+            continue;
+        }
+        let Some(value) = subject_text(kind, record.value) else { continue };
+        match found {
+            Some(before) if *before != value => return Err(Refusal::TwoSubjects),
+            _ => *found = Some(value),
+        }
+    }
+    Ok(())
+}
+
+/// The form in which subject values are compared and enrolled: text and bytes as they are, integers in decimal.
+fn subject_text(kind: Kind, value: Value<'_>) -> Option<Vec<u8>> {
+    let number = match (kind, value) {
+        (Kind::String | Kind::Bytes, Value::Len(bytes)) => return (!bytes.is_empty()).then(|| bytes.to_vec()),
+        (Kind::Int64, Value::Varint(v)) => i128::from(v as i64),
+        (Kind::Int32, Value::Varint(v)) => i128::from(v as i32),
+        (Kind::Uint64, Value::Varint(v)) | (Kind::Fixed64, Value::Fixed64(v)) => i128::from(v),
+        (Kind::Uint32, Value::Varint(v)) => i128::from(v as u32),
+        (Kind::Sint64 | Kind::Sint32, Value::Varint(v)) => i128::from(unzigzag(v)),
+        (Kind::Fixed32, Value::Fixed32(v)) => i128::from(v),
+        (Kind::Sfixed64, Value::Fixed64(v)) => i128::from(v as i64),
+        (Kind::Sfixed32, Value::Fixed32(v)) => i128::from(v as i32),
+        _ => return None,
+    };
+    Some(number.to_string().into_bytes())
+}
+
+impl SubjectValue {
+    /// The bytes, for the look-up.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'a> Veiled<'a> {
+    /// The bytes, for the wire.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frames({} in {} bytes)", self.places.len(), self.buffer.len())
+    }
+}
+
+impl fmt::Debug for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Raw({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Debug for Veiled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Veiled({} bytes)", self.0.len())
+    }
+}
+
+impl fmt::Debug for SubjectValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SubjectValue")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::veil::schema::SiteId;
+
+    fn path(numbers: &[u32], kind: Kind) -> SubjectPath {
+        SubjectPath { numbers: numbers.to_vec(), kind, site: SiteId(0) }
+    }
+
+    #[test]
+    fn the_subject_is_found_behind_hidden_fields_and_inside_messages() {
+        let frame = [0x10, 0x07, 0x1a, 0x05, 0x0a, 0x03, b'a', b'b', b'c'];
+        assert_eq!(Raw::new(&frame).subject(&path(&[3, 1], Kind::String)), Ok(SubjectValue(b"abc".to_vec())));
+        assert_eq!(Raw::new(&frame).subject(&path(&[2], Kind::Uint32)), Ok(SubjectValue(b"7".to_vec())));
+    }
+
+    #[test]
+    fn no_subject_an_empty_one_and_two_are_refused() {
+        assert_eq!(Raw::new(&[0x10, 0x07]).subject(&path(&[1], Kind::String)), Err(Refusal::NoSubject));
+        assert_eq!(Raw::new(&[0x0a, 0x00]).subject(&path(&[1], Kind::String)), Err(Refusal::NoSubject));
+        assert_eq!(Raw::new(&[0x0a, 0x01, b'a', 0x0a, 0x01, b'b']).subject(&path(&[1], Kind::String)), Err(Refusal::TwoSubjects));
+        assert!(Raw::new(&[0x0a, 0x01, b'a', 0x0a, 0x01, b'a']).subject(&path(&[1], Kind::String)).is_ok());
+    }
+
+    #[test]
+    fn a_wire_type_that_clashes_is_no_subject() {
+        assert_eq!(Raw::new(&[0x08, 0x01]).subject(&path(&[1], Kind::String)), Err(Refusal::NoSubject));
+    }
+
+    #[test]
+    fn printing_a_frame_shows_its_length_alone() {
+        assert_eq!(format!("{:?}", Raw::new(b"secret")), "Raw(6 bytes)");
+    }
+}
