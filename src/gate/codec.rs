@@ -1,0 +1,185 @@
+//! gRPC messages on HTTP/2 (gRPC over HTTP/2, "Length-Prefixed-Message"): raw bytes in, only [`Veiled`] frames and words out.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+
+use crate::proto::v1::{Batch, SubscribeResponse, subscribe_response};
+use crate::veil::view::Veiled;
+use crate::veil::wire::{LEN, push_tag, push_varint, varint_len};
+
+/// Flag and length in front of every message.
+pub const PREFIX_BYTES: usize = 5;
+
+/// Why a stream of messages can't be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The compressed flag is set, or is no flag.
+    Compressed,
+    /// A message is larger than the gateway takes.
+    TooLarge,
+}
+
+/// Cuts a byte stream into messages, without copying those that arrive whole.
+#[derive(Debug, Default)]
+pub struct Deframer {
+    whole: Bytes,
+    partial: BytesMut,
+}
+
+impl Deframer {
+    /// Takes bytes as they arrive.
+    pub fn push(&mut self, bytes: Bytes) {
+        if self.partial.is_empty() && self.whole.is_empty() {
+            self.whole = bytes;
+        } else {
+            self.partial.extend_from_slice(&std::mem::take(&mut self.whole));
+            self.partial.extend_from_slice(&bytes);
+        }
+    }
+
+    /// The next whole message, at most `bytes_max` long.
+    pub fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, Broken> {
+        let front: &[u8] = if self.partial.is_empty() { &self.whole } else { &self.partial };
+        let Some((&[flag, a, b, c, d], rest)) = front.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let len = u32::from_be_bytes([a, b, c, d]) as usize;
+        if flag != 0 {
+            return Err(Broken::Compressed);
+        }
+        if len > bytes_max {
+            return Err(Broken::TooLarge);
+        }
+        if rest.len() < len {
+            if self.partial.is_empty() {
+                // The rest will be copied behind it once; make room for all of it.
+                let mut partial = BytesMut::with_capacity(PREFIX_BYTES + len);
+                partial.extend_from_slice(&std::mem::take(&mut self.whole));
+                self.partial = partial;
+            }
+            return Ok(None);
+        }
+        let mut message = if self.partial.is_empty() {
+            self.whole.split_to(PREFIX_BYTES + len)
+        } else {
+            self.partial.split_to(PREFIX_BYTES + len).freeze()
+        };
+        Ok(Some(message.split_off(PREFIX_BYTES)))
+    }
+
+    /// Whether bytes of an unfinished message are held.
+    pub fn is_midway(&self) -> bool {
+        !self.whole.is_empty() || !self.partial.is_empty()
+    }
+}
+
+/// A message with its prefix.
+pub fn framed(message: &impl Message) -> Bytes {
+    let len = message.encoded_len();
+    let mut out = BytesMut::with_capacity(PREFIX_BYTES + len);
+    out.put_u8(0);
+    out.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+    // INVARIANT: BytesMut grows as needed, so that encoding can't run out of room.
+    message.encode(&mut out).unwrap_or_default();
+    out.freeze()
+}
+
+/// Collects veiled frames into one `SubscribeResponse { batch }`.
+#[derive(Debug, Default)]
+pub struct BatchWriter {
+    frames: Vec<u8>,
+    count: u64,
+}
+
+impl BatchWriter {
+    /// Appends a frame; this is the only way by which bytes of frames get out.
+    pub fn push(&mut self, view: u32, frame: &Veiled<'_>) {
+        let message = frame.bytes();
+        // Frame { view = 1, message = 2 } inside Batch.frames = 2.
+        let inner = 1 + varint_len(u64::from(view)) + 1 + varint_len(message.len() as u64) + message.len();
+        push_tag(&mut self.frames, 2, LEN);
+        push_varint(&mut self.frames, inner as u64);
+        push_tag(&mut self.frames, 1, 0);
+        push_varint(&mut self.frames, u64::from(view));
+        push_tag(&mut self.frames, 2, LEN);
+        push_varint(&mut self.frames, message.len() as u64);
+        self.frames.extend_from_slice(message);
+        self.count += 1;
+    }
+
+    /// How many bytes are collected.
+    pub fn bytes(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// How many frames are collected.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The message with its prefix; the writer is empty again.
+    pub fn finish(&mut self, first_handover: u64, out: &mut BytesMut) {
+        let head = SubscribeResponse { kind: Some(subscribe_response::Kind::Batch(Batch { first_handover, frames: Vec::new() })) };
+        let head_batch = match &head.kind {
+            Some(subscribe_response::Kind::Batch(batch)) => batch.encoded_len(),
+            _ => 0,
+        };
+        let batch = head_batch + self.frames.len();
+        let len = 1 + varint_len(batch as u64) + batch;
+        out.reserve(PREFIX_BYTES + len);
+        out.put_u8(0);
+        out.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+        // SubscribeResponse.batch = 3, Batch.first_handover = 1.
+        let mut prefix = Vec::with_capacity(24);
+        push_tag(&mut prefix, 3, LEN);
+        push_varint(&mut prefix, batch as u64);
+        if first_handover > 0 {
+            push_tag(&mut prefix, 1, 0);
+            push_varint(&mut prefix, first_handover);
+        }
+        out.extend_from_slice(&prefix);
+        out.extend_from_slice(&self.frames);
+        self.frames.clear();
+        self.count = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn compressed_and_oversized_messages_are_refused() {
+        let mut deframer = Deframer::default();
+        deframer.push(Bytes::from_static(&[1, 0, 0, 0, 0]));
+        assert_eq!(deframer.next(10), Err(Broken::Compressed));
+        let mut deframer = Deframer::default();
+        deframer.push(Bytes::from_static(&[0, 0, 0, 0, 11]));
+        assert_eq!(deframer.next(10), Err(Broken::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_bytes_are_cut_the_messages_are_the_same(messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8), cuts in proptest::collection::vec(1usize..30, 1..60)) {
+            let mut stream = Vec::new();
+            for message in &messages {
+                stream.push(0);
+                stream.extend_from_slice(&(message.len() as u32).to_be_bytes());
+                stream.extend_from_slice(message);
+            }
+            let (mut deframer, mut found, mut rest) = (Deframer::default(), Vec::new(), &stream[..]);
+            for cut in cuts.iter().cycle() {
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                deframer.push(Bytes::copy_from_slice(now));
+                while let Some(message) = deframer.next(100).expect("well-formed") {
+                    found.push(message.to_vec());
+                }
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(found, messages);
+            prop_assert!(!deframer.is_midway());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The data plane: frames only. It opens envelopes, never payloads.
+
+pub mod codec;
+pub mod hub;
+pub mod identity;
+pub mod listen;
+pub mod publish;
+pub mod route;
+pub mod subscribe;
+pub mod tls;
+pub mod views;

@@ -1,0 +1,172 @@
+//! Which request goes where: frames on raw bodies here, facts to the control plane's services, everything else refused.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use prost::Message;
+use tower::ServiceExt;
+
+use super::codec::Deframer;
+use super::hub::Lag;
+use super::publish::{AckBody, PublishLimits, Publisher};
+use super::subscribe::{Shared, SubscribeBody};
+use super::views::Ask;
+use crate::client::dsse;
+use crate::config::{Config, May, Party};
+use crate::judge::Listener;
+use crate::proto::v1::{Delivery, SubscribeRequest};
+use crate::status::{Refuse, trailers};
+use crate::veil::consent::envelope::Signed;
+use crate::veil::consent::recipient_key::RecipientKey;
+use crate::veil::terms;
+
+/// A Subscribe request is at most this long.
+const SUBSCRIBE_BYTES_MAX: usize = 64 * 1024;
+
+/// The caller, as the handshake showed it; in every request's extensions.
+#[derive(Clone, Debug)]
+pub struct Caller(pub Arc<Party>);
+
+/// Answers every request of every connection.
+#[derive(Clone, Debug)]
+pub struct Router {
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    control: tonic::service::Routes,
+}
+
+impl Router {
+    /// Joins the data plane with the services of the control plane.
+    pub fn new(shared: Arc<Shared>, config: Arc<Config>, control: tonic::service::Routes) -> Self {
+        Self { shared, config, control }
+    }
+
+    /// Answers one request.
+    pub async fn answer(self, caller: Arc<Party>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+        let answered = match request.uri().path() {
+            "/twinveil.v1.Frames/Publish" => self.publish(&caller, request),
+            "/twinveil.v1.Frames/Subscribe" => self.subscribe(&caller, request).await,
+            _ => return self.control(caller, request).await,
+        };
+        Ok(answered.unwrap_or_else(refused))
+    }
+
+    fn publish(self, caller: &Party, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refuse> {
+        check_grpc(&request)?;
+        if !caller.may.contains(&May::Publish) {
+            return Err(Refuse::NotAllowed);
+        }
+        let limits = PublishLimits {
+            frame_bytes_max: self.config.limits.frame_bytes_max,
+            batch_bytes_max: self.config.limits.batch_bytes_max,
+        };
+        let publisher = Publisher::new(self.shared, caller.spiffe.clone(), limits);
+        Ok(streaming(AnswerBody::Acks(publisher.run(request.into_body()))))
+    }
+
+    async fn subscribe(self, caller: &Party, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refuse> {
+        check_grpc(&request)?;
+        if !caller.may.contains(&May::Subscribe) {
+            return Err(Refuse::NotAllowed);
+        }
+        let body = Limited::new(request.into_body(), SUBSCRIBE_BYTES_MAX).collect().await.map_err(|_| Refuse::Malformed)?;
+        let mut deframer = Deframer::default();
+        deframer.push(body.to_bytes());
+        let message = deframer.next(SUBSCRIBE_BYTES_MAX).map_err(|_| Refuse::Compressed)?.ok_or(Refuse::Malformed)?;
+        if deframer.is_midway() {
+            return Err(Refuse::Malformed);
+        }
+        let wanted = SubscribeRequest::decode(message).map_err(|_| Refuse::Malformed)?;
+        let schema = self.shared.maker.judge().schema(&wanted.schema).cloned().ok_or(Refuse::UnknownSchema)?;
+        let purpose = terms::purpose(&wanted.purpose).ok_or(Refuse::UnknownPurpose)?;
+        let now = self.shared.clock.now().map_err(|_| Refuse::ClockBehind)?;
+        if self.shared.streams.len() >= self.config.limits.streams_max {
+            return Err(Refuse::TooMany);
+        }
+        let stated = match &wanted.key {
+            None => None,
+            Some(envelope) => {
+                let envelope = dsse::from_proto(envelope);
+                let signed = Signed::<RecipientKey>::new(&envelope).and_then(|signed| signed.verify(self.shared.maker.origin()));
+                let stated = signed.map_err(|_| Refuse::BadKeyStatement)?;
+                stated.get().check(&caller.spiffe, now).map_err(|_| Refuse::BadKeyStatement)?;
+                Some((stated.get().did, stated.get().key))
+            }
+        };
+        let lag = match wanted.delivery() {
+            Delivery::Newest => Lag::DropOldest,
+            Delivery::Lossless | Delivery::Unspecified => Lag::Wait,
+        };
+        let listener = Listener {
+            spiffe: caller.spiffe.clone(),
+            did: stated.as_ref().map(|stated| stated.0),
+            stated_key: stated.as_ref().map(|stated| stated.1),
+        };
+        let ask = Ask { listener, purpose, schema };
+        let body = SubscribeBody::open(self.shared, ask, lag, self.config.limits.queue_bytes_max);
+        Ok(streaming(AnswerBody::Frames(Box::new(body))))
+    }
+
+    async fn control(self, caller: Arc<Party>, mut request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+        request.extensions_mut().insert(Caller(caller));
+        let response = self.control.oneshot(request.map(tonic::body::Body::new)).await?;
+        Ok(response.map(AnswerBody::Control))
+    }
+}
+
+fn check_grpc(request: &Request<Incoming>) -> Result<(), Refuse> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let grpc = content_type == "application/grpc" || content_type.starts_with("application/grpc+proto");
+    if grpc && request.method() == http::Method::POST { Ok(()) } else { Err(Refuse::Malformed) }
+}
+
+fn streaming(body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// A trailers-only answer (gRPC over HTTP/2, "Responses").
+fn refused(refuse: Refuse) -> Response<AnswerBody> {
+    let mut response = streaming(AnswerBody::Empty);
+    response.headers_mut().extend(trailers(Some(refuse)));
+    response
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// A recipient's stream.
+    Frames(Box<SubscribeBody>),
+    /// A source's acknowledgements.
+    Acks(AckBody),
+    /// Of the control plane.
+    Control(tonic::body::Body),
+    /// A refusal, which is all in the headers.
+    Empty,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Frames(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Into::into),
+            Self::Acks(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Empty => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}

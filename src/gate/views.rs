@@ -1,0 +1,278 @@
+//! Makes views: judges, compiles (programs are shared by everybody whose decision is the same), binds keys, and words the
+//! announcement. What a view was made from is remembered, so that one atomic load tells that it is still current.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::client::announce;
+use crate::judge::{Judge, Judgement, Listener};
+use crate::ledger::Subject;
+use crate::proto::v1;
+use crate::status::Refuse;
+use crate::veil::crypto::hash::sha256;
+use crate::veil::crypto::pseudonym::{self, Domain};
+use crate::veil::crypto::seal::Suite;
+use crate::veil::crypto::sign::SignKey;
+use crate::veil::name::{Origin, Purpose, SealKey, UnixMs, ViewId};
+use crate::veil::policy::{Decision, Holders};
+use crate::veil::schema::Schema;
+use crate::veil::terms::Treatment;
+use crate::veil::view::{Bindings, BindingsSource, Program, View};
+use crate::world::entropy;
+
+/// How many programs are kept; those in use live on in their views.
+const PROGRAMS_MAX: usize = 4_096;
+
+/// What every view of a gateway has in common.
+#[derive(Debug)]
+pub struct ViewMaker {
+    judge: Arc<Judge>,
+    origin: Origin,
+    sign: Arc<SignKey>,
+    suite: Suite,
+    epoch_ms_max: i64,
+    rotation_ms: i64,
+    programs: DashMap<[u8; 32], Arc<Program>>,
+}
+
+/// Settings of a [`ViewMaker`].
+#[derive(Debug)]
+pub struct ViewSettings {
+    /// The gateway's name.
+    pub origin: Origin,
+    /// Signs announcements.
+    pub sign: Arc<SignKey>,
+    /// Of sealed groups.
+    pub suite: Suite,
+    /// How long an epoch key serves, in milliseconds.
+    pub epoch_ms_max: i64,
+    /// How long a pseudonym serves, in milliseconds.
+    pub rotation_ms: i64,
+}
+
+/// Who asks for a view, and of what.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The recipient.
+    pub listener: Listener,
+    /// What for.
+    pub purpose: Purpose,
+    /// Of which frames.
+    pub schema: Arc<Schema>,
+}
+
+/// One subject's view in a stream, and what it was made from.
+#[derive(Debug)]
+pub struct Seen {
+    /// Whom it is of.
+    pub subject: Option<Arc<Subject>>,
+    /// Its number in the stream.
+    pub number: u32,
+    view: Option<View>,
+    id: ViewId,
+    epoch: u64,
+    generation: u64,
+    mandate_generation: u64,
+    valid_until: UnixMs,
+    keys: Vec<Vec<SealKey>>,
+    /// Bumped per change of standing or by time; says why in words.
+    reason: &'static str,
+}
+
+impl Seen {
+    /// A view that was not made yet.
+    pub fn new(subject: Option<Arc<Subject>>, number: u32, id: ViewId) -> Self {
+        Self {
+            subject,
+            number,
+            view: None,
+            id,
+            epoch: 0,
+            generation: u64::MAX,
+            mandate_generation: u64::MAX,
+            valid_until: UnixMs(i64::MIN),
+            keys: Vec::new(),
+            reason: "subscribed",
+        }
+    }
+
+    /// Whether it may still be used at `now`.
+    #[inline]
+    pub fn is_current(&self, mandate_generation: u64, now: UnixMs) -> bool {
+        let generation = self.subject.as_ref().map_or(0, |subject| subject.generation());
+        generation == self.generation
+            && mandate_generation == self.mandate_generation
+            && now < self.valid_until
+            && self.view.as_ref().is_none_or(|view| !view.spent())
+    }
+
+    /// The view, where frames flow.
+    #[inline]
+    pub fn view(&mut self) -> Option<&mut View> {
+        self.view.as_mut()
+    }
+
+    /// Whether frames flow.
+    pub fn is_open(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// When it stops being right by itself.
+    pub fn valid_until(&self) -> UnixMs {
+        self.valid_until
+    }
+
+    /// Closes it for good: nothing may flow any more.
+    pub fn close(&mut self) {
+        self.view = None;
+        self.valid_until = UnixMs(i64::MIN);
+    }
+}
+
+impl ViewMaker {
+    /// A maker.
+    pub fn new(judge: Arc<Judge>, settings: ViewSettings) -> Self {
+        let ViewSettings { origin, sign, suite, epoch_ms_max, rotation_ms } = settings;
+        Self { judge, origin, sign, suite, epoch_ms_max, rotation_ms, programs: DashMap::new() }
+    }
+
+    /// The judge.
+    pub fn judge(&self) -> &Arc<Judge> {
+        &self.judge
+    }
+
+    /// The gateway's name.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The key that signs announcements.
+    pub fn sign(&self) -> &SignKey {
+        &self.sign
+    }
+
+    /// Judges anew and makes the view that follows. Returns what is to be announced, if anything changed for the recipient.
+    pub fn refresh(&self, ask: &Ask, seen: &mut Seen, now: UnixMs) -> Result<Option<v1::View>, Refuse> {
+        // Generations are read before the standings they stand for: a change in between is found at the next look.
+        let mandate_generation = self.judge.ledger().mandate_generation();
+        let generation = seen.subject.as_ref().map_or(0, |subject| subject.generation());
+        let reason = match () {
+            () if seen.generation == u64::MAX => "subscribed",
+            () if seen.generation != generation => "the subject's consent changed",
+            () if seen.mandate_generation != mandate_generation => "the operator's mandate changed",
+            () => "time",
+        };
+        let standing = seen.subject.as_ref().map(|subject| subject.standing());
+        let judged = self.judge.judge(&ask.schema, &ask.listener, &ask.purpose, standing.as_deref(), now);
+        let judgement = match judged {
+            Ok(judgement) => judgement,
+            Err(error) => {
+                seen.close();
+                tracing::error!(code = error.code(), schema = %ask.schema.name(), recipient = %ask.listener.spiffe, "the policy could not be evaluated");
+                return Err(Refuse::PolicyFailed);
+            }
+        };
+        (seen.generation, seen.mandate_generation, seen.reason) = (generation, mandate_generation, reason);
+        let was_open = seen.is_open();
+        if !judgement.delivers {
+            seen.view = None;
+            seen.keys.clear();
+            seen.valid_until = judgement.valid_until;
+            return Ok(was_open.then(|| self.closed(ask, seen, now)));
+        }
+        let program = self.program(&ask.schema, &judgement.decision);
+        let keys: Vec<Vec<SealKey>> = program.slots().iter().map(|holders| judgement.holders(*holders)).collect();
+        let boundary = self.boundary(&judgement, now);
+        let unchanged = seen.view.as_ref().is_some_and(|view| Arc::ptr_eq(view.program(), &program) && !view.spent()) && seen.keys == keys;
+        if unchanged && reason != "time" {
+            seen.valid_until = boundary.min(seen.valid_until);
+            return Ok(None);
+        }
+        seen.epoch += 1;
+        let source = BindingsSource {
+            origin: &self.origin,
+            recipient: ask.listener.spiffe.as_str(),
+            purpose: &ask.purpose,
+            subject_key: seen.subject.as_ref().map(|subject| subject.pseudonym_key()),
+            pseudonym_epoch: self.pseudonym_epoch(now),
+            view: seen.id,
+            epoch: seen.epoch,
+            suite: self.suite,
+            holders: &|holders: Holders| judgement.holders(holders),
+        };
+        let Some((bindings, announced)) = Bindings::new(&program, &source, &mut entropy()) else {
+            seen.close();
+            return Err(Refuse::BadKeyStatement);
+        };
+        let keys_announced: Vec<_> = announced.iter().map(|(epoch, announced)| announce::sign(&self.sign, epoch, announced)).collect();
+        self.judge.ledger().announced().note(seen.id, seen.epoch, &ask.listener.spiffe, &keys_announced);
+        let view = v1::View {
+            view: seen.number,
+            subject: self.label(ask, seen, now),
+            open: true,
+            fields: words(&ask.schema, &judgement.decision),
+            keys: keys_announced,
+            reason: reason.to_owned(),
+        };
+        seen.view = Some(View::new(program, bindings));
+        seen.keys = keys;
+        seen.valid_until = boundary;
+        Ok(Some(view))
+    }
+
+    fn closed(&self, ask: &Ask, seen: &Seen, now: UnixMs) -> v1::View {
+        let reason = seen.reason.to_owned();
+        v1::View { view: seen.number, subject: self.label(ask, seen, now), open: false, fields: Vec::new(), keys: Vec::new(), reason }
+    }
+
+    /// A view holds until consent says otherwise, its key is old, or pseudonyms rotate.
+    fn boundary(&self, judgement: &Judgement, now: UnixMs) -> UnixMs {
+        let rotation = (i64::from(self.pseudonym_epoch(now)) + 1).saturating_mul(self.rotation_ms);
+        judgement.valid_until.min(UnixMs(rotation)).min(UnixMs(now.0.saturating_add(self.epoch_ms_max)))
+    }
+
+    fn pseudonym_epoch(&self, now: UnixMs) -> u32 {
+        u32::try_from(now.0 / self.rotation_ms.max(1)).unwrap_or(0)
+    }
+
+    fn label(&self, ask: &Ask, seen: &Seen, now: UnixMs) -> String {
+        let Some(subject) = &seen.subject else { return String::new() };
+        let domain = Domain {
+            recipient: ask.listener.spiffe.as_str(),
+            purpose: ask.purpose.as_str(),
+            field: "",
+            epoch: self.pseudonym_epoch(now),
+        };
+        pseudonym::text(&pseudonym::pseudonym(subject.pseudonym_key(), domain, &subject.did().0))
+    }
+
+    fn program(&self, schema: &Schema, decision: &Decision) -> Arc<Program> {
+        let sites: Vec<u8> = decision.sites.iter().flat_map(|site| [site.treatment as u8, site.holders as u8]).collect();
+        let key = sha256(&[&schema.fingerprint().0, &sites]);
+        if let Some(program) = self.programs.get(&key) {
+            return Arc::clone(&program);
+        }
+        if self.programs.len() >= PROGRAMS_MAX {
+            self.programs.retain(|_, program| Arc::strong_count(program) > 1);
+        }
+        let program = Arc::new(Program::compile(schema, decision));
+        self.programs.insert(key, Arc::clone(&program));
+        program
+    }
+}
+
+/// A view in words: every classified field and what is done to it.
+fn words(schema: &Schema, decision: &Decision) -> Vec<v1::FieldView> {
+    let sites = schema.sites().iter().zip(&decision.sites).filter(|(site, _)| site.facts.classified());
+    sites
+        .map(|(site, decided)| v1::FieldView {
+            path: site.path.to_string(),
+            treatment: v1::Treatment::from(decided.treatment).into(),
+            how: match (&site.facts.generalize, decided.treatment) {
+                (Some(how), Treatment::Generalize) => how.to_string(),
+                _ => String::new(),
+            },
+        })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! One judgement for everybody who asks: the gate before it makes a view, the control plane when it explains one. Joins the
+//! schemas, the operator's policy and the ledger's standings; floor tables are evaluated once and kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::ledger::Ledger;
+use crate::veil::consent::standing::{RecipientIdentity, Standing};
+use crate::veil::name::{Did, Purpose, SchemaName, SealKey, Spiffe, UnixMs};
+use crate::veil::policy::floor::{Policy, PolicyError};
+use crate::veil::policy::{Decision, FloorTable, Holders, decide};
+use crate::veil::schema::Schema;
+
+/// How many floor tables are kept; they are cheap to make again.
+const FLOORS_MAX: usize = 10_000;
+
+/// A recipient, as far as it has shown who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// From the certificate.
+    pub spiffe: Spiffe,
+    /// From a statement that this party made with its own did:key.
+    pub did: Option<Did>,
+    /// From the same statement.
+    pub stated_key: Option<SealKey>,
+}
+
+/// What one recipient gets of one subject's frames, until when, and whom groups are sealed to.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// A treatment and a reason for every site.
+    pub decision: Decision,
+    /// Whether frames flow at all.
+    pub delivers: bool,
+    /// When this stops being right by itself.
+    pub valid_until: UnixMs,
+    keys: [Option<SealKey>; 4],
+}
+
+impl Judgement {
+    /// The keys of a set of key holders, each once.
+    pub fn holders(&self, holders: Holders) -> Vec<SealKey> {
+        let [recipient, vault, mandate_recipient, mandate_vault] = self.keys;
+        let mut keys: Vec<SealKey> = match holders {
+            Holders::Vault => vec![vault],
+            Holders::VaultAndRecipient => vec![recipient, vault],
+            Holders::MandateVault => vec![mandate_vault],
+            Holders::MandateVaultAndRecipient => vec![mandate_recipient, mandate_vault],
+        }
+        .into_iter()
+        .flatten()
+        .collect();
+        // Sorted, so that the order tells nothing; holders try every wrap.
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}
+
+/// Schemas, policy and standings in one place.
+#[derive(Debug)]
+pub struct Judge {
+    schemas: HashMap<SchemaName, Arc<Schema>>,
+    policy: Policy,
+    jurisdiction: String,
+    ledger: Arc<Ledger>,
+    floors: DashMap<(SchemaName, Spiffe, Purpose), Arc<FloorTable>>,
+}
+
+impl Judge {
+    /// Joins what decides.
+    pub fn new(schemas: Vec<Arc<Schema>>, policy: Policy, jurisdiction: String, ledger: Arc<Ledger>) -> Self {
+        let schemas = schemas.into_iter().map(|schema| (schema.name().clone(), schema)).collect();
+        Self { schemas, policy, jurisdiction, ledger, floors: DashMap::new() }
+    }
+
+    /// A schema by its full name.
+    pub fn schema(&self, name: &str) -> Option<&Arc<Schema>> {
+        self.schemas.get(&SchemaName::new(name))
+    }
+
+    /// The ledger whose standings count.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    fn floors(&self, schema: &Schema, recipient: &Spiffe, purpose: &Purpose) -> Result<Arc<FloorTable>, PolicyError> {
+        let key = (schema.name().clone(), recipient.clone(), purpose.clone());
+        if let Some(floors) = self.floors.get(&key) {
+            return Ok(Arc::clone(&floors));
+        }
+        let floors = Arc::new(self.policy.floors(schema, recipient, purpose, &self.jurisdiction)?);
+        if self.floors.len() >= FLOORS_MAX {
+            self.floors.clear();
+        }
+        self.floors.insert(key, Arc::clone(&floors));
+        Ok(floors)
+    }
+
+    /// Judges. `subject` is the standing of whom the frames are about; `None` where the schema has no subject.
+    pub fn judge(
+        &self,
+        schema: &Schema,
+        listener: &Listener,
+        purpose: &Purpose,
+        subject: Option<&Standing>,
+        at: UnixMs,
+    ) -> Result<Judgement, PolicyError> {
+        let floors = self.floors(schema, &listener.spiffe, purpose)?;
+        let who = RecipientIdentity { spiffe: &listener.spiffe, did: listener.did.as_ref(), stated_key: listener.stated_key };
+        let mandates = self.ledger.mandates();
+        let mandate = mandates.deciding(&who, purpose, at);
+        let subject = subject.map(|standing| standing.deciding(&who, purpose, at));
+        let decision = decide(schema, &floors, subject.as_ref(), Some(&mandate));
+        let delivers = decision.delivers(schema, subject.as_ref(), Some(&mandate));
+        let of_subject = subject.as_ref().map_or((None, None, UnixMs::NEVER), |s| (s.recipient_key, s.vault_key, s.valid_until));
+        Ok(Judgement {
+            decision,
+            delivers,
+            valid_until: of_subject.2.min(mandate.valid_until),
+            keys: [of_subject.0, of_subject.1, mandate.recipient_key, mandate.vault_key],
+        })
+    }
+}
