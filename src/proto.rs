@@ -31,3 +31,54 @@ pub mod twinveil {
 pub const CONTRACT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.binpb"));
 /// The descriptor set of `twinveil.sample` and its imports, options kept.
 pub const SAMPLES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/samples.binpb"));
+
+mod words {
+    use super::v1;
+    use crate::veil::terms;
+
+    impl From<terms::Treatment> for v1::Treatment {
+        fn from(treatment: terms::Treatment) -> Self {
+            match treatment {
+                terms::Treatment::Keep => Self::Keep,
+                terms::Treatment::Generalize => Self::Generalize,
+                terms::Treatment::Pseudonymize => Self::Pseudonymize,
+                terms::Treatment::Encrypt => Self::Encrypt,
+                terms::Treatment::Strip => Self::Strip,
+            }
+        }
+    }
+
+    impl From<terms::Sensitivity> for v1::Sensitivity {
+        fn from(sensitivity: terms::Sensitivity) -> Self {
+            match sensitivity {
+                terms::Sensitivity::Public => Self::Public,
+                terms::Sensitivity::Operational => Self::Operational,
+                terms::Sensitivity::Personal => Self::Personal,
+                terms::Sensitivity::Special => Self::Special,
+                terms::Sensitivity::Identifying => Self::Identifying,
+            }
+        }
+    }
+
+    impl From<terms::Category> for v1::Category {
+        fn from(category: terms::Category) -> Self {
+            match category {
+                terms::Category::Identity => Self::Identity,
+                terms::Category::Contact => Self::Contact,
+                terms::Category::Location => Self::Location,
+                terms::Category::Health => Self::Health,
+                terms::Category::Biometric => Self::Biometric,
+                terms::Category::Behaviour => Self::Behaviour,
+                terms::Category::Social => Self::Social,
+                terms::Category::Financial => Self::Financial,
+                terms::Category::Device => Self::Device,
+                terms::Category::Operation => Self::Operation,
+                terms::Category::OperatorConduct => Self::OperatorConduct,
+                terms::Category::Demand => Self::Demand,
+                terms::Category::Site => Self::Site,
+                terms::Category::Time => Self::Time,
+                terms::Category::Environment => Self::Environment,
+            }
+        }
+    }
+}

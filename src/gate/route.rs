@@ -19,7 +19,7 @@ use super::publish::{AckBody, PublishLimits, Publisher};
 use super::subscribe::{Shared, SubscribeBody};
 use super::views::Ask;
 use crate::client::dsse;
-use crate::config::{Config, May, Party};
+use crate::config::{Carrier, Config, May, Party};
 use crate::judge::Listener;
 use crate::proto::v1::{Delivery, SubscribeRequest};
 use crate::status::{Refuse, trailers};
@@ -29,10 +29,6 @@ use crate::veil::terms;
 
 /// A Subscribe request is at most this long.
 const SUBSCRIBE_BYTES_MAX: usize = 64 * 1024;
-
-/// The caller, as the handshake showed it; in every request's extensions.
-#[derive(Clone, Debug)]
-pub struct Caller(pub Arc<Party>);
 
 /// Answers every request of every connection.
 #[derive(Clone, Debug)]
@@ -115,7 +111,7 @@ impl Router {
     }
 
     async fn control(self, caller: Arc<Party>, mut request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
-        request.extensions_mut().insert(Caller(caller));
+        request.extensions_mut().insert(Carrier(caller));
         let response = self.control.oneshot(request.map(tonic::body::Body::new)).await?;
         Ok(response.map(AnswerBody::Control))
     }
