@@ -1,0 +1,353 @@
+//! The configuration as written, and the checks that make it a [`Config`].
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::error::{ConfigError, nearest};
+use super::{Config, Descriptor, Entry, Keys, Limits, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, Seal, TlsFiles};
+use super::{check_private, read_key};
+use crate::veil::crypto::seal::Suite;
+use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
+
+const BUILTIN: [&str; 2] = ["twinveil.sample.PatientFrame", "twinveil.sample.TurbineFrame"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    origin: String,
+    listen: Option<String>,
+    health_listen: Option<String>,
+    #[serde(default)]
+    insecure: bool,
+    insecure_party: Option<String>,
+    tls: Option<TlsTable>,
+    keys: KeysTable,
+    #[serde(default)]
+    store: StoreTable,
+    policy: PolicyTable,
+    #[serde(default)]
+    schema: Vec<SchemaTable>,
+    #[serde(default)]
+    party: Vec<PartyTable>,
+    #[serde(default)]
+    operator: OperatorTable,
+    #[serde(default)]
+    limits: LimitsTable,
+    #[serde(default)]
+    pseudonym: PseudonymTable,
+    #[serde(default)]
+    seal: SealTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    certificate: PathBuf,
+    private_key: PathBuf,
+    client_ca: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeysTable {
+    sign: PathBuf,
+    handle: PathBuf,
+    store: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreTable {
+    dir: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyTable {
+    file: PathBuf,
+    jurisdiction: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SchemaTable {
+    message: String,
+    descriptor: Option<PathBuf>,
+    #[serde(default)]
+    builtin: bool,
+    side_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartyTable {
+    name: String,
+    spiffe: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    may: Vec<May>,
+    key: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperatorTable {
+    #[serde(default)]
+    keys: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsTable {
+    frame_bytes_max: Option<u64>,
+    batch_bytes_max: Option<u64>,
+    queue_bytes_max: Option<u64>,
+    lossless_stall_ms_max: Option<u64>,
+    connections_max: Option<u64>,
+    streams_per_connection_max: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PseudonymTable {
+    rotation_days: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealTable {
+    suite: Option<String>,
+    epoch_ms_max: Option<u64>,
+}
+
+impl File {
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+            let message = error.message().replace('\n', " ");
+            // serde lists what it expected; the slip is the first word in backticks, the candidates are the others.
+            let mut words = message.split('`').skip(1).step_by(2);
+            let hint = match message.starts_with("unknown ") {
+                true => words.next().and_then(|slip| nearest(slip, words)).map(|word| format!("; did you mean `{word}`?")),
+                false => None,
+            };
+            ConfigError::plain(format!("`{}`, line {line}: {message}{}", path.display(), hint.unwrap_or_default()))
+        })
+    }
+
+    pub(super) fn check(self, folder: &Path, environment: &impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let from = |name: &str, key: &'static str, written: Option<String>| match environment(name) {
+            Some(value) => (name.to_owned(), Some(value)),
+            None => (key.to_owned(), written),
+        };
+        let listen = address(from("TWINVEIL_LISTEN", "listen", self.listen), 7443)?;
+        let health_listen = address(from("TWINVEIL_HEALTH_LISTEN", "health_listen", self.health_listen), 7444)?;
+        let (parties, by_spiffe) = parties(self.party)?;
+        let entry = match (self.insecure, self.tls, self.insecure_party) {
+            (false, Some(tls), None) => Entry::Tls(tls.check(folder)?),
+            (false, None, _) => return Err(ConfigError::key("tls", "missing; name `certificate`, `private_key` and `client_ca`, or see `insecure`")),
+            (false, _, Some(_)) => return Err(ConfigError::key("insecure_party", "only with `insecure = true`; delete it")),
+            (true, Some(_), _) => return Err(ConfigError::key("tls", "not together with `insecure = true`; delete one of them")),
+            (true, None, _) if !listen.ip().is_loopback() => {
+                return Err(ConfigError::value("listen", listen, "`insecure = true` serves loopback addresses only; listen on 127.0.0.1 or set up `tls`"));
+            }
+            (true, None, None) => return Err(ConfigError::key("insecure_party", "missing; name the one party that every caller counts as")),
+            (true, None, Some(name)) => match parties.iter().find(|party| *party.name == *name) {
+                Some(party) => Entry::Insecure(party.clone()),
+                None => return Err(ConfigError::value("insecure_party", name, "no `[[party]]` has this name; add it or name another")),
+            },
+        };
+        let keys = Keys {
+            sign: read_key("keys.sign", &folder.join(self.keys.sign))?,
+            handle: read_key("keys.handle", &folder.join(self.keys.handle))?,
+            store: read_key("keys.store", &folder.join(self.keys.store))?,
+        };
+        // One key for two needs would tie what must fall apart: who can forge, who can link, who can read at rest.
+        if keys.sign.expose() == keys.handle.expose() || keys.sign.expose() == keys.store.expose() || keys.handle.expose() == keys.store.expose() {
+            return Err(ConfigError::key("keys", "two of the files hold the same key; give each its own"));
+        }
+        let store_dir = match environment("TWINVEIL_STORE_DIR") {
+            // From the environment, a path means what it means to the caller's shell.
+            Some(dir) if dir.is_empty() => return Err(ConfigError::value("TWINVEIL_STORE_DIR", "", "empty; name a folder or unset it")),
+            Some(dir) => PathBuf::from(dir),
+            None => folder.join(self.store.dir.unwrap_or_else(|| "store".into())),
+        };
+        let operators = self.operator.keys.iter().map(|key| did("operator.keys", key)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Config {
+            origin: origin(&self.origin)?,
+            listen,
+            health_listen,
+            entry,
+            keys,
+            store_dir,
+            policy: self.policy.check(folder)?,
+            schemas: schemas(self.schema, folder)?,
+            operators,
+            limits: self.limits.check()?,
+            pseudonym: Pseudonym { rotation_days: within("pseudonym.rotation_days", self.pseudonym.rotation_days, Pseudonym::default().rotation_days, 1, 3_650)? },
+            seal: self.seal.check()?,
+            parties,
+            by_spiffe,
+        })
+    }
+}
+
+/// A signed-note key name (C2SP signed-note): not empty, no space, no plus; and short enough for one line.
+fn origin(text: &str) -> Result<Origin, ConfigError> {
+    if text.is_empty() || text.len() > 255 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+') {
+        return Err(ConfigError::value("origin", text.escape_debug(), "must be 1 to 255 bytes without spaces and `+`, such as `gateway.example.org/twins`"));
+    }
+    Ok(Origin::new(text))
+}
+
+fn address((key, text): (String, Option<String>), default_port: u16) -> Result<SocketAddr, ConfigError> {
+    match text {
+        None => Ok(SocketAddr::from(([127, 0, 0, 1], default_port))),
+        Some(text) => text.parse().map_err(|_| ConfigError::value(&key, text, format!("must be an address and a port, such as `127.0.0.1:{default_port}`"))),
+    }
+}
+
+fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
+    Did::parse(text).map_err(|bad| ConfigError::value(key, text, format!("{bad}; keys are written `did:key:z6Mk…`")))
+}
+
+/// Names that people type and policies quote.
+fn word(key: &str, text: &str) -> Result<Arc<str>, ConfigError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
+        return Err(ConfigError::value(key, text.escape_debug(), "must be 1 to 64 letters, digits, `.`, `_` or `-`"));
+    }
+    Ok(text.into())
+}
+
+fn within<T: TryFrom<u64>>(key: &str, value: Option<u64>, default: T, low: u64, high: u64) -> Result<T, ConfigError> {
+    match value {
+        None => Ok(default),
+        Some(value) => T::try_from(value)
+            .ok()
+            .filter(|_| (low..=high).contains(&value))
+            .ok_or_else(|| ConfigError::value(key, value, format!("must be {low} to {high}"))),
+    }
+}
+
+fn exists(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+    if path.is_file() { Ok(path) } else { Err(ConfigError::value(key, path.display(), "there is no such file; paths start at the folder of the configuration")) }
+}
+
+impl TlsTable {
+    fn check(self, folder: &Path) -> Result<TlsFiles, ConfigError> {
+        let private_key = folder.join(self.private_key);
+        check_private("tls.private_key", &private_key)?;
+        Ok(TlsFiles {
+            certificate: exists("tls.certificate", folder.join(self.certificate))?,
+            private_key,
+            client_ca: exists("tls.client_ca", folder.join(self.client_ca))?,
+        })
+    }
+}
+
+impl PolicyTable {
+    fn check(self, folder: &Path) -> Result<Policy, ConfigError> {
+        let code = &self.jurisdiction;
+        let (country, part) = code.split_once('-').unwrap_or((code, "X"));
+        let upper = |text: &str| text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) || part.is_empty() || part.len() > 3 || !upper(part) {
+            return Err(ConfigError::value("policy.jurisdiction", code.escape_debug(), "must be an ISO 3166 code, such as `DE`, `US-MA` or `EU`"));
+        }
+        Ok(Policy { file: exists("policy.file", folder.join(self.file))?, jurisdiction: code.as_str().into() })
+    }
+}
+
+fn schemas(tables: Vec<SchemaTable>, folder: &Path) -> Result<Vec<SchemaSource>, ConfigError> {
+    if tables.is_empty() {
+        return Err(ConfigError::key("schema", "missing; without a `[[schema]]` every frame would be refused"));
+    }
+    let mut seen = HashSet::new();
+    let check = |table: SchemaTable| {
+        if !seen.insert(table.message.clone()) {
+            return Err(ConfigError::value("schema.message", &table.message, "named twice; delete one"));
+        }
+        let descriptor = match (table.builtin, table.descriptor) {
+            (true, None) if BUILTIN.contains(&table.message.as_str()) => Descriptor::Builtin,
+            (true, None) => {
+                return Err(ConfigError::value("schema.message", table.message, format!("not built in; built in are `{}`", BUILTIN.join("` and `"))));
+            }
+            (false, Some(path)) => Descriptor::File(exists("schema.descriptor", folder.join(path))?),
+            (true, Some(path)) => return Err(ConfigError::value("schema.descriptor", path.display(), "not together with `builtin = true`; delete one of them")),
+            (false, None) => return Err(ConfigError::value("schema.message", table.message, "needs `descriptor` or `builtin = true`")),
+        };
+        let side_file = table.side_file.map(|path| exists("schema.side_file", folder.join(path))).transpose()?;
+        Ok(SchemaSource { message: SchemaName::new(table.message), descriptor, side_file })
+    };
+    tables.into_iter().map(check).collect()
+}
+
+type Parties = (Vec<Party>, HashMap<Spiffe, usize>);
+
+fn parties(tables: Vec<PartyTable>) -> Result<Parties, ConfigError> {
+    if tables.len() > PARTIES_MAX {
+        return Err(ConfigError::value("party", tables.len(), format!("at most {PARTIES_MAX} parties")));
+    }
+    let mut names = HashSet::new();
+    let mut by_spiffe = HashMap::new();
+    let mut parties = Vec::with_capacity(tables.len());
+    for table in tables {
+        let name = word("party.name", &table.name)?;
+        if !names.insert(name.clone()) {
+            return Err(ConfigError::value("party.name", name, "two parties have this name; rename one"));
+        }
+        let spiffe = Spiffe::parse(&table.spiffe).map_err(|bad| ConfigError::value("party.spiffe", table.spiffe.escape_debug(), bad))?;
+        if by_spiffe.insert(spiffe.clone(), parties.len()).is_some() {
+            return Err(ConfigError::value("party.spiffe", spiffe, "two parties have this id; give each its own certificate"));
+        }
+        let groups = table.groups.iter().map(|group| word("party.groups", group)).collect::<Result<Vec<_>, _>>()?;
+        let may: BTreeSet<May> = table.may.into_iter().collect();
+        let key = table.key.as_deref().map(|key| did("party.key", key)).transpose()?;
+        if key.is_some() && !may.contains(&May::Publish) {
+            return Err(ConfigError::value("party.key", name, "only a source countersigns; add `publish` to `may` or delete `key`"));
+        }
+        parties.push(Party { name, spiffe, groups, may, key });
+    }
+    Ok((parties, by_spiffe))
+}
+
+impl LimitsTable {
+    fn check(self) -> Result<Limits, ConfigError> {
+        let by_default = Limits::default();
+        let frame_bytes_max = within("limits.frame_bytes_max", self.frame_bytes_max, by_default.frame_bytes_max, 1 << 10, 64 << 20)?;
+        // A frame must fit into a batch and into a queue, also where only the frame's limit was raised.
+        let frame = frame_bytes_max as u64;
+        Ok(Limits {
+            frame_bytes_max,
+            batch_bytes_max: within("limits.batch_bytes_max", self.batch_bytes_max, by_default.batch_bytes_max.max(frame_bytes_max), frame, 256 << 20)?,
+            queue_bytes_max: within("limits.queue_bytes_max", self.queue_bytes_max, by_default.queue_bytes_max.max(frame_bytes_max), frame, 1 << 30)?,
+            lossless_stall_ms_max: within("limits.lossless_stall_ms_max", self.lossless_stall_ms_max, by_default.lossless_stall_ms_max, 0, 600_000)?,
+            connections_max: within("limits.connections_max", self.connections_max, by_default.connections_max, 1, 65_536)?,
+            streams_per_connection_max: within(
+                "limits.streams_per_connection_max",
+                self.streams_per_connection_max,
+                by_default.streams_per_connection_max,
+                1,
+                65_536,
+            )?,
+        })
+    }
+}
+
+impl SealTable {
+    fn check(self) -> Result<Seal, ConfigError> {
+        let by_default = Seal::default();
+        let suite = match self.suite.as_deref() {
+            None => by_default.suite,
+            Some("CHACHA20_POLY1305") => Suite::ChaCha20Poly1305,
+            Some("AES_256_GCM_SHA512_128") => Suite::Aes256Gcm,
+            Some(other) => return Err(ConfigError::value("seal.suite", other.escape_debug(), "must be `CHACHA20_POLY1305` or `AES_256_GCM_SHA512_128`")),
+        };
+        Ok(Seal { suite, epoch_ms_max: within("seal.epoch_ms_max", self.epoch_ms_max, by_default.epoch_ms_max, 1_000, 3_600_000)? })
+    }
+}
