@@ -184,8 +184,9 @@ impl Config {
 
     /// As [`Config::load`], with `environment` in place of the process's own.
     pub fn load_with(path: &Path, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::plain(format!("`{}` can't be read: {}; `twinveil init` makes one", path.display(), error.kind())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError::plain(format!("`{}` can't be read: {}; `twinveil init` makes one", path.display(), error.kind()))
+        })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         file::File::parse(&text, path)?.check(folder, &environment)
     }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    date_time_ymd,
 };
 
 use super::{CliError, say};
@@ -51,7 +52,8 @@ fn parse_party(text: &str) -> Result<(String, Spiffe), String> {
 
 /// Makes the files and says which.
 pub fn run(args: Args) -> Result<(), CliError> {
-    let server = Spiffe::parse(&args.server).map_err(|bad| CliError::broken(format!("`--server {}`: {bad}", args.server.escape_debug())))?;
+    let server =
+        Spiffe::parse(&args.server).map_err(|bad| CliError::broken(format!("`--server {}`: {bad}", args.server.escape_debug())))?;
     let files = write(&args.dir, &server, &args.parties)?;
     for file in &files {
         say(file.display())?;
@@ -64,7 +66,10 @@ pub(super) fn write(dir: &Path, server: &Spiffe, parties: &[(String, Spiffe)]) -
     let names = ["ca", "server"].into_iter().chain(parties.iter().map(|(name, _)| name.as_str()));
     for file in names.flat_map(|name| [dir.join(format!("{name}.pem")), dir.join(format!("{name}.key"))]) {
         if file.exists() {
-            return Err(CliError::broken(format!("`{}` exists and is not overwritten; delete it or choose another `--dir`", file.display())));
+            return Err(CliError::broken(format!(
+                "`{}` exists and is not overwritten; delete it or choose another `--dir`",
+                file.display()
+            )));
         }
     }
     std::fs::create_dir_all(dir).map_err(|error| CliError::broken(format!("`{}` can't be made: {}", dir.display(), error.kind())))?;
@@ -156,16 +161,17 @@ mod tests {
         path
     }
 
-    fn args(dir: &Path) -> Args {
-        Args {
-            dir: dir.to_owned(),
-            server: "spiffe://example.org/gateway".into(),
-            parties: vec![parse_party("hospital=spiffe://example.org/source/hospital").expect("party")],
-        }
+    fn make(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
+        let hospital = parse_party("hospital=spiffe://example.org/source/hospital").expect("party");
+        write(dir, &Spiffe::parse("spiffe://example.org/gateway").expect("id"), &[hospital])
     }
 
     fn files(dir: &Path, own: &str, ca: &str) -> tls::PemFiles {
-        tls::PemFiles { certificate: dir.join(format!("{own}.pem")), private_key: dir.join(format!("{own}.key")), peer_ca: dir.join(format!("{ca}.pem")) }
+        tls::PemFiles {
+            certificate: dir.join(format!("{own}.pem")),
+            private_key: dir.join(format!("{own}.key")),
+            peer_ca: dir.join(format!("{ca}.pem")),
+        }
     }
 
     /// A handshake in memory; the client's id as the server reads it.
@@ -190,7 +196,7 @@ mod tests {
     #[test]
     fn both_ends_meet_with_the_files_and_the_gateway_knows_who_called() {
         let dir = folder("meet");
-        run(args(&dir)).expect("made");
+        make(&dir).expect("made");
         for host in ["localhost", "127.0.0.1", "::1"] {
             let id = handshake(&files(&dir, "server", "ca"), &files(&dir, "hospital", "ca"), host).expect("handshake");
             assert_eq!(id.as_str(), "spiffe://example.org/source/hospital");
@@ -204,8 +210,8 @@ mod tests {
     #[test]
     fn a_certificate_of_another_authority_is_refused() {
         let (ours, theirs) = (folder("ours"), folder("theirs"));
-        run(args(&ours)).expect("made");
-        run(args(&theirs)).expect("made");
+        make(&ours).expect("made");
+        make(&theirs).expect("made");
         let mut stranger = files(&theirs, "hospital", "ca");
         stranger.peer_ca = ours.join("ca.pem");
         assert!(handshake(&files(&ours, "server", "ca"), &stranger, "localhost").is_err());
@@ -216,7 +222,7 @@ mod tests {
     #[test]
     fn a_server_certificate_is_no_client_certificate() {
         let dir = folder("usage");
-        run(args(&dir)).expect("made");
+        make(&dir).expect("made");
         assert!(handshake(&files(&dir, "server", "ca"), &files(&dir, "server", "ca"), "localhost").is_err());
         std::fs::remove_dir_all(&dir).expect("clean");
     }
@@ -224,7 +230,7 @@ mod tests {
     #[test]
     fn keys_are_the_owners_alone_and_every_file_is_marked() {
         let dir = folder("modes");
-        run(args(&dir)).expect("made");
+        make(&dir).expect("made");
         for name in ["ca", "server", "hospital"] {
             let key = dir.join(format!("{name}.key"));
             assert_eq!(std::fs::metadata(&key).expect("key").permissions().mode() & 0o777, 0o600);
@@ -240,7 +246,7 @@ mod tests {
         let dir = folder("again");
         std::fs::create_dir_all(&dir).expect("folder");
         std::fs::write(dir.join("hospital.key"), "mine").expect("file");
-        let error = run(args(&dir)).expect_err("exists");
+        let error = make(&dir).expect_err("exists");
         assert!(error.to_string().contains("hospital.key` exists and is not overwritten"), "{error}");
         assert_eq!(std::fs::read_dir(&dir).expect("folder").count(), 1);
         std::fs::remove_dir_all(&dir).expect("clean");
@@ -248,7 +254,16 @@ mod tests {
 
     #[test]
     fn a_party_that_is_no_file_name_or_no_id_is_refused() {
-        for bad in ["hospital", "=spiffe://a/b", "../x=spiffe://a/b", ".x=spiffe://a/b", "ca=spiffe://a/b", "server=spiffe://a/b", "x=https://a/b", "a b=spiffe://a/b"] {
+        for bad in [
+            "hospital",
+            "=spiffe://a/b",
+            "../x=spiffe://a/b",
+            ".x=spiffe://a/b",
+            "ca=spiffe://a/b",
+            "server=spiffe://a/b",
+            "x=https://a/b",
+            "a b=spiffe://a/b",
+        ] {
             assert!(parse_party(bad).is_err(), "{bad}");
         }
     }

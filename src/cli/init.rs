@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_folder_is_ready_to_serve() {
         let dir = folder("ready");
-        run(Args { dir: dir.clone() }).expect("made");
+        fill_folder(&dir).expect("made");
         let config = Config::load_with(&dir.join("twinveil.toml"), |_| None).expect("checked");
         let Entry::Tls(files) = &config.entry else { panic!("mutual TLS by default") };
         let (certificate, private_key, peer_ca) = (files.certificate.clone(), files.private_key.clone(), files.client_ca.clone());
@@ -153,7 +153,7 @@ mod tests {
         let dir = folder("full");
         std::fs::create_dir_all(&dir).expect("folder");
         std::fs::write(dir.join("note.txt"), "mine").expect("file");
-        let error = run(Args { dir: dir.clone() }).expect_err("not empty");
+        let error = fill_folder(&dir).expect_err("not empty");
         assert!(error.to_string().contains("is not empty and is left as it is"), "{error}");
         assert_eq!(std::fs::read_dir(&dir).expect("folder").count(), 1);
         std::fs::remove_dir_all(&dir).expect("clean");
@@ -163,11 +163,13 @@ mod tests {
     fn two_folders_share_no_key() {
         let (one, other) = (folder("one"), folder("other"));
         for dir in [&one, &other] {
-            run(Args { dir: dir.clone() }).expect("made");
+            fill_folder(dir).expect("made");
         }
         let mut keys: Vec<_> = [&one, &other]
             .iter()
-            .flat_map(|dir| std::fs::read_dir(dir.join("keys")).expect("keys").map(|file| std::fs::read(file.expect("file").path()).expect("key")))
+            .flat_map(|dir| {
+                std::fs::read_dir(dir.join("keys")).expect("keys").map(|file| std::fs::read(file.expect("file").path()).expect("key"))
+            })
             .collect();
         keys.sort();
         keys.dedup();

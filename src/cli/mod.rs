@@ -3,6 +3,7 @@
 pub mod certs;
 pub mod init;
 pub mod input;
+pub mod simulate;
 
 use std::fmt;
 use std::io::Write;
@@ -45,6 +46,18 @@ impl fmt::Display for CliError {
 
 impl std::error::Error for CliError {}
 
+impl From<crate::config::ConfigError> for CliError {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::broken(error)
+    }
+}
+
+impl From<crate::gate::tls::TlsError> for CliError {
+    fn from(error: crate::gate::tls::TlsError) -> Self {
+        Self::broken(error)
+    }
+}
+
 /// Prints a line. A reader that has gone away ends the command instead of the process.
 pub(crate) fn say(text: impl fmt::Display) -> Result<(), CliError> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(|error| CliError::broken(format!("standard output: {}", error.kind())))
@@ -53,6 +66,17 @@ pub(crate) fn say(text: impl fmt::Display) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_options_of_every_command_hold_together() {
+        use clap::{Args, Command};
+        certs::Args::augment_args(Command::new("certs")).debug_assert();
+        init::Args::augment_args(Command::new("init")).debug_assert();
+        simulate::Args::augment_args(Command::new("simulate")).debug_assert();
+        input::MapArgs::augment_args(Command::new("csv")).debug_assert();
+        let parsed = simulate::Args::augment_args(Command::new("simulate")).try_get_matches_from(["simulate", "turbines", "--count", "0"]);
+        assert!(parsed.is_err());
+    }
 
     #[test]
     fn each_kind_of_end_has_its_own_code() {

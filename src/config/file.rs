@@ -150,13 +150,21 @@ impl File {
         let (parties, by_spiffe) = parties(self.party)?;
         let entry = match (self.insecure, self.tls, self.insecure_party) {
             (false, Some(tls), None) => Entry::Tls(tls.check(folder)?),
-            (false, None, _) => return Err(ConfigError::key("tls", "missing; name `certificate`, `private_key` and `client_ca`, or see `insecure`")),
+            (false, None, _) => {
+                return Err(ConfigError::key("tls", "missing; name `certificate`, `private_key` and `client_ca`, or see `insecure`"));
+            }
             (false, _, Some(_)) => return Err(ConfigError::key("insecure_party", "only with `insecure = true`; delete it")),
             (true, Some(_), _) => return Err(ConfigError::key("tls", "not together with `insecure = true`; delete one of them")),
             (true, None, _) if !listen.ip().is_loopback() => {
-                return Err(ConfigError::value("listen", listen, "`insecure = true` serves loopback addresses only; listen on 127.0.0.1 or set up `tls`"));
+                return Err(ConfigError::value(
+                    "listen",
+                    listen,
+                    "`insecure = true` serves loopback addresses only; listen on 127.0.0.1 or set up `tls`",
+                ));
             }
-            (true, None, None) => return Err(ConfigError::key("insecure_party", "missing; name the one party that every caller counts as")),
+            (true, None, None) => {
+                return Err(ConfigError::key("insecure_party", "missing; name the one party that every caller counts as"));
+            }
             (true, None, Some(name)) => match parties.iter().find(|party| *party.name == *name) {
                 Some(party) => Entry::Insecure(party.clone()),
                 None => return Err(ConfigError::value("insecure_party", name, "no `[[party]]` has this name; add it or name another")),
@@ -168,7 +176,10 @@ impl File {
             store: read_key("keys.store", &folder.join(self.keys.store))?,
         };
         // One key for two needs would tie what must fall apart: who can forge, who can link, who can read at rest.
-        if keys.sign.expose() == keys.handle.expose() || keys.sign.expose() == keys.store.expose() || keys.handle.expose() == keys.store.expose() {
+        if keys.sign.expose() == keys.handle.expose()
+            || keys.sign.expose() == keys.store.expose()
+            || keys.handle.expose() == keys.store.expose()
+        {
             return Err(ConfigError::key("keys", "two of the files hold the same key; give each its own"));
         }
         let store_dir = match environment("TWINVEIL_STORE_DIR") {
@@ -189,7 +200,15 @@ impl File {
             schemas: schemas(self.schema, folder)?,
             operators,
             limits: self.limits.check()?,
-            pseudonym: Pseudonym { rotation_days: within("pseudonym.rotation_days", self.pseudonym.rotation_days, Pseudonym::default().rotation_days, 1, 3_650)? },
+            pseudonym: Pseudonym {
+                rotation_days: within(
+                    "pseudonym.rotation_days",
+                    self.pseudonym.rotation_days,
+                    Pseudonym::default().rotation_days,
+                    1,
+                    3_650,
+                )?,
+            },
             seal: self.seal.check()?,
             parties,
             by_spiffe,
@@ -200,7 +219,11 @@ impl File {
 /// A signed-note key name (C2SP signed-note): not empty, no space, no plus; and short enough for one line.
 fn origin(text: &str) -> Result<Origin, ConfigError> {
     if text.is_empty() || text.len() > 255 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+') {
-        return Err(ConfigError::value("origin", text.escape_debug(), "must be 1 to 255 bytes without spaces and `+`, such as `gateway.example.org/twins`"));
+        return Err(ConfigError::value(
+            "origin",
+            text.escape_debug(),
+            "must be 1 to 255 bytes without spaces and `+`, such as `gateway.example.org/twins`",
+        ));
     }
     Ok(Origin::new(text))
 }
@@ -208,7 +231,9 @@ fn origin(text: &str) -> Result<Origin, ConfigError> {
 fn address((key, text): (String, Option<String>), default_port: u16) -> Result<SocketAddr, ConfigError> {
     match text {
         None => Ok(SocketAddr::from(([127, 0, 0, 1], default_port))),
-        Some(text) => text.parse().map_err(|_| ConfigError::value(&key, text, format!("must be an address and a port, such as `127.0.0.1:{default_port}`"))),
+        Some(text) => text
+            .parse()
+            .map_err(|_| ConfigError::value(&key, text, format!("must be an address and a port, such as `127.0.0.1:{default_port}`"))),
     }
 }
 
@@ -236,7 +261,11 @@ fn within<T: TryFrom<u64>>(key: &str, value: Option<u64>, default: T, low: u64, 
 }
 
 fn exists(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
-    if path.is_file() { Ok(path) } else { Err(ConfigError::value(key, path.display(), "there is no such file; paths start at the folder of the configuration")) }
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(ConfigError::value(key, path.display(), "there is no such file; paths start at the folder of the configuration"))
+    }
 }
 
 impl TlsTable {
@@ -257,7 +286,11 @@ impl PolicyTable {
         let (country, part) = code.split_once('-').unwrap_or((code, "X"));
         let upper = |text: &str| text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
         if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) || part.is_empty() || part.len() > 3 || !upper(part) {
-            return Err(ConfigError::value("policy.jurisdiction", code.escape_debug(), "must be an ISO 3166 code, such as `DE`, `US-MA` or `EU`"));
+            return Err(ConfigError::value(
+                "policy.jurisdiction",
+                code.escape_debug(),
+                "must be an ISO 3166 code, such as `DE`, `US-MA` or `EU`",
+            ));
         }
         Ok(Policy { file: exists("policy.file", folder.join(self.file))?, jurisdiction: code.as_str().into() })
     }
@@ -275,10 +308,20 @@ fn schemas(tables: Vec<SchemaTable>, folder: &Path) -> Result<Vec<SchemaSource>,
         let descriptor = match (table.builtin, table.descriptor) {
             (true, None) if BUILTIN.contains(&table.message.as_str()) => Descriptor::Builtin,
             (true, None) => {
-                return Err(ConfigError::value("schema.message", table.message, format!("not built in; built in are `{}`", BUILTIN.join("` and `"))));
+                return Err(ConfigError::value(
+                    "schema.message",
+                    table.message,
+                    format!("not built in; built in are `{}`", BUILTIN.join("` and `")),
+                ));
             }
             (false, Some(path)) => Descriptor::File(exists("schema.descriptor", folder.join(path))?),
-            (true, Some(path)) => return Err(ConfigError::value("schema.descriptor", path.display(), "not together with `builtin = true`; delete one of them")),
+            (true, Some(path)) => {
+                return Err(ConfigError::value(
+                    "schema.descriptor",
+                    path.display(),
+                    "not together with `builtin = true`; delete one of them",
+                ));
+            }
             (false, None) => return Err(ConfigError::value("schema.message", table.message, "needs `descriptor` or `builtin = true`")),
         };
         let side_file = table.side_file.map(|path| exists("schema.side_file", folder.join(path))).transpose()?;
@@ -324,9 +367,27 @@ impl LimitsTable {
         let frame = frame_bytes_max as u64;
         Ok(Limits {
             frame_bytes_max,
-            batch_bytes_max: within("limits.batch_bytes_max", self.batch_bytes_max, by_default.batch_bytes_max.max(frame_bytes_max), frame, 256 << 20)?,
-            queue_bytes_max: within("limits.queue_bytes_max", self.queue_bytes_max, by_default.queue_bytes_max.max(frame_bytes_max), frame, 1 << 30)?,
-            lossless_stall_ms_max: within("limits.lossless_stall_ms_max", self.lossless_stall_ms_max, by_default.lossless_stall_ms_max, 0, 600_000)?,
+            batch_bytes_max: within(
+                "limits.batch_bytes_max",
+                self.batch_bytes_max,
+                by_default.batch_bytes_max.max(frame_bytes_max),
+                frame,
+                256 << 20,
+            )?,
+            queue_bytes_max: within(
+                "limits.queue_bytes_max",
+                self.queue_bytes_max,
+                by_default.queue_bytes_max.max(frame_bytes_max),
+                frame,
+                1 << 30,
+            )?,
+            lossless_stall_ms_max: within(
+                "limits.lossless_stall_ms_max",
+                self.lossless_stall_ms_max,
+                by_default.lossless_stall_ms_max,
+                0,
+                600_000,
+            )?,
             connections_max: within("limits.connections_max", self.connections_max, by_default.connections_max, 1, 65_536)?,
             streams_per_connection_max: within(
                 "limits.streams_per_connection_max",
@@ -346,7 +407,13 @@ impl SealTable {
             None => by_default.suite,
             Some("CHACHA20_POLY1305") => Suite::ChaCha20Poly1305,
             Some("AES_256_GCM_SHA512_128") => Suite::Aes256Gcm,
-            Some(other) => return Err(ConfigError::value("seal.suite", other.escape_debug(), "must be `CHACHA20_POLY1305` or `AES_256_GCM_SHA512_128`")),
+            Some(other) => {
+                return Err(ConfigError::value(
+                    "seal.suite",
+                    other.escape_debug(),
+                    "must be `CHACHA20_POLY1305` or `AES_256_GCM_SHA512_128`",
+                ));
+            }
         };
         Ok(Seal { suite, epoch_ms_max: within("seal.epoch_ms_max", self.epoch_ms_max, by_default.epoch_ms_max, 1_000, 3_600_000)? })
     }

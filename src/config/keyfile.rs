@@ -30,7 +30,8 @@ pub fn check_private(key: &str, path: &Path) -> Result<(), ConfigError> {
 pub fn read_key(key: &str, path: &Path) -> Result<Secret<32>, ConfigError> {
     check_private(key, path)?;
     let shown = path.display();
-    let mut text = std::fs::read(path).map_err(|error| ConfigError::value(key, &shown, format!("the file can't be read: {}", error.kind())))?;
+    let mut text =
+        std::fs::read(path).map_err(|error| ConfigError::value(key, &shown, format!("the file can't be read: {}", error.kind())))?;
     let mut bytes = [0; 32];
     let digits = text.trim_ascii();
     // `decode_mut` wants to be told the right length beforehand.

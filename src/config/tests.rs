@@ -78,7 +78,10 @@ fn a_written_configuration_is_read_and_the_rest_is_default() {
     assert_eq!((config.listen.to_string(), config.health_listen.to_string()), ("127.0.0.1:7443".into(), "127.0.0.1:7444".into()));
     assert_eq!(config.limits, Limits { connections_max: 7, ..Limits::default() });
     assert_eq!((config.limits.frame_bytes_max, config.limits.queue_bytes_max), (1_048_576, 4_194_304));
-    assert_eq!((config.pseudonym.rotation_days, config.seal.clone()), (30, Seal { suite: Suite::ChaCha20Poly1305, epoch_ms_max: 3_600_000 }));
+    assert_eq!(
+        (config.pseudonym.rotation_days, config.seal.clone()),
+        (30, Seal { suite: Suite::ChaCha20Poly1305, epoch_ms_max: 3_600_000 })
+    );
     assert_eq!(config.store_dir, folder.0.join("store"));
     assert!(matches!(&config.entry, Entry::Tls(files) if files.client_ca == folder.0.join("ca.pem")));
     assert_eq!((config.keys.sign.expose()[31], config.keys.store.expose()[31]), (1, 3));
@@ -91,7 +94,12 @@ fn a_written_configuration_is_read_and_the_rest_is_default() {
 #[test]
 fn the_environment_overrides_addresses_and_the_store_only() {
     let folder = Folder::new("environment");
-    let environment = [("TWINVEIL_LISTEN", "127.0.0.1:0"), ("TWINVEIL_HEALTH_LISTEN", "[::1]:9"), ("TWINVEIL_STORE_DIR", "/srv/x"), ("TWINVEIL_ORIGIN", "other")];
+    let environment = [
+        ("TWINVEIL_LISTEN", "127.0.0.1:0"),
+        ("TWINVEIL_HEALTH_LISTEN", "[::1]:9"),
+        ("TWINVEIL_STORE_DIR", "/srv/x"),
+        ("TWINVEIL_ORIGIN", "other"),
+    ];
     let config = folder.load_with(&good(), &environment).expect("good");
     assert_eq!((config.listen.port(), config.health_listen.port(), config.store_dir), (0, 9, PathBuf::from("/srv/x")));
     assert_eq!(config.origin.as_str(), "gateway.example.org");
@@ -108,7 +116,11 @@ fn insecure_serves_one_party_on_loopback() {
     for (from, to, says) in [
         ("insecure_party = \"hospital\"", "", "`insecure_party`: missing"),
         ("\"hospital\"\n#", "\"nobody\"\n#", "`insecure_party` is `nobody`: no `[[party]]` has this name"),
-        ("insecure = true", "insecure = true\nlisten = \"0.0.0.0:7443\"", "`listen` is `0.0.0.0:7443`: `insecure = true` serves loopback addresses only"),
+        (
+            "insecure = true",
+            "insecure = true\nlisten = \"0.0.0.0:7443\"",
+            "`listen` is `0.0.0.0:7443`: `insecure = true` serves loopback addresses only",
+        ),
         ("# {", "tls = {", "`tls`: not together with `insecure = true`"),
         ("insecure = true", "insecure = false", "`tls`: missing"),
     ] {
@@ -143,7 +155,11 @@ fn every_refusal_names_the_key_and_the_value() {
         ("builtin = true", "descriptor = \"no.binpb\"", "`schema.descriptor` is `"),
         ("builtin = true", "builtin = true\nside_file = \"no.toml\"", "`schema.side_file` is `"),
         ("sample.PatientFrame", "sample.Other", "`schema.message` is `twinveil.sample.Other`: not built in"),
-        ("[[party]]\nname = \"hospital\"", "[[schema]]\nmessage = \"twinveil.sample.PatientFrame\"\nbuiltin = true\n[[party]]\nname = \"hospital\"", "`schema.message` is `twinveil.sample.PatientFrame`: named twice"),
+        (
+            "[[party]]\nname = \"hospital\"",
+            "[[schema]]\nmessage = \"twinveil.sample.PatientFrame\"\nbuiltin = true\n[[party]]\nname = \"hospital\"",
+            "`schema.message` is `twinveil.sample.PatientFrame`: named twice",
+        ),
         ("\"clinician\"", "\"hospital\"", "`party.name` is `hospital`: two parties have this name"),
         ("\"clinician\"", "\"the clinician\"", "`party.name` is `the clinician`: must be 1 to 64 letters"),
         ("recipient/clinician", "source/hospital", "`party.spiffe` is `spiffe://example.org/source/hospital`: two parties have this id"),
@@ -156,9 +172,21 @@ fn every_refusal_names_the_key_and_the_value() {
         ("limits.connections_max = 7", "limits.connections_max = 0", "`limits.connections_max` is `0`: must be 1 to 65536"),
         ("limits.connections_max = 7", "limits.frame_bytes_max = 1023", "`limits.frame_bytes_max` is `1023`: must be 1024 to 67108864"),
         ("limits.connections_max = 7", "limits.batch_bytes_max = 4096", "`limits.batch_bytes_max` is `4096`: must be 1048576 to 268435456"),
-        ("limits.connections_max = 7", "limits.queue_bytes_max = 4096", "`limits.queue_bytes_max` is `4096`: must be 1048576 to 1073741824"),
-        ("limits.connections_max = 7", "limits.lossless_stall_ms_max = 600001", "`limits.lossless_stall_ms_max` is `600001`: must be 0 to 600000"),
-        ("limits.connections_max = 7", "limits.streams_per_connection_max = 0", "`limits.streams_per_connection_max` is `0`: must be 1 to 65536"),
+        (
+            "limits.connections_max = 7",
+            "limits.queue_bytes_max = 4096",
+            "`limits.queue_bytes_max` is `4096`: must be 1048576 to 1073741824",
+        ),
+        (
+            "limits.connections_max = 7",
+            "limits.lossless_stall_ms_max = 600001",
+            "`limits.lossless_stall_ms_max` is `600001`: must be 0 to 600000",
+        ),
+        (
+            "limits.connections_max = 7",
+            "limits.streams_per_connection_max = 0",
+            "`limits.streams_per_connection_max` is `0`: must be 1 to 65536",
+        ),
         ("limits.connections_max = 7", "pseudonym.rotation_days = 0", "`pseudonym.rotation_days` is `0`: must be 1 to 3650"),
         ("limits.connections_max = 7", "seal.suite = \"ROT13\"", "`seal.suite` is `ROT13`: must be `CHACHA20_POLY1305` or"),
         ("limits.connections_max = 7", "seal.epoch_ms_max = 3600001", "`seal.epoch_ms_max` is `3600001`: must be 1000 to 3600000"),
@@ -188,7 +216,10 @@ fn a_schema_is_needed_and_parties_are_bounded() {
     assert!(folder.load(&format!("{before}[[party]]{parties}")).expect_err("no schema").starts_with("`schema`: missing"));
     let many = |count: usize| (0..count).map(|i| format!("[[party]]\nname = \"p{i}\"\nspiffe = \"spiffe://x/{i}\"\n")).collect::<String>();
     assert_eq!(folder.load(&format!("{text}{}", many(PARTIES_MAX - 2))).expect("at the limit").parties().len(), PARTIES_MAX);
-    assert_eq!(folder.load(&format!("{text}{}", many(PARTIES_MAX - 1))).expect_err("one too many"), "`party` is `1001`: at most 1000 parties");
+    assert_eq!(
+        folder.load(&format!("{text}{}", many(PARTIES_MAX - 1))).expect_err("one too many"),
+        "`party` is `1001`: at most 1000 parties"
+    );
 }
 
 #[test]
@@ -211,7 +242,12 @@ fn a_key_file_that_is_none_is_refused_without_quoting_it() {
     for content in ["", "ab", &"AB".repeat(32), &"ab".repeat(33), &"zz".repeat(32)] {
         folder.write("store", content, 0o600);
         let error = folder.load(&good()).expect_err("no key");
-        assert!(error.contains("`keys.store` is") && error.contains("not a key") && (content.is_empty() || !error.contains(&format!("`{content}`"))), "{error}");
+        assert!(
+            error.contains("`keys.store` is")
+                && error.contains("not a key")
+                && (content.is_empty() || !error.contains(&format!("`{content}`"))),
+            "{error}"
+        );
     }
 }
 

@@ -92,7 +92,10 @@ mod tests {
     #[test]
     fn a_certificate_without_a_uri_is_nobody() {
         assert_eq!(spiffe(&made(vec![], |_| ())), Err(IdentityError::NoUri));
-        assert_eq!(spiffe(&made(vec![SanType::DnsName("spiffe.example.org".try_into().expect("ascii"))], |_| ())), Err(IdentityError::NoUri));
+        assert_eq!(
+            spiffe(&made(vec![SanType::DnsName("spiffe.example.org".try_into().expect("ascii"))], |_| ())),
+            Err(IdentityError::NoUri)
+        );
     }
 
     #[test]

@@ -122,7 +122,8 @@ fn roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
 
 fn own(files: &PemFiles) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     // A PEM error may quote its input, and the input is a key: only the kind of trouble is told.
-    let key = PrivateKeyDer::from_pem_file(&files.private_key).map_err(|_| TlsError::new(&files.private_key, "not a readable PEM file with a private key"))?;
+    let key = PrivateKeyDer::from_pem_file(&files.private_key)
+        .map_err(|_| TlsError::new(&files.private_key, "not a readable PEM file with a private key"))?;
     Ok((certificates(&files.certificate)?, key))
 }
 

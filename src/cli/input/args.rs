@@ -7,9 +7,8 @@ use super::mapping::{Mapping, Parts, Subject};
 use super::shape::Shape;
 use super::{InputError, Recording};
 
-/// How the columns of a CSV file become fields.
-#[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "\
+/// Examples, for the help of every command that takes [`MapArgs`].
+pub const MAP_EXAMPLES: &str = "\
 Examples:
   --message twinveil.sample.PatientFrame --subject p-17 --time-column t_s --time-format seconds
       --time-base 2024-03-04T08:00:00Z --map hr_bpm=vitals.heart_rate_bpm --set modality=MONITOR
@@ -17,7 +16,10 @@ Examples:
       --map 'rr_s*1000=vitals.rr_ms[]'
   --message twinveil.sample.PatientFrame --subject p-17 --time-column t_s --time-format seconds
       --time-base 2024-03-04T08:00:00Z --chunk 125 --map 'ecg_ii_mv=waveforms[channel=ecg_ii_mv].samples[]'
-      --set 'waveforms[channel=ecg_ii_mv].rate_hz=500'")]
+      --set 'waveforms[channel=ecg_ii_mv].rate_hz=500'";
+
+/// How the columns of a CSV file become fields.
+#[derive(Clone, Debug, clap::Args)]
 pub struct MapArgs {
     /// Full name of the frames' message type
     #[arg(long, value_name = "MESSAGE")]

@@ -46,7 +46,8 @@ impl Clock {
             Some(_) => Err(InputError::new(format!("time format `{format}` takes no {name}"))),
             None => Ok(()),
         };
-        let needed = || instant(base.ok_or_else(|| InputError::new(format!("time format `{format}` needs the instant that it counts from")))?);
+        let needed =
+            || instant(base.ok_or_else(|| InputError::new(format!("time format `{format}` needs the instant that it counts from")))?);
         if !format.contains('%') {
             unused("UTC offset", offset)?;
         }
@@ -59,7 +60,9 @@ impl Clock {
                 unused("base", base)?;
                 Ok(Self::Local { form: form.to_owned(), offset: utc_offset(offset.unwrap_or("+00:00"))? })
             }
-            other => Err(InputError::new(format!("unknown time format `{other}`; it is `rfc3339`, `seconds`, `milliseconds`, `gaps-ms` or a form such as `%m/%d/%Y %H:%M`"))),
+            other => Err(InputError::new(format!(
+                "unknown time format `{other}`; it is `rfc3339`, `seconds`, `milliseconds`, `gaps-ms` or a form such as `%m/%d/%Y %H:%M`"
+            ))),
         }
     }
 
@@ -71,7 +74,9 @@ impl Clock {
             if sum.abs() < 1e15 { Ok(base_ms + ms.round() as i64) } else { Err("further away than time goes") }
         };
         match self {
-            Self::Rfc3339 => cell.trim().parse::<Timestamp>().map(Timestamp::as_millisecond).map_err(|_| "not an RFC 3339 time with an offset"),
+            Self::Rfc3339 => {
+                cell.trim().parse::<Timestamp>().map(Timestamp::as_millisecond).map_err(|_| "not an RFC 3339 time with an offset")
+            }
             Self::Since { base_ms, unit_ms } => later(*base_ms, number()? * unit_ms),
             Self::Gaps { base_ms } => later(before_ms.unwrap_or(*base_ms), number()?),
             Self::Local { form, offset } => BrokenDownTime::parse(form, cell.trim())
@@ -86,16 +91,18 @@ impl Clock {
 
 /// Reads an RFC 3339 instant to milliseconds.
 pub(super) fn instant(text: &str) -> Result<i64, InputError> {
-    text.parse::<Timestamp>().map(Timestamp::as_millisecond).map_err(|_| InputError::new(format!("`{text}` is not an RFC 3339 time, such as `2024-03-04T08:00:00Z`")))
+    text.parse::<Timestamp>()
+        .map(Timestamp::as_millisecond)
+        .map_err(|_| InputError::new(format!("`{text}` is not an RFC 3339 time, such as `2024-03-04T08:00:00Z`")))
 }
 
 /// Reads `+01:00` or `-07:00`.
 fn utc_offset(text: &str) -> Result<Offset, InputError> {
     let wrong = || InputError::new(format!("`{text}` is not an offset from UTC, such as `+01:00`"));
-    let (sign, rest) = match text.as_bytes().first() {
-        Some(b'+') => (1, &text[1..]),
-        Some(b'-') => (-1, &text[1..]),
-        _ => return Err(wrong()),
+    let (sign, rest) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(rest), _) => (1, rest),
+        (None, Some(rest)) => (-1, rest),
+        (None, None) => return Err(wrong()),
     };
     let (hours, minutes) = rest.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2).ok_or_else(wrong)?;
     let (hours, minutes): (i32, i32) = (hours.parse().map_err(|_| wrong())?, minutes.parse().map_err(|_| wrong())?);

@@ -153,7 +153,8 @@ impl Rows {
         let full = |chunk: &mut Chunk| chunk.rows >= self.mapping.chunk_rows || chunk.subject != subject;
         let complete = self.chunk.take_if(full);
         let columns = self.mapping.columns.len();
-        let chunk = self.chunk.get_or_insert_with(|| Chunk { subject, at_ms, first_line: line(row), rows: 0, cells: vec![Vec::new(); columns] });
+        let chunk =
+            self.chunk.get_or_insert_with(|| Chunk { subject, at_ms, first_line: line(row), rows: 0, cells: vec![Vec::new(); columns] });
         chunk.rows += 1;
         for ((column, at), cells) in self.mapping.columns.iter().zip(&self.at).zip(&mut chunk.cells) {
             read_cells(column, at, row, cells)?;
@@ -164,12 +165,14 @@ impl Rows {
     fn frame(&mut self, chunk: Chunk) -> Result<Frame, InputError> {
         let shape = &self.mapping.shape;
         let mut message = DynamicMessage::new(shape.message().clone());
-        let (inside, outside): (Vec<_>, Vec<_>) = self.mapping.sets.iter().chain(&self.sidecar).partition(|(target, _)| target.in_element());
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            self.mapping.sets.iter().chain(&self.sidecar).partition(|(target, _)| target.in_element());
         for (target, value) in outside {
             target.write(&mut message, value.clone());
         }
         for (column, cells) in self.mapping.columns.iter().zip(chunk.cells) {
-            fill(column, cells, &mut message).map_err(|why| InputError::new(why).at_line(chunk.first_line).in_column(column.names.join("` or `")))?;
+            fill(column, cells, &mut message)
+                .map_err(|why| InputError::new(why).at_line(chunk.first_line).in_column(column.names.join("` or `")))?;
         }
         for (target, value) in inside {
             target.write_under_existing(&mut message, value.clone());

@@ -255,7 +255,11 @@ sets = [{ path = "modality", value = "MONITOR" }]
             ("patients/*/", "patients/***/", "recording `patients/***/vitals.csv`: not a pattern"),
             ("PatientFrame", "PatientFrm", "did you mean `twinveil.sample.PatientFrame`?"),
             ("{folder}", "{dir}", "subject `{dir}` is not"),
-            ("column = \"t_s\", format = \"seconds\", base", "column = \"t_s\", base", "`time` needs `column` and `format`, or `base` alone"),
+            (
+                "column = \"t_s\", format = \"seconds\", base",
+                "column = \"t_s\", base",
+                "`time` needs `column` and `format`, or `base` alone",
+            ),
             ("\"seconds\"", "\"hours\"", "unknown time format `hours`"),
             ("sets =", "chunk_rows = 0\nsets =", "`0` rows for a frame: must be 1 to 65536"),
             ("sets =", "chunk_rows = 65537\nsets =", "`65537` rows for a frame"),
@@ -264,7 +268,11 @@ sets = [{ path = "modality", value = "MONITOR" }]
             ("column = \"hr_bpm\"", "column = \"hr_bpm\", scale = 0", "the factor `0` is not a finite number other than 0"),
             ("column = \"hr_bpm\"", "column = \"hr_bpm\", split = \",\"", "`split` needs a list"),
             ("MONITOR", "MONITR", "field `modality` is set to `MONITR`: not a word of"),
-            ("sets =", "sidecar = { file = \"x.json\", sets = [{ path = \"nothing\", pointer = \"/a\" }] }\nsets =", "has no field `nothing`"),
+            (
+                "sets =",
+                "sidecar = { file = \"x.json\", sets = [{ path = \"nothing\", pointer = \"/a\" }] }\nsets =",
+                "has no field `nothing`",
+            ),
         ] {
             assert!(GOOD.contains(from), "{from}");
             let error = parse(&GOOD.replacen(from, to, 1), Shape::builtin).expect_err(to).to_string();

@@ -9,14 +9,14 @@ mod csv;
 pub mod mapping;
 pub mod ndjson;
 pub mod replay;
-pub mod shape;
 #[cfg(test)]
 mod replay_tests;
+pub mod shape;
 mod target;
 
 use std::fmt;
 
-pub use args::MapArgs;
+pub use args::{MAP_EXAMPLES, MapArgs};
 pub use mapping::Mapping;
 pub use replay::{Recording, Replay};
 pub use shape::Shape;

@@ -44,7 +44,9 @@ impl Replay {
 
     /// As [`Replay::open`], with other mappings: the first that matches counts.
     pub fn open_with(dir: &Path, families: &[Family]) -> Result<(Vec<Recording>, Vec<String>), InputError> {
-        let unreadable = |path: &Path, error: std::io::Error| InputError::new(format!("can't be read: {}", error.kind())).in_file(path.display().to_string());
+        let unreadable = |path: &Path, error: std::io::Error| {
+            InputError::new(format!("can't be read: {}", error.kind())).in_file(path.display().to_string())
+        };
         let root = dir.canonicalize().map_err(|error| unreadable(dir, error))?;
         let mut files = Vec::new();
         let mut folders = vec![(root.clone(), 0)];
@@ -58,7 +60,9 @@ impl Replay {
                     files.push(entry.path());
                 }
                 if files.len() > FILES_MAX {
-                    return Err(InputError::new(format!("more than {FILES_MAX} files; name a smaller folder")).in_file(dir.display().to_string()));
+                    return Err(
+                        InputError::new(format!("more than {FILES_MAX} files; name a smaller folder")).in_file(dir.display().to_string())
+                    );
                 }
             }
         }
@@ -68,7 +72,9 @@ impl Replay {
             let name = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
             match families.iter().find(|family| matches(family, &path)) {
                 Some(family) => recordings.push(Recording { path, name, mapping: family.mapping.clone() }),
-                None if path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))) => unmapped.push(name),
+                None if path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))) => {
+                    unmapped.push(name)
+                }
                 None => {}
             }
         }

@@ -1,6 +1,7 @@
 //! The recordings of the shared data folder, judged by values that the test takes from the files itself.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 use prost::Message;
@@ -17,7 +18,8 @@ fn data() -> Option<&'static Path> {
     let other = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
     let found = [dir, other].into_iter().find(|dir| dir.is_dir());
     if found.is_none() {
-        println!("SKIPPED {}: no folder `{}`", std::thread::current().name().unwrap_or("?"), dir.display());
+        // Past the harness, which would swallow it.
+        let _ = writeln!(std::io::stderr(), "SKIPPED {}: no folder `{}`", std::thread::current().name().unwrap_or("?"), dir.display());
     }
     found
 }
@@ -138,14 +140,19 @@ fn beats_carry_their_intervals() {
         assert_eq!(vitals.heart_rate_bpm, row["hr_bpm"].parse().ok());
         assert_eq!(vitals.rr_ms, row["rr_s"].parse::<f64>().map(|seconds| (seconds * 1e3).round() as u32).into_iter().collect::<Vec<_>>());
     }
-    for name in ["patients/welltory-ppg-01/vitals_rr.csv", "patients/welltory-ppg-05/vitals_rr.csv", "patients/welltory-ppg-09/vitals_rr.csv"] {
+    for name in
+        ["patients/welltory-ppg-01/vitals_rr.csv", "patients/welltory-ppg-05/vitals_rr.csv", "patients/welltory-ppg-09/vitals_rr.csv"]
+    {
         let (beats, frames) = (rows(&dir.join(name)), patients(dir, name));
         assert_eq!(frames.len(), beats.len());
         let mut at_ms = BASE_MS;
         for (frame, row) in frames.iter().zip(&beats) {
             at_ms += row["rr_ms"].parse::<i64>().expect("number");
             let vitals = frame.vitals.clone().expect("vitals");
-            assert_eq!((frame.captured_at_ms, vitals.heart_rate_bpm, vitals.rr_ms), (at_ms, Some(f32_of(row, "hr_bpm")), vec![row["rr_ms"].parse().expect("number")]));
+            assert_eq!(
+                (frame.captured_at_ms, vitals.heart_rate_bpm, vitals.rr_ms),
+                (at_ms, Some(f32_of(row, "hr_bpm")), vec![row["rr_ms"].parse().expect("number")])
+            );
         }
     }
 }
@@ -166,9 +173,18 @@ fn tracks_carry_positions_and_the_device() {
             let position = frame.position.unwrap_or_default();
             let number = |column: &str| row.get(column).and_then(|cell| cell.parse::<f64>().ok()).unwrap_or(0.0);
             assert_eq!((position.latitude, position.longitude), (number("lat_deg"), number("lon_deg")));
-            assert_eq!((position.altitude_m, position.speed_m_s), (f32_of(row, altitude), row.get("speed_m_s").map_or(0.0, |cell| cell.parse().expect("number"))));
-            assert_eq!(frame.vitals.clone().and_then(|vitals| vitals.heart_rate_bpm), row.get("hr_bpm").map(|cell| cell.parse().expect("number")));
-            assert_eq!(frame.activity.and_then(|activity| activity.cadence_per_min), row.get("cadence_rpm").and_then(|cell| cell.parse().ok()));
+            assert_eq!(
+                (position.altitude_m, position.speed_m_s),
+                (f32_of(row, altitude), row.get("speed_m_s").map_or(0.0, |cell| cell.parse().expect("number")))
+            );
+            assert_eq!(
+                frame.vitals.clone().and_then(|vitals| vitals.heart_rate_bpm),
+                row.get("hr_bpm").map(|cell| cell.parse().expect("number"))
+            );
+            assert_eq!(
+                frame.activity.and_then(|activity| activity.cadence_per_min),
+                row.get("cadence_rpm").and_then(|cell| cell.parse().ok())
+            );
         }
     }
 }
@@ -185,14 +201,21 @@ fn wearables_come_in_time_order_with_every_person() {
     assert_eq!(frames.len(), days.len());
     for (frame, row) in frames.iter().zip(&days) {
         let activity = frame.activity.unwrap_or_default();
-        assert_eq!((&frame.patient_id, activity.steps, activity.distance_m), (&row["user_code"], row["steps_count"].parse().ok(), row["distance_m"].parse().ok()));
+        assert_eq!(
+            (&frame.patient_id, activity.steps, activity.distance_m),
+            (&row["user_code"], row["steps_count"].parse().ok(), row["distance_m"].parse().ok())
+        );
         assert_eq!(frame.captured_at_ms, format!("{}T00:00:00Z", row["day"]).parse::<jiff::Timestamp>().expect("day").as_millisecond());
     }
-    let (measured, frames) = (by_key("wearables/blood_pressure.csv", "measurement_datetime"), patients(dir, "wearables/blood_pressure.csv"));
+    let (measured, frames) =
+        (by_key("wearables/blood_pressure.csv", "measurement_datetime"), patients(dir, "wearables/blood_pressure.csv"));
     assert_eq!(frames.len(), measured.len());
     for (frame, row) in frames.iter().zip(&measured) {
         let vitals = frame.vitals.clone().expect("vitals");
-        assert_eq!((&frame.patient_id, vitals.systolic_mmhg, vitals.diastolic_mmhg), (&row["user_code"], row["sys_mmhg"].parse().ok(), row["dia_mmhg"].parse().ok()));
+        assert_eq!(
+            (&frame.patient_id, vitals.systolic_mmhg, vitals.diastolic_mmhg),
+            (&row["user_code"], row["sys_mmhg"].parse().ok(), row["dia_mmhg"].parse().ok())
+        );
         let at = format!("{}Z", row["measurement_datetime"].replace("  ", "T"));
         assert_eq!(frame.captured_at_ms, at.parse::<jiff::Timestamp>().expect("time").as_millisecond());
     }
@@ -233,10 +256,16 @@ fn machines_carry_their_nameplate_and_their_rows() {
         assert_eq!(frames.len(), rows.len());
         for (frame, row) in frames.iter().zip(&rows) {
             let typed = TurbineFrame::decode(&frame.bytes[..]).expect("typed");
-            assert_eq!((typed.asset_id.as_str(), typed.captured_at_ms), (asset, row["time_local_iso"].parse::<jiff::Timestamp>().expect("time").as_millisecond()));
+            assert_eq!(
+                (typed.asset_id.as_str(), typed.captured_at_ms),
+                (asset, row["time_local_iso"].parse::<jiff::Timestamp>().expect("time").as_millisecond())
+            );
             let (condition, production) = (typed.condition.expect("condition"), typed.production.expect("production"));
             assert_eq!((condition.pitch_deg, condition.vane_deg), (f32_of(row, "pitch_angle_deg"), f32_of(row, "vane_position_deg")));
-            assert_eq!((production.active_power_kw, production.outdoor_c), (f32_of(row, "active_power_kw"), f32_of(row, "outdoor_temp_degc")));
+            assert_eq!(
+                (production.active_power_kw, production.outdoor_c),
+                (f32_of(row, "active_power_kw"), f32_of(row, "outdoor_temp_degc"))
+            );
             let (nameplate, site) = (typed.nameplate.expect("nameplate"), typed.site.expect("site"));
             assert_eq!((nameplate.model.as_str(), nameplate.rated_power_kw, site.latitude), ("MM82", 2050.0, latitude));
         }
@@ -248,7 +277,10 @@ fn machines_carry_their_nameplate_and_their_rows() {
     assert_eq!(frames[0].at_ms, "2022-01-02T00:00:00-07:00".parse::<jiff::Timestamp>().expect("time").as_millisecond());
     assert_eq!(last.captured_at_ms, "2022-01-06T23:45:00-07:00".parse::<jiff::Timestamp>().expect("time").as_millisecond());
     let production = last.production.expect("production");
-    assert_eq!((production.wind_speed_m_s, production.outdoor_c), (f32_of(&rows[479], "wind_speed_m_s"), f32_of(&rows[479], "ambient_temp_degc")));
+    assert_eq!(
+        (production.wind_speed_m_s, production.outdoor_c),
+        (f32_of(&rows[479], "wind_speed_m_s"), f32_of(&rows[479], "ambient_temp_degc"))
+    );
 }
 
 /// A file of its own for one test.
@@ -289,7 +321,14 @@ fn options_map_columns_scale_them_and_set_fields() {
     let typed: Vec<PatientFrame> = frames.iter().map(|frame| PatientFrame::decode(&frame.bytes[..]).expect("typed")).collect();
     let seen: Vec<_> = typed
         .iter()
-        .map(|frame| (frame.patient_id.as_str(), frame.captured_at_ms, frame.vitals.clone().and_then(|vitals| vitals.heart_rate_bpm), frame.waveforms[0].samples.clone()))
+        .map(|frame| {
+            (
+                frame.patient_id.as_str(),
+                frame.captured_at_ms,
+                frame.vitals.clone().and_then(|vitals| vitals.heart_rate_bpm),
+                frame.waveforms[0].samples.clone(),
+            )
+        })
         .collect();
     // A chunk never holds two persons.
     assert_eq!(seen, [("a", 0, Some(30.0), vec![1.0, 2.0]), ("a", 2_000, Some(31.0), vec![3.0]), ("b", 3_000, Some(31.5), vec![4.0])]);
@@ -349,5 +388,12 @@ fn options_that_do_not_fit_are_refused() {
         let error = recording("fit", text, change).expect_err(says);
         assert!(error.contains(says), "{error}");
     }
-    assert_eq!(recording("sorted", "t,hr\n5,60\n4,61\n", |args| args.sort = true).expect("sorted").iter().map(|frame| frame.at_ms).collect::<Vec<_>>(), [4_000, 5_000]);
+    assert_eq!(
+        recording("sorted", "t,hr\n5,60\n4,61\n", |args| args.sort = true)
+            .expect("sorted")
+            .iter()
+            .map(|frame| frame.at_ms)
+            .collect::<Vec<_>>(),
+        [4_000, 5_000]
+    );
 }

@@ -33,7 +33,8 @@ impl Shape {
         if let Some(file) = files.file.iter().find(|file| !matches!(file.syntax(), "" | "proto2" | "proto3")) {
             return Err(InputError::new(format!("`{}` uses editions; recordings are read for proto2 and proto3 only", file.name())));
         }
-        let pool = DescriptorPool::decode(descriptors).map_err(|error| InputError::new(format!("the descriptor set does not hold together: {error}")))?;
+        let pool = DescriptorPool::decode(descriptors)
+            .map_err(|error| InputError::new(format!("the descriptor set does not hold together: {error}")))?;
         match pool.get_message_by_name(message) {
             Some(found) => Ok(Self::new(found)),
             None => {
@@ -80,7 +81,9 @@ impl Shape {
                 Some(3) => Some(Role::Sequence),
                 _ => None,
             };
-            let unit = facts.as_message().and_then(|facts| facts.get_field_by_name("generalize")?.as_message().and_then(|how| number(how, "unit")));
+            let unit = facts
+                .as_message()
+                .and_then(|facts| facts.get_field_by_name("generalize")?.as_message().and_then(|how| number(how, "unit")));
             above.push(field.clone());
             match role {
                 Some(Role::Subject) => self.subject = self.subject.take().or_else(|| Some(Target::plain(above))),
@@ -126,7 +129,11 @@ impl Shape {
             Some(Value::U64(number)) => number.to_string(),
             _ => String::new(),
         };
-        if text.is_empty() { Err(InputError::new(format!("the frame does not say whom it is about (`{}`)", target.path()))) } else { Ok(text) }
+        if text.is_empty() {
+            Err(InputError::new(format!("the frame does not say whom it is about (`{}`)", target.path())))
+        } else {
+            Ok(text)
+        }
     }
 
     /// Writes when a frame was captured, where the schema has a place for it.
@@ -187,7 +194,10 @@ mod tests {
 
     #[test]
     fn the_roles_of_the_samples_are_found() {
-        for (message, subject, at) in [("twinveil.sample.PatientFrame", "patient_id", "captured_at_ms"), ("twinveil.sample.TurbineFrame", "asset_id", "captured_at_ms")] {
+        for (message, subject, at) in [
+            ("twinveil.sample.PatientFrame", "patient_id", "captured_at_ms"),
+            ("twinveil.sample.TurbineFrame", "asset_id", "captured_at_ms"),
+        ] {
             let shape = Shape::builtin(message).expect("built in");
             assert_eq!(shape.subject.as_ref().map(Target::path), Some(subject));
             assert!(shape.captured_at.as_ref().is_some_and(|(target, unit)| target.path() == at && *unit == TimeUnit::Milliseconds));
@@ -210,13 +220,17 @@ mod tests {
     #[test]
     fn an_unknown_message_is_told_with_a_near_one() {
         let error = Shape::builtin("twinveil.sample.PatientFrme").expect_err("unknown");
-        assert_eq!(error.to_string(), "no message `twinveil.sample.PatientFrme` in the descriptor set; did you mean `twinveil.sample.PatientFrame`?");
+        assert_eq!(
+            error.to_string(),
+            "no message `twinveil.sample.PatientFrme` in the descriptor set; did you mean `twinveil.sample.PatientFrame`?"
+        );
         assert_eq!(Shape::load(b"\xff", "x").expect_err("noise").to_string(), "not a compiled FileDescriptorSet");
     }
 
     #[test]
     fn editions_are_turned_away_by_name() {
-        let file = prost_types::FileDescriptorProto { name: Some("new.proto".into()), syntax: Some("editions".into()), ..Default::default() };
+        let file =
+            prost_types::FileDescriptorProto { name: Some("new.proto".into()), syntax: Some("editions".into()), ..Default::default() };
         let set = prost_types::FileDescriptorSet { file: vec![file] }.encode_to_vec();
         assert!(Shape::load(&set, "x").expect_err("editions").to_string().starts_with("`new.proto` uses editions"));
     }

@@ -51,7 +51,11 @@ impl Target {
                 let entry = map_entry(&field).ok_or_else(|| wrong(format!("`{name}` is a map without entries")))?;
                 let parsed = parse(&entry.0, key.trim_matches('"'), None).ok().and_then(Value::into_map_key);
                 let key = parsed.ok_or_else(|| wrong(format!("`{key}` is no key of `{name}`")))?;
-                return if i == last && scalar(&entry.1) { done(steps, Leaf::Entry(field, key)) } else { Err(wrong(format!("the values of `{name}` are not scalars"))) };
+                return if i == last && scalar(&entry.1) {
+                    done(steps, Leaf::Entry(field, key))
+                } else {
+                    Err(wrong(format!("the values of `{name}` are not scalars")))
+                };
             }
             match (index, field.is_list(), field.kind()) {
                 (Some(""), true, kind) if i == last && scalar(&kind) => return done(steps, Leaf::Append(field)),
@@ -221,7 +225,9 @@ pub(super) fn parse(kind: &Kind, cell: &str, scale: Option<f64>) -> Result<Value
     };
     let integer = || {
         // Large counters lose digits as floating-point numbers, so plain digits never take that way.
-        if scale.is_none() && let Ok(exact) = cell.trim().parse::<i128>() {
+        if scale.is_none()
+            && let Ok(exact) = cell.trim().parse::<i128>()
+        {
             return Ok(exact);
         }
         let number = number()?;
@@ -232,9 +238,13 @@ pub(super) fn parse(kind: &Kind, cell: &str, scale: Option<f64>) -> Result<Value
     match kind {
         Kind::Double => number().map(Value::F64),
         // Straight to 32 bits: rounding twice could miss the nearest value.
-        Kind::Float if scale.is_none() => {
-            cell.trim().parse::<f32>().ok().filter(|number| number.is_finite()).map(Value::F32).ok_or_else(|| "not a finite number".to_owned())
-        }
+        Kind::Float if scale.is_none() => cell
+            .trim()
+            .parse::<f32>()
+            .ok()
+            .filter(|number| number.is_finite())
+            .map(Value::F32)
+            .ok_or_else(|| "not a finite number".to_owned()),
         Kind::Float => Some(number()? as f32).filter(|number| number.is_finite()).map(Value::F32).ok_or_else(range),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => integer()?.try_into().map(Value::I32).map_err(|_| range()),
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => integer()?.try_into().map(Value::I64).map_err(|_| range()),
@@ -267,8 +277,8 @@ mod tests {
     use super::*;
     use crate::cli::input::Shape;
     use crate::proto::sample::PatientFrame;
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
 
     fn patient() -> MessageDescriptor {
         Shape::builtin("twinveil.sample.PatientFrame").expect("built in").message().clone()
