@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 
 use super::name::{FieldPath, Fingerprint, SchemaName};
+pub use super::terms::Kind;
 use super::terms::{Category, Generalizer, Role, Sensitivity, Treatment};
 
 /// Field numbers that the gateway keeps for itself: 18000 sealed groups, 18001 announcements in band.
@@ -103,100 +104,6 @@ pub enum CaseValue {
     Bytes(Box<[u8]>),
     /// Every integer, bool and enum: the value as on the wire after undoing zig-zag, as two's complement.
     Int(i64),
-}
-
-/// The type of a leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// 64-bit IEEE 754.
-    Double,
-    /// 32-bit IEEE 754.
-    Float,
-    /// Varint, two's complement.
-    Int32,
-    /// Varint, two's complement.
-    Int64,
-    /// Varint.
-    Uint32,
-    /// Varint.
-    Uint64,
-    /// Varint, zig-zag.
-    Sint32,
-    /// Varint, zig-zag.
-    Sint64,
-    /// Four bytes, little-endian.
-    Fixed32,
-    /// Eight bytes, little-endian.
-    Fixed64,
-    /// Four bytes, two's complement.
-    Sfixed32,
-    /// Eight bytes, two's complement.
-    Sfixed64,
-    /// Varint.
-    Bool,
-    /// UTF-8.
-    String,
-    /// Anything.
-    Bytes,
-    /// Varint.
-    Enum,
-    /// A `google.protobuf.Timestamp`, judged as one.
-    Timestamp,
-    /// Any other message, judged as one.
-    Message,
-    /// A whole map, judged as one.
-    Map,
-    /// A group, judged as one; it can only be kept or stripped.
-    Group,
-}
-
-impl Kind {
-    /// The wire type of one value (protobuf encoding, "Message Structure"): 0 varint, 1 64-bit, 2 length-delimited, 3 group, 5 32-bit.
-    pub const fn wire_type(self) -> u8 {
-        match self {
-            Self::Int32 | Self::Int64 | Self::Uint32 | Self::Uint64 | Self::Sint32 | Self::Sint64 | Self::Bool | Self::Enum => 0,
-            Self::Double | Self::Fixed64 | Self::Sfixed64 => 1,
-            Self::String | Self::Bytes | Self::Timestamp | Self::Message | Self::Map => 2,
-            Self::Group => 3,
-            Self::Float | Self::Fixed32 | Self::Sfixed32 => 5,
-        }
-    }
-
-    /// Whether repeated values may share one length-delimited run.
-    pub const fn packable(self) -> bool {
-        matches!(self.wire_type(), 0 | 1 | 5)
-    }
-
-    /// Whether the kind is a varint that is written with zig-zag.
-    pub const fn zigzag(self) -> bool {
-        matches!(self, Self::Sint32 | Self::Sint64)
-    }
-
-    /// The name in `.proto` files.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Double => "double",
-            Self::Float => "float",
-            Self::Int32 => "int32",
-            Self::Int64 => "int64",
-            Self::Uint32 => "uint32",
-            Self::Uint64 => "uint64",
-            Self::Sint32 => "sint32",
-            Self::Sint64 => "sint64",
-            Self::Fixed32 => "fixed32",
-            Self::Fixed64 => "fixed64",
-            Self::Sfixed32 => "sfixed32",
-            Self::Sfixed64 => "sfixed64",
-            Self::Bool => "bool",
-            Self::String => "string",
-            Self::Bytes => "bytes",
-            Self::Enum => "enum",
-            Self::Timestamp => "timestamp",
-            Self::Message => "message",
-            Self::Map => "map",
-            Self::Group => "group",
-        }
-    }
 }
 
 /// What is known about a site.

@@ -2,3 +2,4 @@
 
 pub mod generalize;
 pub mod group;
+pub(crate) mod number;

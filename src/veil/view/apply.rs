@@ -8,14 +8,12 @@ use super::compile::{Code, Descent, NodeTable, Op, Program, SelectTable};
 use super::frame::{Raw, Veiled};
 use crate::veil::crypto::pseudonym;
 use crate::veil::outcome::Refusal;
-use crate::veil::schema::{CaseValue, Kind, SEALED_FIELD};
-use crate::veil::terms::Generalizer;
+use crate::veil::schema::{CaseValue, SEALED_FIELD};
+use crate::veil::terms::Kind;
 use crate::veil::transform::generalize;
 use crate::veil::transform::group::push_fragment;
-use crate::veil::wire::{
-    DEPTH_MAX, FIXED32, FIXED64, LEN, Reader, VARINT, Value, bounds, push_tag, push_varint, skip, unzigzag, varint, varint_len, write_varint,
-    zigzag,
-};
+use crate::veil::transform::number::{coordinate, number_len, push_float, push_image, range, read_integer, write_integer};
+use crate::veil::wire::{DEPTH_MAX, LEN, Reader, VARINT, Value, bounds, push_tag, push_varint, skip, unzigzag, varint, varint_len, write_varint};
 
 /// A program, the bindings of one subject and stream, and room to work in.
 #[derive(Debug)]
@@ -489,92 +487,4 @@ fn key_of(kind: Kind, value: Value<'_>) -> Option<(CaseValue, Vec<u8>)> {
         _ => return None,
     };
     Some((value, bytes))
-}
-
-fn coordinate(tag: u64, value: &[u8]) -> Option<f64> {
-    match (tag & 7) as u8 {
-        FIXED64 => Some(f64::from_le_bytes(value.try_into().ok()?)),
-        FIXED32 => Some(f64::from(f32::from_le_bytes(value.try_into().ok()?))),
-        _ => None,
-    }
-}
-
-fn push_float(out: &mut Vec<u8>, number: u32, kind: Kind, value: f64) {
-    push_tag(out, number, kind.wire_type());
-    if kind == Kind::Float {
-        out.extend_from_slice(&(value as f32).to_le_bytes());
-    } else {
-        out.extend_from_slice(&value.to_le_bytes());
-    }
-}
-
-/// How long one number is on the wire.
-fn number_len(kind: Kind, input: &[u8]) -> Result<usize, Refusal> {
-    match kind.wire_type() {
-        VARINT => varint(input, 0).map(|(_, end)| end),
-        FIXED64 => fixed(input, 0, 8),
-        _ => fixed(input, 0, 4),
-    }
-}
-
-/// Appends the image of the number at the front of `input`, as its type is written; false where it has none.
-fn push_image(kind: Kind, how: &Generalizer, input: &[u8], out: &mut Vec<u8>) -> Result<bool, Refusal> {
-    let bytes = slice(input, 0, number_len(kind, input)?);
-    match kind {
-        Kind::Double => {
-            let image = bytes.try_into().ok().and_then(|bytes| generalize::float(how, f64::from_le_bytes(bytes)));
-            image.map(|image| out.extend_from_slice(&image.to_le_bytes())).map_or(Ok(false), |()| Ok(true))
-        }
-        Kind::Float => {
-            let image = bytes.try_into().ok().and_then(|bytes| generalize::float(how, f64::from(f32::from_le_bytes(bytes))));
-            image.map(|image| out.extend_from_slice(&(image as f32).to_le_bytes())).map_or(Ok(false), |()| Ok(true))
-        }
-        _ => {
-            let (min, max) = range(kind);
-            let image = generalize::integer(how, read_integer(kind, bytes)?.0, min, max);
-            image.map(|image| write_integer(kind, image as u64, out)).map_or(Ok(false), |()| Ok(true))
-        }
-    }
-}
-
-/// The integer at the front of `input`, as its type has it, and its length.
-fn read_integer(kind: Kind, input: &[u8]) -> Result<(i128, usize), Refusal> {
-    let len = number_len(kind, input)?;
-    let eight = || slice(input, 0, 8).try_into().map_err(|_| Refusal::Truncated).map(u64::from_le_bytes);
-    let four = || slice(input, 0, 4).try_into().map_err(|_| Refusal::Truncated).map(u32::from_le_bytes);
-    let value = match kind {
-        Kind::Int32 => i128::from(varint(input, 0)?.0 as i32),
-        Kind::Int64 => i128::from(varint(input, 0)?.0 as i64),
-        Kind::Uint32 => i128::from(varint(input, 0)?.0 as u32),
-        Kind::Sint32 | Kind::Sint64 => i128::from(unzigzag(varint(input, 0)?.0)),
-        Kind::Fixed64 => i128::from(eight()?),
-        Kind::Sfixed64 => i128::from(eight()? as i64),
-        Kind::Fixed32 => i128::from(four()?),
-        Kind::Sfixed32 => i128::from(four()? as i32),
-        _ => i128::from(varint(input, 0)?.0),
-    };
-    Ok((value, len))
-}
-
-/// Appends an integer as its type is written, cut to its width.
-fn write_integer(kind: Kind, value: u64, out: &mut Vec<u8>) {
-    match kind {
-        Kind::Sint32 => push_varint(out, zigzag(i64::from(value as i32))),
-        Kind::Sint64 => push_varint(out, zigzag(value as i64)),
-        Kind::Int32 => push_varint(out, i64::from(value as i32) as u64),
-        Kind::Uint32 => push_varint(out, u64::from(value as u32)),
-        Kind::Fixed32 | Kind::Sfixed32 => out.extend_from_slice(&(value as u32).to_le_bytes()),
-        Kind::Fixed64 | Kind::Sfixed64 => out.extend_from_slice(&value.to_le_bytes()),
-        _ => push_varint(out, value),
-    }
-}
-
-/// The values that a type can hold.
-const fn range(kind: Kind) -> (i128, i128) {
-    match kind {
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => (i32::MIN as i128, i32::MAX as i128),
-        Kind::Uint32 | Kind::Fixed32 => (0, u32::MAX as i128),
-        Kind::Uint64 | Kind::Fixed64 => (0, u64::MAX as i128),
-        _ => (i64::MIN as i128, i64::MAX as i128),
-    }
 }

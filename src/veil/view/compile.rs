@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::veil::name::{FieldPath, Fingerprint};
 use crate::veil::policy::{Decided, Decision, Holders};
-use crate::veil::schema::{CaseValue, Content, Field, Kind, Node, NodeId, Schema, Select, Site, SiteId};
-use crate::veil::terms::{Axis, Generalizer, Role, Treatment};
+use crate::veil::schema::{CaseValue, Content, Field, Node, NodeId, Schema, Select, Site, SiteId};
+use crate::veil::terms::{Axis, Generalizer, Kind, Role, Treatment};
 use crate::veil::wire::LEN;
 
 /// What a view does, without anything about one subject: shared by all whose decision is the same.

@@ -6,7 +6,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::veil::outcome::Refusal;
-use crate::veil::schema::{Kind, SubjectPath};
+use crate::veil::schema::SubjectPath;
+use crate::veil::terms::Kind;
 use crate::veil::wire::{Reader, Value, unzigzag};
 
 /// Frames as a source sent them, in one buffer that is shared by reference.
