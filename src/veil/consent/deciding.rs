@@ -3,7 +3,7 @@
 //! A forbid wins and matches a certificate, or everyone. A permit counts where it names both the recipient and the
 //! purpose; what is absent is not "any". Of all permits that decide, the most protective treatment holds.
 
-use super::record::{Consent, Matcher, Recipient};
+use super::record::{Matcher, Recipient, SignerRole};
 use super::standing::{Effect, Grant, GrantState, Rule, Standing};
 use crate::veil::name::{Did, Purpose, RecordId, SealKey, Spiffe, UnixMs};
 
@@ -43,17 +43,24 @@ pub struct DecidingRule<'a> {
 }
 
 impl Standing {
-    /// Which rules decide what `who` may have for `purpose` at an instant.
+    /// Which rules decide, by the subject's own word, what `who` may have for `purpose` at an instant.
     pub fn deciding(&self, who: &RecipientIdentity<'_>, purpose: &Purpose, at: UnixMs) -> Deciding<'_> {
+        self.deciding_as(SignerRole::Subject, who, purpose, at)
+    }
+
+    /// A steward's key may speak for itself and for the operator: a record counts only in the role it was signed in.
+    fn deciding_as(&self, role: SignerRole, who: &RecipientIdentity<'_>, purpose: &Purpose, at: UnixMs) -> Deciding<'_> {
         let mut deciding = Deciding { rules: Vec::new(), recipient_key: None, vault_key: None, valid_until: UnixMs::NEVER };
         let mut permits = Vec::new();
         for grant in self.grants() {
             let consent = grant.consent();
+            if consent.role != role {
+                continue;
+            }
             if !consent.purposes.is_empty() && !consent.purposes.contains(purpose) {
                 continue;
             }
-            let matched = consent.recipients.iter().filter(|recipient| recipient.matches(who));
-            let named: Vec<&Recipient> = matched.collect();
+            let named: Vec<&Recipient> = consent.recipients.iter().filter(|recipient| recipient.matches(who)).collect();
             if named.is_empty() && !consent.recipients.is_empty() {
                 continue;
             }
@@ -83,6 +90,7 @@ impl Standing {
 }
 
 /// The mandates of all operators as one: forbids of any first, then permits of any; where two name a key, the last one's.
+/// What their keys signed for themselves is no part of it.
 pub fn mandate_deciding<'a>(
     mandates: impl IntoIterator<Item = &'a Standing>,
     who: &RecipientIdentity<'_>,
@@ -91,7 +99,7 @@ pub fn mandate_deciding<'a>(
 ) -> Deciding<'a> {
     let mut all = Deciding { rules: Vec::new(), recipient_key: None, vault_key: None, valid_until: UnixMs::NEVER };
     for mandate in mandates {
-        let one = mandate.deciding(who, purpose, at);
+        let one = mandate.deciding_as(SignerRole::Operator, who, purpose, at);
         all.rules.extend(one.rules);
         all.recipient_key = one.recipient_key.or(all.recipient_key);
         all.vault_key = one.vault_key.or(all.vault_key);
@@ -126,7 +134,7 @@ impl Recipient {
 impl Grant {
     /// When it begins and ends by itself; never where it is over for good.
     fn boundaries(&self) -> [Option<UnixMs>; 2] {
-        let consent: &Consent = self.consent();
+        let consent = self.consent();
         match self.state(UnixMs(i64::MIN)) {
             GrantState::Replaced => [None, None],
             GrantState::Withdrawn if !consent.forbids() => [None, None],

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::testing::{DAY, HOUR, NOW, after, consent, key, seal_key, verified, withdraw_records, withdraw_up_to, withdrawal};
+use super::super::testing::{DAY, HOUR, NOW, after, consent, grant, key, seal_key, verified, withdraw_records, withdraw_up_to, withdrawal};
 use super::*;
 use crate::veil::name::{Did, Purpose, SealKey, Spiffe};
 use crate::veil::terms::purpose;
@@ -263,13 +263,22 @@ fn keys_come_from_the_newest_deciding_record_or_the_did_that_matched() {
 #[test]
 fn mandates_of_two_operators_decide_as_one() {
     let mut one = Standing::default();
+    one.take(|document| document["signer"]["role"] = json!("operator"));
     one.take(|_| ());
     let mut two = Standing::default();
-    two.apply(verified(&super::super::testing::grant(2, 1, None, |document| document["rules"] = json!([{"effect": "forbid", "match": {"category": "site"}}]))), NOW);
-    let who = RecipientIdentity { spiffe: &reader(), did: None, stated_key: None };
+    let forbid = grant(2, 1, None, |document| {
+        document["signer"]["role"] = json!("operator");
+        document["rules"] = json!([{"effect": "forbid", "match": {"category": "site"}}]);
+    });
+    two.apply(verified(&forbid), NOW);
+    let reader = reader();
+    let who = RecipientIdentity { spiffe: &reader, did: None, stated_key: None };
     let merged = mandate_deciding([&one, &two], &who, &research(), NOW);
     assert_eq!(merged.rules.iter().map(|deciding| deciding.rule.effect).collect::<Vec<_>>(), [Effect::Forbid, Effect::Permit]);
     assert_eq!(merged.valid_until, after(30 * DAY));
+    // and a key's own word is apart from its mandate
+    assert_eq!(effects(&one, NOW), [(2, Effect::Permit)]);
+    assert!(two.deciding(&who, &research(), NOW).rules.is_empty());
 }
 
 #[test]

@@ -1,0 +1,4 @@
+//! What a wallet and a subscriber need: nothing here asks a gateway for anything but bytes.
+
+pub mod dsse;
+pub mod wallet;
