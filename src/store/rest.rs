@@ -21,13 +21,13 @@ impl RestKey {
         Self(AeadKey::portable(Suite::ChaCha20Poly1305, &hkdf_sha256(b"", secret.expose(), &[KEY_LABEL])))
     }
 
-    /// Seals the secret of a subject. `None` only if the cipher refuses 32 bytes, which it does not.
-    pub fn seal(&self, did: &Did, secret: &Secret<32>, entropy: &mut impl CryptoRng) -> Option<Vec<u8>> {
+    /// Seals the secret of a subject.
+    pub fn seal(&self, did: &Did, secret: &Secret<32>, entropy: &mut impl CryptoRng) -> Vec<u8> {
         let mut nonce = [0u8; NONCE_BYTES];
         entropy.fill_bytes(&mut nonce);
         let mut data = Zeroizing::new(*secret.expose());
-        let tag = self.0.seal(&nonce, &aad(did), &mut data[..]).ok()?;
-        Some([&nonce[..], &data[..], &tag].concat())
+        let tag = self.0.seal(&nonce, &aad(did), &mut data[..]).expect("32 bytes are within the limit of the cipher");
+        [&nonce[..], &data[..], &tag].concat()
     }
 
     /// Opens the secret of a subject; `None` under another key, for another subject, or damaged.
@@ -53,7 +53,7 @@ mod tests {
         let key = |byte| RestKey::new(&Secret::take(&mut [byte; 32]));
         let secret = Secret::take(&mut [7; 32]);
         let (did, other) = (Did([1; 32]), Did([2; 32]));
-        let sealed = key(1).seal(&did, &secret, &mut entropy()).expect("32 bytes");
+        let sealed = key(1).seal(&did, &secret, &mut entropy());
         assert_eq!(sealed.len(), SEALED_BYTES);
         assert_eq!(key(1).open(&did, &sealed).expect("own").expose(), secret.expose());
         assert!(key(2).open(&did, &sealed).is_none());
