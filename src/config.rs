@@ -156,6 +156,8 @@ pub struct Limits {
     pub lossless_stall_ms_max: u64,
     /// Open connections. Default 1,024; 1 to 65,536.
     pub connections_max: usize,
+    /// Open streams of recipients. Default 10,000; 1 to 1,000,000.
+    pub streams_max: usize,
     /// Open streams on one connection. Default 256; 1 to 65,536.
     pub streams_per_connection_max: u32,
 }
@@ -175,6 +177,10 @@ pub struct Seal {
     /// How long one key seals. Default and most 3,600,000 ms; at least 1,000.
     pub epoch_ms_max: u64,
 }
+
+/// Who carries a request; put into its extensions by whoever accepted the connection.
+#[derive(Clone, Debug)]
+pub struct Carrier(pub Arc<Party>);
 
 impl Config {
     /// Reads and checks the file, with what the environment overrides.
@@ -215,6 +221,7 @@ impl Default for Limits {
             queue_bytes_max: 4 << 20,
             lossless_stall_ms_max: 5_000,
             connections_max: 1_024,
+            streams_max: 10_000,
             streams_per_connection_max: 256,
         }
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use crate::ledger::Ledger;
-use crate::veil::consent::standing::{RecipientIdentity, Standing};
+use crate::veil::consent::deciding::{RecipientIdentity, mandate_deciding};
+use crate::veil::consent::standing::Standing;
 use crate::veil::name::{Did, Purpose, SchemaName, SealKey, Spiffe, UnixMs};
 use crate::veil::policy::floor::{Policy, PolicyError};
 use crate::veil::policy::{Decision, FloorTable, Holders, decide};
@@ -111,7 +112,7 @@ impl Judge {
         let floors = self.floors(schema, &listener.spiffe, purpose)?;
         let who = RecipientIdentity { spiffe: &listener.spiffe, did: listener.did.as_ref(), stated_key: listener.stated_key };
         let mandates = self.ledger.mandates();
-        let mandate = mandates.deciding(&who, purpose, at);
+        let mandate = mandate_deciding(mandates.iter().map(AsRef::as_ref), &who, purpose, at);
         let subject = subject.map(|standing| standing.deciding(&who, purpose, at));
         let decision = decide(schema, &floors, subject.as_ref(), Some(&mandate));
         let delivers = decision.delivers(schema, subject.as_ref(), Some(&mandate));

@@ -1,10 +1,29 @@
-//! Twinveil.
+//! Twinveil: a privacy-preserving gateway for digital-twin data.
 
 #[cfg(feature = "gateway")]
 pub mod cli;
+pub mod client;
 #[cfg(feature = "gateway")]
 pub mod config;
 #[cfg(feature = "gateway")]
+pub mod control;
+#[cfg(feature = "gateway")]
 pub mod gate;
+#[cfg(feature = "gateway")]
+pub mod health;
+#[cfg(feature = "gateway")]
+pub mod judge;
+#[cfg(feature = "gateway")]
+pub mod ledger;
 pub mod proto;
+#[cfg(feature = "gateway")]
+pub mod server;
+#[cfg(feature = "gateway")]
+pub mod status;
+#[cfg(feature = "gateway")]
+pub mod store;
+#[cfg(feature = "gateway")]
+pub mod telemetry;
 pub mod veil;
+#[cfg(feature = "gateway")]
+pub mod world;

@@ -109,6 +109,7 @@ struct LimitsTable {
     queue_bytes_max: Option<u64>,
     lossless_stall_ms_max: Option<u64>,
     connections_max: Option<u64>,
+    streams_max: Option<u64>,
     streams_per_connection_max: Option<u64>,
 }
 
@@ -389,6 +390,7 @@ impl LimitsTable {
                 600_000,
             )?,
             connections_max: within("limits.connections_max", self.connections_max, by_default.connections_max, 1, 65_536)?,
+            streams_max: within("limits.streams_max", self.streams_max, by_default.streams_max, 1, 1_000_000)?,
             streams_per_connection_max: within(
                 "limits.streams_per_connection_max",
                 self.streams_per_connection_max,

@@ -50,20 +50,22 @@ impl Streams {
         self.0.is_empty()
     }
 
-    /// The open streams that carry a subject, as they stand, or all (`None`).
-    pub fn carrying(&self, subject: &Did) -> Vec<StreamSettled> {
-        self.0.iter().filter_map(|entry| entry.upgrade()).filter_map(|stream| stream.settled(subject)).collect()
+    fn open(&self) -> Vec<Arc<Stream>> {
+        self.0.iter().filter_map(|entry| entry.upgrade()).collect()
     }
 }
 
 impl Barrier for Streams {
-    fn settle(&self, subject: Option<&Did>) -> Vec<StreamSettled> {
-        let streams: Vec<Arc<Stream>> = self.0.iter().filter_map(|entry| entry.upgrade()).collect();
-        streams.iter().filter_map(|stream| stream.settle(subject)).collect()
+    fn settle(&self, subject: &Did) -> Vec<StreamSettled> {
+        self.open().iter().filter_map(|stream| stream.settle(Some(subject))).collect()
+    }
+
+    fn settle_all(&self) -> Vec<StreamSettled> {
+        self.open().iter().filter_map(|stream| stream.settle(None)).collect()
     }
 
     fn carrying(&self, subject: &Did) -> Vec<StreamSettled> {
-        Self::carrying(self, subject)
+        self.open().iter().filter_map(|stream| stream.settled(subject)).collect()
     }
 }
 
@@ -114,42 +116,41 @@ impl Stream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settled_in(&self, state: &State, subject: &Did) -> Option<StreamSettled> {
-        let index = *state.by_subject.get(&Some(*subject))?;
-        let seen = state.seen.get(index)?;
-        Some(StreamSettled {
+    fn settled_in(&self, state: &State, view: u32) -> StreamSettled {
+        StreamSettled {
             stream: self.id,
             recipient: self.ask.listener.spiffe.clone(),
             purpose: self.ask.purpose.clone(),
             last_handover: state.handed_over,
-            view: seen.number,
-        })
+            view,
+        }
     }
 
     fn settled(&self, subject: &Did) -> Option<StreamSettled> {
         let state = self.lock();
-        let open = state.by_subject.get(&Some(*subject)).and_then(|index| state.seen.get(*index)).is_some_and(Seen::is_open);
-        if open { self.settled_in(&state, subject) } else { None }
+        let seen = state.by_subject.get(&Some(*subject)).and_then(|index| state.seen.get(*index));
+        seen.filter(|seen| seen.is_open()).map(|seen| self.settled_in(&state, seen.number))
     }
 
     /// INVARIANT: whoever holds the lock sees generations that were bumped before; so after this, no frame goes out under
     /// what was.
     fn settle(&self, subject: Option<&Did>) -> Option<StreamSettled> {
         let mut state = self.lock();
-        let carries = subject.is_none_or(|subject| state.by_subject.contains_key(&Some(*subject)));
-        if !carries {
-            return None;
-        }
+        let view = match subject {
+            // A stream that the subject's frames never came to has nothing to settle.
+            Some(subject) => state.by_subject.get(&Some(*subject)).and_then(|index| state.seen.get(*index)).map(|seen| seen.number)?,
+            None => 0,
+        };
         let half_way = match subject {
             Some(subject) => state.half_way.contains(&Some(*subject)),
             None => !state.half_way.is_empty(),
         };
         state.cut_off |= half_way;
         state.recheck = true;
-        let settled = subject.and_then(|subject| self.settled_in(&state, subject));
+        let settled = self.settled_in(&state, view);
         drop(state);
         self.queue.nudge();
-        settled
+        Some(settled)
     }
 }
 

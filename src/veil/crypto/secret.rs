@@ -4,6 +4,7 @@ use std::fmt;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
+pub use zeroize::Zeroizing;
 
 /// `N` secret bytes.
 ///

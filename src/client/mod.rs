@@ -1,0 +1,6 @@
+//! What a wallet and a subscriber need: nothing here asks a gateway for anything but bytes.
+
+pub mod announce;
+pub mod dsse;
+pub mod subscriber;
+pub mod wallet;

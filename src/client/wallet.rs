@@ -1,0 +1,377 @@
+//! A wallet: two seeds in a file that only its owner reads, and everything a subject, steward or operator signs with
+//! them, offline. Time and entropy are arguments.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE64;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::veil::consent::document::{
+    ConsentDocument, ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, SignerDocument, StorageDocument, WithdrawalDocument,
+};
+use crate::veil::consent::enrolment::{Enrolment, EnrolmentDocument};
+use crate::veil::consent::envelope::{Envelope, Payload, Signed};
+use crate::veil::consent::query::{Asks, Query, QueryDocument};
+use crate::veil::consent::recipient_key::{RecipientKey, RecipientKeyDocument};
+use crate::veil::consent::record::{Consent, SignerRole, WITHDRAWN};
+use crate::veil::consent::refusal::RecordRefusal;
+use crate::veil::consent::standing::Head;
+use crate::veil::consent::withdrawal::{Reach, WithdrawDocument, Withdrawal};
+use crate::veil::crypto::CryptoRng;
+use crate::veil::crypto::secret::{Secret, Zeroizing};
+use crate::veil::crypto::sign::SignKey;
+use crate::veil::crypto::wrap::OpenKey;
+use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
+
+/// The largest key file, in bytes.
+const FILE_BYTES_MAX: u64 = 4_096;
+const KIND: &str = "twinveil wallet v1";
+
+/// The keys of a subject, a steward or an operator.
+pub struct Wallet {
+    sign: SignKey,
+    sign_seed: Secret<32>,
+    open: OpenKey,
+    open_seed: Secret<32>,
+}
+
+/// What a grant, refusal or mandate says; the wallet adds who, when, for which gateway and where in the chain.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// `ConsentGiven`, `RenewedConsentGiven` or `ConsentRefused`.
+    pub status: String,
+    /// How it was expressed, such as `signed in the wallet`.
+    pub method: String,
+    /// From when, RFC 3339 UTC; absent: at once.
+    #[serde(default)]
+    pub not_before: Option<String>,
+    /// Until when; a permit needs one.
+    #[serde(default)]
+    pub expires: Option<String>,
+    /// The privacy notice that was shown.
+    pub notice: NoticeDocument,
+    /// Who answers for the processing.
+    pub controllers: Vec<ControllerDocument>,
+    /// Who may receive; empty: everyone, where nothing is permitted.
+    pub recipients: Vec<RecipientDocument>,
+    /// What for, DPV terms; empty: everything, where nothing is permitted.
+    pub purposes: Vec<String>,
+    /// Where it may rest, and how long.
+    pub storage: StorageDocument,
+    /// Whose law applies.
+    pub jurisdiction: Vec<String>,
+    /// How to withdraw.
+    pub withdrawal: WithdrawalDocument,
+    /// What is allowed and forbidden.
+    pub rules: Vec<RuleDocument>,
+    /// Records that end when this one is taken.
+    #[serde(default)]
+    pub replaces: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    kind: String,
+    did: String,
+    ed25519_seed: String,
+    x25519_seed: String,
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        for seed in [&mut self.ed25519_seed, &mut self.x25519_seed] {
+            drop(Zeroizing::new(std::mem::take(seed)));
+        }
+    }
+}
+
+impl Wallet {
+    /// Fresh keys.
+    pub fn generate(entropy: &mut impl CryptoRng) -> Self {
+        loop {
+            let [sign_seed, open_seed] = [Secret::random(entropy), Secret::random(entropy)];
+            if let Some(wallet) = Self::from_seeds(sign_seed, open_seed) {
+                return wallet;
+            }
+        }
+    }
+
+    /// From an Ed25519 seed (RFC 8032 §5.1.5) and an X25519 private key (RFC 7748 §5).
+    pub fn from_seeds(sign_seed: Secret<32>, open_seed: Secret<32>) -> Option<Self> {
+        let open = OpenKey::from_seed(&open_seed)?;
+        Some(Self { sign: SignKey::from_seed(&sign_seed), sign_seed, open, open_seed })
+    }
+
+    /// Who this is.
+    pub fn did(&self) -> Did {
+        self.sign.did()
+    }
+
+    /// What can be sealed for this wallet.
+    pub fn vault_key(&self) -> SealKey {
+        self.open.seal_key()
+    }
+
+    /// The private half of [`Self::vault_key`].
+    pub fn vault(&self) -> &OpenKey {
+        &self.open
+    }
+
+    /// Signs a grant, a refusal or, as [`SignerRole::Operator`], a mandate: the next record after `head`.
+    ///
+    /// What the gateway would refuse by its content is refused here, before it is signed.
+    pub fn grant(
+        &self,
+        terms: &Terms,
+        role: SignerRole,
+        gateway: &Origin,
+        head: Head,
+        now: UnixMs,
+        entropy: &mut impl CryptoRng,
+    ) -> Result<Envelope, RecordRefusal> {
+        let terms = terms.clone();
+        self.write::<Consent>(&ConsentDocument {
+            record_id: uuid(entropy),
+            subject: self.did().to_string(),
+            signer: self.signer(role),
+            gateway: gateway.to_string(),
+            seq: head.seq.saturating_add(1),
+            prev: head.record.map(|record| record.to_string()),
+            status: terms.status,
+            method: terms.method,
+            at: now.to_string(),
+            not_before: terms.not_before,
+            expires: terms.expires,
+            max_uses: None,
+            windows: None,
+            demand: None,
+            notice: terms.notice,
+            controllers: terms.controllers,
+            recipients: terms.recipients,
+            purposes: terms.purposes,
+            storage: terms.storage,
+            jurisdiction: terms.jurisdiction,
+            withdrawal: terms.withdrawal,
+            vault_key: Some(self.vault_key().to_string()),
+            rules: terms.rules,
+            replaces: terms.replaces,
+        })
+    }
+
+    /// Signs a withdrawal. It may be kept and sent later: it reaches no grant made after it.
+    pub fn withdraw(&self, reach: &Reach, role: SignerRole, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
+        let (withdraws, withdraws_up_to) = match reach {
+            Reach::Records(ids) => (Some(ids.iter().map(RecordId::to_string).collect()), None),
+            Reach::UpTo(seq) => (None, Some(*seq)),
+        };
+        self.write::<Withdrawal>(&WithdrawDocument {
+            status: WITHDRAWN.into(),
+            subject: self.did().to_string(),
+            signer: self.signer(role),
+            gateway: gateway.to_string(),
+            at: now.to_string(),
+            withdraws,
+            withdraws_up_to,
+        })
+    }
+
+    /// Signs one half of an enrolment: in the frames of `source`, `value` means this wallet. The source's party
+    /// countersigns.
+    pub fn enrol(&self, source: &Spiffe, value: &str, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
+        self.write::<Enrolment>(&EnrolmentDocument {
+            gateway: gateway.to_string(),
+            source: source.to_string(),
+            value: value.into(),
+            did: self.did().to_string(),
+            at: now.to_string(),
+        })
+    }
+
+    /// Adds the other half to an enrolment, as the party behind its source, after checking the first half.
+    pub fn countersign(&self, enrolment: &Envelope, gateway: &Origin) -> Result<Envelope, RecordRefusal> {
+        Signed::<Enrolment>::new(enrolment)?.verify(gateway)?;
+        let mut both = enrolment.clone();
+        both.countersign(&self.sign);
+        both.check_sizes()?;
+        Ok(both)
+    }
+
+    /// Signs a question about the own standing, good for five minutes.
+    pub fn query(&self, asks: &Asks, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
+        let (kind, recipient, purpose, schema) = match asks {
+            Asks::Standing => ("standing", None, None, None),
+            Asks::Explain { recipient, purpose, schema } => ("explain", Some(recipient.to_string()), Some(purpose.to_string()), Some(schema.to_string())),
+        };
+        self.write::<Query>(&QueryDocument {
+            gateway: gateway.to_string(),
+            subject: self.did().to_string(),
+            kind: kind.into(),
+            recipient,
+            purpose,
+            schema,
+            at: now.to_string(),
+        })
+    }
+
+    /// Signs a statement, as a recipient: the workload opens what is sealed for this wallet's did:key, with its vault key.
+    pub fn recipient_key(&self, workload: &Spiffe, gateway: &Origin, expires: UnixMs) -> Result<Envelope, RecordRefusal> {
+        self.write::<RecipientKey>(&RecipientKeyDocument {
+            gateway: gateway.to_string(),
+            did: self.did().to_string(),
+            spiffe: workload.to_string(),
+            key: self.vault_key().to_string(),
+            expires: expires.to_string(),
+        })
+    }
+
+    /// Writes a new key file that only its owner can read. An existing file is left alone.
+    pub fn save(&self, path: &Path) -> Result<(), WalletError> {
+        let error = |source| WalletError::File { path: path.into(), source };
+        let file = KeyFile {
+            kind: KIND.into(),
+            did: self.did().to_string(),
+            ed25519_seed: BASE64.encode(self.sign_seed.expose()),
+            x25519_seed: BASE64.encode(self.open_seed.expose()),
+        };
+        let json = Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(|bad| error(bad.into()))?);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(error)?;
+        file.write_all(&json).and_then(|()| file.sync_all()).map_err(error)
+    }
+
+    /// Reads a key file; refuses one that others can read, or whose name and keys differ.
+    pub fn load(path: &Path) -> Result<Self, WalletError> {
+        let error = |source| WalletError::File { path: path.into(), source };
+        let broken = || WalletError::Broken { path: path.into() };
+        let file = File::open(path).map_err(error)?;
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().map_err(error)?.permissions());
+            if mode & 0o077 != 0 {
+                return Err(WalletError::Readable { path: path.into(), mode: mode & 0o777 });
+            }
+        }
+        let mut json = Zeroizing::new(Vec::new());
+        file.take(FILE_BYTES_MAX).read_to_end(&mut json).map_err(error)?;
+        let read: KeyFile = parse(&json).ok_or_else(broken)?;
+        let wallet = seed(&read.ed25519_seed).zip(seed(&read.x25519_seed)).and_then(|(sign, open)| Self::from_seeds(sign, open)).ok_or_else(broken)?;
+        if read.kind == KIND && read.did == wallet.did().to_string() { Ok(wallet) } else { Err(broken()) }
+    }
+
+    fn signer(&self, role: SignerRole) -> SignerDocument {
+        let role = match role {
+            SignerRole::Subject => "subject",
+            SignerRole::Operator => "operator",
+        };
+        SignerDocument { key: self.did().to_string(), role: role.into(), authority: None }
+    }
+
+    /// Serialises, reads back as the gateway would, and signs exactly those bytes.
+    fn write<T: Payload>(&self, document: &impl Serialize) -> Result<Envelope, RecordRefusal> {
+        let payload = serde_json::to_vec(document).map_err(|error| RecordRefusal::Malformed(error.to_string()))?;
+        T::parse(&payload)?;
+        let envelope = Envelope::sign(T::MEDIA_TYPE, payload, &self.sign);
+        envelope.check_sizes()?;
+        Ok(envelope)
+    }
+}
+
+impl fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wallet({})", self.did())
+    }
+}
+
+/// Why a key file can't be used. The text never quotes what is in it.
+#[derive(Debug)]
+pub enum WalletError {
+    /// It can't be read or written.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Others can read it.
+    Readable {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It is not a key file, or not as it was written.
+    Broken {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+impl WalletError {
+    /// Every code.
+    pub const ALL: &'static [&'static str] = &["TV-K01", "TV-K02", "TV-K03"];
+
+    /// The stable code; the manual has an entry for each.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "TV-K01",
+            Self::Readable { .. } => "TV-K02",
+            Self::Broken { .. } => "TV-K03",
+        }
+    }
+}
+
+impl fmt::Display for WalletError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, source } => write!(f, "wallet `{}`: {source}", path.display()),
+            Self::Readable { path, mode } => {
+                let path = path.display();
+                write!(f, "wallet `{path}`: others can read it (mode {mode:o}): run `chmod 600 {path}`, and make new keys if somebody did")
+            }
+            Self::Broken { path } => write!(f, "wallet `{}`: not a wallet's key file, or damaged: restore it from its backup", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for WalletError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { source, .. } => Some(source),
+            Self::Readable { .. } | Self::Broken { .. } => None,
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    // The error is dropped: it may quote a seed.
+    serde_json::from_slice(json).ok()
+}
+
+fn seed(text: &str) -> Option<Secret<32>> {
+    let bytes = Zeroizing::new(BASE64.decode(text.as_bytes()).ok()?);
+    let mut bytes: [u8; 32] = bytes.as_slice().try_into().ok()?;
+    Some(Secret::take(&mut bytes))
+}
+
+/// A random UUID (RFC 9562 §5.4).
+fn uuid(entropy: &mut impl CryptoRng) -> String {
+    let mut bytes = [0u8; 16];
+    entropy.fill_bytes(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = data_encoding::HEXLOWER.encode(&bytes);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+#[cfg(test)]
+#[path = "wallet_tests.rs"]
+mod tests;

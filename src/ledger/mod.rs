@@ -1,0 +1,372 @@
+//! The one writer. A record is verified, checked against its subject's standing, made durable, and only then acts: the
+//! subject's generation grows, and the barrier waits until every open stream stands on the new standing.
+//!
+//! Calls write to disk and wait for streams: an async caller moves them off its threads.
+
+pub mod announced;
+mod fact;
+mod load;
+pub mod refused;
+pub mod subject;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use dashmap::DashMap;
+
+pub use self::announced::AnnouncedKeys;
+pub use self::refused::{Move, OpenError, Refused};
+pub use self::subject::Subject;
+use crate::store::rest::RestKey;
+use crate::store::{Batch, Store};
+use crate::veil::consent::SKEW_MS_MAX;
+use crate::veil::consent::enrolment::{self, Enrolment};
+use crate::veil::consent::envelope::{Envelope, Signed};
+use crate::veil::consent::record::{Consent, SignerRole};
+use crate::veil::consent::refusal::RecordRefusal;
+use crate::veil::consent::standing::Standing;
+use crate::veil::consent::withdrawal::Withdrawal;
+use crate::veil::crypto::secret::Secret;
+use crate::veil::name::{Did, Handle, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
+use crate::world::{self, Clock};
+
+/// The most subjects that signed something while no source has named them: whoever makes up keys fills no more than this.
+pub const STRANGERS_MAX: usize = 65_536;
+
+/// What the ledger must know.
+#[derive(Debug)]
+pub struct LedgerConfig {
+    /// The gateway's name in its log; records are bound to it.
+    pub origin: Origin,
+    /// The secret of the gateway's key file: handles are made with it, and secrets at rest sealed.
+    pub handle_key: Secret<32>,
+    /// Who signs mandates: operators and stewards.
+    pub operators: Vec<Did>,
+    /// The sources, and the key of the party behind each.
+    pub sources: Vec<(Spiffe, Did)>,
+}
+
+/// All standings, and the only way to change them.
+pub struct Ledger {
+    store: Arc<Store>,
+    config: LedgerConfig,
+    clock: Arc<Clock>,
+    rest_key: RestKey,
+    subjects: DashMap<Did, Arc<Subject>>,
+    handles: DashMap<Handle, Arc<Subject>>,
+    mandate_generation: AtomicU64,
+    enrolment_generation: AtomicU64,
+    barriers: RwLock<Vec<Arc<dyn Barrier>>>,
+    announced: AnnouncedKeys,
+    writer: Mutex<Writer>,
+    strangers_max: usize,
+}
+
+/// What only one at a time may touch.
+#[derive(Debug, Default)]
+struct Writer {
+    /// The number of the first fact that is not in memory.
+    next_fact: u64,
+    /// Subjects that no source has named.
+    strangers: usize,
+    /// A write failed: what is on disk must be read before the next one.
+    unsure: bool,
+    /// The clock's mark on disk.
+    clock: Option<UnixMs>,
+}
+
+/// Where open streams wait for a new standing: the data plane implements it.
+pub trait Barrier: Send + Sync {
+    /// Returns when no stream hands over anything of the subject under an older standing; says where each stands.
+    fn settle(&self, subject: &Did) -> Vec<StreamSettled>;
+
+    /// The same for every subject: the operator's mandate changed.
+    fn settle_all(&self) -> Vec<StreamSettled>;
+
+    /// Where the streams stand that carry the subject now; changes nothing.
+    fn carrying(&self, subject: &Did) -> Vec<StreamSettled>;
+}
+
+/// Where a stream stood when a change came into force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSettled {
+    /// As in the stream's header.
+    pub stream: StreamId,
+    /// Who receives it.
+    pub recipient: Spiffe,
+    /// What for.
+    pub purpose: Purpose,
+    /// Frames with a higher hand-over number were made under the new standing.
+    pub last_handover: u64,
+    /// The number of the subject's view in the stream; 0 where the change was about no single subject.
+    pub view: u32,
+}
+
+/// A record was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The id of the record.
+    pub record: RecordId,
+    /// The subject's counter after it; 0 for an enrolment.
+    pub seq: u64,
+}
+
+/// A withdrawal is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The id of the withdrawal.
+    pub record: RecordId,
+    /// How many grants ended.
+    pub ended: u32,
+    /// Where the open streams that carried the subject stood.
+    pub streams: Vec<StreamSettled>,
+}
+
+impl Ledger {
+    /// Reads every fact again and verifies it; an empty store begins a ledger.
+    pub fn open(store: Arc<Store>, config: LedgerConfig, clock: Arc<Clock>) -> Result<Arc<Self>, OpenError> {
+        Self::open_with(store, config, clock, STRANGERS_MAX)
+    }
+
+    fn open_with(store: Arc<Store>, config: LedgerConfig, clock: Arc<Clock>, strangers_max: usize) -> Result<Arc<Self>, OpenError> {
+        match store.origin()? {
+            Some(stored) if stored != config.origin.as_str() => return Err(OpenError::OtherOrigin { stored }),
+            Some(_) => {}
+            None => store.commit(&Batch { origin: Some(config.origin.to_string()), ..Batch::default() })?,
+        }
+        if let Some(mark) = store.clock()? {
+            clock.raise(mark);
+        }
+        let ledger = Self {
+            rest_key: RestKey::new(&config.handle_key),
+            store,
+            config,
+            clock,
+            subjects: DashMap::new(),
+            handles: DashMap::new(),
+            mandate_generation: AtomicU64::new(0),
+            enrolment_generation: AtomicU64::new(0),
+            barriers: RwLock::default(),
+            announced: AnnouncedKeys::default(),
+            writer: Mutex::default(),
+            strangers_max,
+        };
+        ledger.load(&mut ledger.writer())?;
+        Ok(Arc::new(ledger))
+    }
+
+    /// Makes changes wait for the streams behind `barrier`, too.
+    pub fn attach(&self, barrier: Arc<dyn Barrier>) {
+        self.barriers.write().unwrap_or_else(PoisonError::into_inner).push(barrier);
+    }
+
+    /// Takes a grant, a refusal, a mandate or an enrolment, by its payload type. Durable and in force when it answers.
+    pub fn submit(&self, envelope: &Envelope) -> Result<Submitted, Refused> {
+        if envelope.payload_type == enrolment::MEDIA_TYPE {
+            return self.enrol(envelope);
+        }
+        let consent = Signed::<Consent>::new(envelope)?.verify(&self.config.origin)?;
+        let did = consent.get().subject;
+        if consent.get().role == SignerRole::Operator && !self.is_operator(&did) {
+            return Err(Refused::NotAnOperator);
+        }
+        let now = self.clock.now()?;
+        let mut writer = self.sure_writer()?;
+        let known = self.subject(&did);
+        let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
+        standing.check(&consent, now)?;
+        let answer = Submitted { record: consent.id(), seq: consent.get().seq };
+        let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+        standing.apply(consent, now);
+        subject.replace(standing);
+        drop(writer);
+        self.settle(&did);
+        Ok(answer)
+    }
+
+    /// Takes a withdrawal. Durable, and in force on every open stream, when it answers. It waits for no chain, and not
+    /// for the clock: where that is behind, the latest instant seen stands for now.
+    pub fn withdraw(&self, envelope: &Envelope) -> Result<Withdrawn, Refused> {
+        let withdrawal = Signed::<Withdrawal>::new(envelope)?.verify(&self.config.origin)?;
+        let (did, record) = (withdrawal.get().subject, withdrawal.id());
+        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let mut writer = self.sure_writer()?;
+        let known = self.subject(&did);
+        let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
+        let ending = standing.check_withdrawal(&withdrawal, now)?;
+        let ended = ending.ended();
+        if !ending.is_nothing() {
+            let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+            standing.apply_withdrawal(ending);
+            subject.replace(standing);
+        }
+        drop(writer);
+        // Also where nothing changed: whoever sends it again, because the first answer was lost, gets an answer as good.
+        let streams = self.settle(&did);
+        Ok(Withdrawn { record, ended, streams })
+    }
+
+    /// Whom a source's value means: itself where it is a did:key that signed something here, else whom it is enrolled for.
+    /// Integers are given in decimal. One look-up; for a value that is no did:key, one HMAC.
+    pub fn subject_of(&self, source: &Spiffe, value: &[u8]) -> Option<Arc<Subject>> {
+        if value.starts_with(b"did:") {
+            let did = Did::parse(std::str::from_utf8(value).ok()?).ok()?;
+            return self.subject(&did);
+        }
+        let handle = enrolment::handle(&self.config.handle_key, source, value);
+        self.handles.get(&handle).map(|subject| Arc::clone(&subject))
+    }
+
+    /// A subject by its did:key.
+    pub fn subject(&self, did: &Did) -> Option<Arc<Subject>> {
+        self.subjects.get(did).map(|subject| Arc::clone(&subject))
+    }
+
+    /// The standings of the operators, for [`crate::veil::consent::standing::mandate_deciding`].
+    pub fn mandates(&self) -> Vec<Arc<Standing>> {
+        self.config.operators.iter().filter_map(|did| self.subject(did)).map(|subject| subject.standing()).collect()
+    }
+
+    /// Grows with every change of a mandate. Read it before [`Self::mandates`].
+    pub fn mandate_generation(&self) -> u64 {
+        self.mandate_generation.load(Ordering::Acquire)
+    }
+
+    /// Grows with every enrolment and every new subject: an earlier `None` of [`Self::subject_of`] may be one no longer.
+    pub fn enrolment_generation(&self) -> u64 {
+        self.enrolment_generation.load(Ordering::Acquire)
+    }
+
+    /// What the records of a key add up to; nothing, where it signed none.
+    pub fn standing_of(&self, did: &Did) -> Arc<Standing> {
+        self.subject(did).map(|subject| subject.standing()).unwrap_or_default()
+    }
+
+    /// Where the open streams stand that carry a subject.
+    pub fn streams_of(&self, did: &Did) -> Vec<StreamSettled> {
+        let barriers = self.barriers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        barriers.iter().flat_map(|barrier| barrier.carrying(did)).collect()
+    }
+
+    /// The key announcements that were made lately.
+    pub fn announced(&self) -> &AnnouncedKeys {
+        &self.announced
+    }
+
+    /// The gateway's name in its log.
+    pub fn origin(&self) -> &Origin {
+        &self.config.origin
+    }
+
+    /// The clock that decisions are made by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Makes the time durable, so that a restart can't go back before it. Call it every few seconds.
+    pub fn tick(&self) -> Result<(), Refused> {
+        let now = self.clock.now()?;
+        let mut writer = self.sure_writer()?;
+        if writer.clock.is_none_or(|mark| mark < now) {
+            self.commit(&mut writer, &mut Batch::default(), now)?;
+        }
+        Ok(())
+    }
+
+    fn enrol(&self, envelope: &Envelope) -> Result<Submitted, Refused> {
+        let record = Signed::<Enrolment>::new(envelope)?.verify(&self.config.origin)?;
+        let enrolment = record.get();
+        let source = &enrolment.source;
+        let mut parties = self.config.sources.iter().filter(|(known, _)| known == source).map(|(_, party)| party).peekable();
+        if parties.peek().is_none() {
+            return Err(Refused::UnknownSource(source.clone()));
+        }
+        // Two keys, two consents: one key for both would be one party agreeing with itself.
+        if !parties.any(|party| record.signed_by(party) && *party != enrolment.did) {
+            return Err(Refused::NotCountersigned(source.clone()));
+        }
+        let now = self.clock.now()?;
+        if enrolment.at.0.saturating_sub(now.0) > SKEW_MS_MAX {
+            return Err(RecordRefusal::FromTheFuture { now }.into());
+        }
+        let answer = Submitted { record: record.id(), seq: 0 };
+        let handle = enrolment.handle(&self.config.handle_key);
+        let mut writer = self.sure_writer()?;
+        match self.handles.get(&handle).map(|bound| bound.did()) {
+            Some(bound) if bound == enrolment.did => return Ok(answer),
+            Some(_) => return Err(Refused::HandleTaken(source.clone())),
+            None => {}
+        }
+        let known = self.subject(&enrolment.did);
+        let batch = Batch { enrolment: Some((handle, enrolment.did)), ..Batch::default() };
+        let subject = self.keep(&mut writer, known, enrolment.did, now, batch)?;
+        self.bind(&mut writer, handle, &subject);
+        drop(writer);
+        self.settle(&enrolment.did);
+        Ok(answer)
+    }
+
+    /// Makes a batch durable, and with it the subject where it is new.
+    fn keep(&self, writer: &mut Writer, known: Option<Arc<Subject>>, did: Did, now: UnixMs, mut batch: Batch) -> Result<Arc<Subject>, Refused> {
+        let subject = match known {
+            Some(subject) => subject,
+            None => {
+                let stranger = batch.enrolment.is_none() && !self.is_operator(&did);
+                if stranger && writer.strangers >= self.strangers_max {
+                    return Err(Refused::TooManyStrangers);
+                }
+                let mut entropy = world::entropy();
+                let key = Secret::random(&mut entropy);
+                batch.secret = Some((did, self.rest_key.seal(&did, &key, &mut entropy)));
+                Arc::new(Subject::new(did, key))
+            }
+        };
+        let new = batch.secret.is_some();
+        self.commit(writer, &mut batch, now)?;
+        if new {
+            self.admit(writer, &subject);
+        }
+        Ok(subject)
+    }
+
+    /// INVARIANT: nothing acts before this answers `Ok`.
+    fn commit(&self, writer: &mut Writer, batch: &mut Batch, now: UnixMs) -> Result<(), Refused> {
+        batch.clock = Some(now);
+        self.store.commit(batch).map_err(|error| {
+            writer.unsure = true;
+            Refused::Unavailable(error)
+        })?;
+        writer.next_fact += batch.facts.len() as u64;
+        writer.clock = Some(now);
+        Ok(())
+    }
+
+    /// Waits until every stream stands on the new standing. What an operator's key signs may change the mandate, which
+    /// every stream stands on.
+    fn settle(&self, did: &Did) -> Vec<StreamSettled> {
+        let mandate = self.is_operator(did);
+        if mandate {
+            self.mandate_generation.fetch_add(1, Ordering::Release);
+        }
+        let barriers = self.barriers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        barriers.iter().flat_map(|barrier| if mandate { barrier.settle_all() } else { barrier.settle(did) }).collect()
+    }
+
+    fn is_operator(&self, did: &Did) -> bool {
+        self.config.operators.contains(did)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ledger({})", self.config.origin)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Why the ledger does not take a record, or does not open, and whose move it is.
+
+use std::fmt;
+
+use crate::store::StoreError;
+use crate::veil::consent::refusal::RecordRefusal;
+use crate::veil::name::Spiffe;
+use crate::world::ClockBehind;
+
+/// Why a record is not taken. Nothing of it acts.
+#[derive(Debug)]
+pub enum Refused {
+    /// The record itself.
+    Record(RecordRefusal),
+    /// The party behind the enrolment's source did not sign it.
+    NotCountersigned(Spiffe),
+    /// The enrolment's source is not in the configuration.
+    UnknownSource(Spiffe),
+    /// The signer of a mandate is not in the configuration.
+    NotAnOperator,
+    /// The source's value means another subject already.
+    HandleTaken(Spiffe),
+    /// Too many signers whom no source ever named.
+    TooManyStrangers,
+    /// The clock of the gateway is wrong.
+    Clock(ClockBehind),
+    /// It could not be made durable.
+    Unavailable(StoreError),
+}
+
+/// Who has to do something before it can work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Whoever sent the record.
+    Sender,
+    /// Whoever configures the gateway.
+    Operator,
+    /// The gateway: sending it again later may work.
+    Ours,
+}
+
+impl Refused {
+    /// Every code that is the ledger's own; records, the store and the clock have theirs.
+    pub const ALL: &'static [&'static str] = &["TV-L01", "TV-L02", "TV-L03", "TV-L04", "TV-L05", "TV-L06"];
+
+    /// The stable code; the manual has an entry for each.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Record(refusal) => refusal.code(),
+            Self::NotCountersigned(_) => "TV-L01",
+            Self::UnknownSource(_) => "TV-L02",
+            Self::NotAnOperator => "TV-L03",
+            Self::HandleTaken(_) => "TV-L04",
+            Self::TooManyStrangers => "TV-L05",
+            Self::Clock(_) => ClockBehind::CODE,
+            Self::Unavailable(_) => "TV-L06",
+        }
+    }
+
+    /// Whose move it is.
+    pub const fn whose_move(&self) -> Move {
+        match self {
+            Self::Record(_) | Self::NotCountersigned(_) => Move::Sender,
+            Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers | Self::Clock(_) => Move::Operator,
+            Self::Unavailable(_) => Move::Ours,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(refusal) => write!(f, "{refusal}"),
+            Self::NotCountersigned(source) => write!(f, "the party behind `{source}` has not signed the enrolment: have it countersigned"),
+            Self::UnknownSource(source) => write!(f, "`{source}` is no source of this gateway: its operator adds it to the configuration"),
+            Self::NotAnOperator => f.write_str("a mandate needs an operator's key: the gateway's operator adds it to `operators`"),
+            Self::HandleTaken(source) => {
+                write!(f, "the value of `{source}` means another subject already: the gateway's operator finds out which is right")
+            }
+            Self::TooManyStrangers => f.write_str("too many subjects without an enrolment: have the subject enrolled, then send the record again"),
+            Self::Clock(behind) => write!(f, "{behind}"),
+            Self::Unavailable(error) => write!(f, "the record could not be kept: send it again later: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Record(refusal) => Some(refusal),
+            Self::Clock(behind) => Some(behind),
+            Self::Unavailable(error) => Some(error),
+            Self::NotCountersigned(_) | Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers => None,
+        }
+    }
+}
+
+impl From<RecordRefusal> for Refused {
+    fn from(refusal: RecordRefusal) -> Self {
+        Self::Record(refusal)
+    }
+}
+
+impl From<ClockBehind> for Refused {
+    fn from(behind: ClockBehind) -> Self {
+        Self::Clock(behind)
+    }
+}
+
+/// Why the ledger does not open. Always the operator's move; the gateway does not start.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The store.
+    Store(StoreError),
+    /// The store belongs to another log.
+    OtherOrigin {
+        /// The log it belongs to.
+        stored: String,
+    },
+    /// The store's secrets do not open under the configured key.
+    WrongKey,
+    /// A stored fact does not verify, or does not follow from those before it.
+    BadFact {
+        /// Its number.
+        fact: u64,
+        /// What is wrong, as a code.
+        code: &'static str,
+    },
+}
+
+impl OpenError {
+    /// Every code that is the ledger's own.
+    pub const ALL: &'static [&'static str] = &["TV-L07", "TV-L08", "TV-L09"];
+
+    /// The stable code; the manual has an entry for each.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::OtherOrigin { .. } => "TV-L07",
+            Self::WrongKey => "TV-L08",
+            Self::BadFact { .. } => "TV-L09",
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => write!(f, "{error}"),
+            Self::OtherOrigin { stored } => {
+                write!(f, "data folder: belongs to the log `{stored}`: set that origin, or begin with an empty folder")
+            }
+            Self::WrongKey => f.write_str("data folder: its secrets do not open under the configured key file: use the one it was made with"),
+            Self::BadFact { fact, code } => write!(f, "data folder: fact {fact} is not as it was written ({code}): restore the folder from its backup"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::OtherOrigin { .. } | Self::WrongKey | Self::BadFact { .. } => None,
+        }
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,63 @@
+//! A subject as streams see it: a standing to read, and a number that says when to read it again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::veil::consent::standing::Standing;
+use crate::veil::crypto::secret::Secret;
+use crate::veil::name::Did;
+
+/// A subject.
+#[derive(Debug)]
+pub struct Subject {
+    did: Did,
+    generation: AtomicU64,
+    standing: RwLock<Arc<Standing>>,
+    pseudonym_key: Secret<32>,
+    enrolled: AtomicBool,
+}
+
+impl Subject {
+    pub(super) fn new(did: Did, pseudonym_key: Secret<32>) -> Self {
+        Self { did, generation: AtomicU64::new(0), standing: RwLock::default(), pseudonym_key, enrolled: AtomicBool::new(false) }
+    }
+
+    /// Whom or what it is.
+    pub fn did(&self) -> Did {
+        self.did
+    }
+
+    /// Grows with every change of the standing: one atomic load, for every frame.
+    ///
+    /// Read it *before* [`Self::standing`]: then whatever is made from that standing is at least as new as the number,
+    /// and a change in between shows as a greater number next time.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// What all its records add up to.
+    pub fn standing(&self) -> Arc<Standing> {
+        self.standing.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key that its pseudonyms are made with.
+    pub fn pseudonym_key(&self) -> &Secret<32> {
+        &self.pseudonym_key
+    }
+
+    /// Whether some source's value means it.
+    pub fn enrolled(&self) -> bool {
+        self.enrolled.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it was not enrolled before.
+    pub(super) fn enrol(&self) -> bool {
+        !self.enrolled.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn replace(&self, standing: Standing) {
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standing);
+        // INVARIANT: the standing is in place before the number says so.
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}

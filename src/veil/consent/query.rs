@@ -1,0 +1,155 @@
+//! A question about the signer's own standing. Fresh for five minutes, so that a copy found later answers nobody.
+
+use serde::{Deserialize, Serialize};
+
+use super::SKEW_MS_MAX;
+use super::envelope::Payload;
+use super::record;
+use super::refusal::RecordRefusal;
+use super::text;
+use crate::veil::name::{Did, Origin, Purpose, SchemaName, Spiffe, UnixMs};
+
+/// The media type of queries.
+pub const MEDIA_TYPE: &str = "application/vnd.twinveil.query+json;v=1";
+
+/// A query as it is written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryDocument {
+    /// The log origin of the gateway.
+    pub gateway: String,
+    /// Who asks, about themselves.
+    pub subject: String,
+    /// `standing` or `explain`.
+    pub kind: String,
+    /// Explain: what this workload gets …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
+    /// … for this purpose …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// … of frames of this schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// When it was signed, RFC 3339 UTC.
+    pub at: String,
+}
+
+/// A checked query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The gateway it is for.
+    pub gateway: Origin,
+    /// Who asks.
+    pub subject: Did,
+    /// What is asked.
+    pub asks: Asks,
+    /// When it was signed, by the clock of the signer.
+    pub at: UnixMs,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// What all records add up to.
+    Standing,
+    /// What a recipient gets, and why.
+    Explain {
+        /// The recipient.
+        recipient: Spiffe,
+        /// The purpose.
+        purpose: Purpose,
+        /// The schema.
+        schema: SchemaName,
+    },
+}
+
+impl Query {
+    /// Refuses a query that was not signed about now.
+    pub fn check_fresh(&self, now: UnixMs) -> Result<(), RecordRefusal> {
+        if self.at.0.abs_diff(now.0) > SKEW_MS_MAX.unsigned_abs() { Err(RecordRefusal::Stale { now }) } else { Ok(()) }
+    }
+}
+
+impl Payload for Query {
+    const MEDIA_TYPE: &'static str = MEDIA_TYPE;
+
+    fn parse(payload: &[u8]) -> Result<Self, RecordRefusal> {
+        let document: QueryDocument = text::json(payload)?;
+        let asks = match (document.kind.as_str(), &document.recipient, &document.purpose, &document.schema) {
+            ("standing", None, None, None) => Asks::Standing,
+            ("explain", Some(recipient), Some(purpose), Some(schema)) => {
+                text::text("schema", schema)?;
+                Asks::Explain {
+                    recipient: text::spiffe("recipient", recipient)?,
+                    purpose: record::purpose(purpose)?,
+                    schema: SchemaName::new(schema.as_str()),
+                }
+            }
+            ("standing" | "explain", ..) => {
+                return Err(RecordRefusal::member("kind", "`standing` alone, or `explain` with a `recipient`, `purpose` and `schema`"));
+            }
+            _ => return Err(RecordRefusal::member("kind", "`standing` or `explain`")),
+        };
+        Ok(Self {
+            gateway: text::origin("gateway", &document.gateway)?,
+            subject: text::did("subject", &document.subject)?,
+            asks,
+            at: text::instant("at", &document.at)?,
+        })
+    }
+
+    fn gateway(&self) -> &Origin {
+        &self.gateway
+    }
+
+    fn signer(&self) -> Did {
+        self.subject
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{GATEWAY, NOW, gateway, key, signed};
+    use super::*;
+    use crate::veil::consent::envelope::Signed;
+    use serde_json::{Value, json};
+
+    fn read(extra: Value) -> Result<Query, RecordRefusal> {
+        let mut document = json!({"gateway": GATEWAY, "subject": key(1).did().to_string(), "at": NOW.to_string()});
+        for (member, value) in extra.as_object().expect("object") {
+            document[member] = value.clone();
+        }
+        let envelope = signed(MEDIA_TYPE, &document, &[&key(1)]);
+        Signed::<Query>::new(&envelope)?.verify(&gateway()).map(|verified| verified.get().clone())
+    }
+
+    #[test]
+    fn a_query_asks_for_the_standing_or_an_explanation() {
+        assert_eq!(read(json!({"kind": "standing"})).expect("good").asks, Asks::Standing);
+        let explain = json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": "a.B"});
+        assert!(matches!(read(explain).expect("good").asks, Asks::Explain { .. }));
+    }
+
+    #[test]
+    fn each_thing_wrong_with_a_query_refuses_it() {
+        for (extra, code) in [
+            (json!({"kind": "everything"}), "TV-C07"),
+            (json!({"kind": "standing", "schema": "a.B"}), "TV-C07"),
+            (json!({"kind": "explain", "schema": "a.B"}), "TV-C07"),
+            (json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:Fun", "schema": "a.B"}), "TV-C09"),
+            (json!({"kind": "standing", "subject": key(2).did().to_string()}), "TV-C05"),
+            (json!({"kind": "standing", "verbose": true}), "TV-C06"),
+        ] {
+            assert_eq!(read(extra).expect_err(code).code(), code);
+        }
+    }
+
+    #[test]
+    fn a_query_is_fresh_for_five_minutes_either_way() {
+        let query = read(json!({"kind": "standing"})).expect("good");
+        for (shift, fresh) in [(0, true), (SKEW_MS_MAX, true), (-SKEW_MS_MAX, true), (SKEW_MS_MAX + 1, false), (-SKEW_MS_MAX - 1, false)] {
+            assert_eq!(query.check_fresh(UnixMs(NOW.0 + shift)).is_ok(), fresh, "{shift}");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! A consent, a refusal or an operator's mandate, read and checked: unknown words, unbounded permits and members that
+//! this gateway can't honour refuse the whole record.
+//!
+//! The members that only inform (notice, controllers, storage, jurisdiction …) are checked here and stay in the payload.
+//! Purposes are compared as they are written: a broader DPV term does not include a narrower one.
+
+use std::fmt;
+
+use super::document::{ConsentDocument, RecipientDocument, RuleDocument};
+use super::envelope::Payload;
+use super::refusal::RecordRefusal;
+use super::standing::{Effect, Rule};
+use super::text;
+use crate::veil::name::{Did, FieldPath, Origin, Purpose, RecordId, SealKey, Spiffe, UnixMs};
+use crate::veil::terms::{self, Category, Sensitivity, Treatment};
+
+/// The media type of consent records and withdrawals.
+pub const MEDIA_TYPE: &str = "application/vnd.twinveil.consent+json;v=1";
+/// The status of a withdrawal, which is a record of its own.
+pub const WITHDRAWN: &str = "ConsentWithdrawn";
+/// The longest permit: ten years, leap days included.
+pub const PERMIT_MS_MAX: i64 = 3_653 * 86_400 * 1_000;
+/// The most rules of a record.
+pub const RULES_MAX: usize = 256;
+/// The most recipients of a record.
+pub const RECIPIENTS_MAX: usize = 64;
+/// The most records that one record replaces, or one withdrawal names.
+pub const IDS_MAX: usize = 64;
+const PURPOSES_MAX: usize = 128;
+const CONTROLLERS_MAX: usize = 16;
+const CODES_MAX: usize = 32;
+
+/// A checked consent record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// Whom or what it is about; its key signs.
+    pub subject: Did,
+    /// As whom the signer speaks.
+    pub role: SignerRole,
+    /// The gateway it is for.
+    pub gateway: Origin,
+    /// The number in the subject's chain, from 1.
+    pub seq: u64,
+    /// The record before it.
+    pub prev: Option<RecordId>,
+    /// Given, renewed or refused.
+    pub status: Status,
+    /// When it was signed, by the clock of the signer.
+    pub at: UnixMs,
+    /// From when, where it says so.
+    pub not_before: Option<UnixMs>,
+    /// Until when; [`UnixMs::NEVER`] only where nothing is permitted.
+    pub expires: UnixMs,
+    /// Who may receive, or is forbidden to; empty: everyone, and nothing is permitted.
+    pub recipients: Vec<Recipient>,
+    /// What for; empty: everything, and nothing is permitted.
+    pub purposes: Vec<Purpose>,
+    /// The vault of the signer.
+    pub vault_key: Option<SealKey>,
+    /// What is allowed and forbidden.
+    pub rules: Vec<Rule>,
+    /// Records that end when this one is taken.
+    pub replaces: Vec<RecordId>,
+}
+
+/// As whom the signer speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignerRole {
+    /// For themselves.
+    Subject,
+    /// For the operator of an asset: the record is a mandate.
+    Operator,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Consent was given.
+    Given,
+    /// Consent was given again.
+    Renewed,
+    /// Consent was asked for and refused.
+    Refused,
+}
+
+/// Who may receive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// How the recipient is known.
+    pub who: Matcher,
+    /// What the recipient opens sealed fields with.
+    pub key: Option<SealKey>,
+}
+
+/// How a recipient is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matcher {
+    /// By its certificate.
+    Spiffe(Spiffe),
+    /// By a did:key.
+    Did(Did),
+}
+
+impl Payload for Consent {
+    const MEDIA_TYPE: &'static str = MEDIA_TYPE;
+
+    fn parse(payload: &[u8]) -> Result<Self, RecordRefusal> {
+        if status_of(payload).as_deref() == Some(WITHDRAWN) {
+            return Err(RecordRefusal::WrongCall { call: "Withdraw" });
+        }
+        text::json::<ConsentDocument>(payload)?.check()
+    }
+
+    fn gateway(&self) -> &Origin {
+        &self.gateway
+    }
+
+    fn signer(&self) -> Did {
+        self.subject
+    }
+}
+
+impl Consent {
+    /// Whether a rule permits something.
+    pub fn permits(&self) -> bool {
+        self.rules.iter().any(|rule| rule.effect == Effect::Permit)
+    }
+
+    /// Whether a rule forbids something.
+    pub fn forbids(&self) -> bool {
+        self.rules.iter().any(|rule| rule.effect == Effect::Forbid)
+    }
+}
+
+/// The status that a payload claims, before anything is checked: says only which of the two kinds to read.
+pub(super) fn status_of(payload: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Peek {
+        status: String,
+    }
+    serde_json::from_slice::<Peek>(payload).ok().map(|peek| peek.status)
+}
+
+/// As whom the signer speaks; the roles of a delegation are known and not accepted.
+pub(super) fn signer_role(role: &str) -> Result<SignerRole, RecordRefusal> {
+    match role {
+        "subject" => Ok(SignerRole::Subject),
+        "operator" => Ok(SignerRole::Operator),
+        "delegate" | "guardian" | "parent" | "representative" => Err(RecordRefusal::NotYet(format!("signer.role = {role}"))),
+        _ => Err(RecordRefusal::member("signer.role", "`subject` or `operator`")),
+    }
+}
+
+impl ConsentDocument {
+    fn check(self) -> Result<Consent, RecordRefusal> {
+        self.refuse_what_is_not_accepted_yet()?;
+        self.check_what_informs()?;
+        let role = signer_role(&self.signer.role)?;
+        let subject = text::did("subject", &self.subject)?;
+        if text::did("signer.key", &self.signer.key)? != subject {
+            return Err(RecordRefusal::NotYours);
+        }
+        let status = match self.status.as_str() {
+            "ConsentGiven" => Status::Given,
+            "RenewedConsentGiven" => Status::Renewed,
+            "ConsentRefused" => Status::Refused,
+            _ => return Err(RecordRefusal::member("status", "`ConsentGiven`, `RenewedConsentGiven` or `ConsentRefused`")),
+        };
+        let prev = self.prev.as_deref().map(|prev| text::record_id("prev", prev)).transpose()?;
+        if self.seq == 0 || (self.seq == 1) != prev.is_none() {
+            return Err(RecordRefusal::member("seq", "1 without a `prev`, or more with one"));
+        }
+        text::count("rules", &self.rules, usize::from(status != Status::Refused), RULES_MAX, "a list of 1 to 256 rules")?;
+        let rules = self.rules.iter().enumerate().map(|(i, rule)| rule.check(i)).collect::<Result<Vec<_>, _>>()?;
+        let permits = rules.iter().any(|rule| rule.effect == Effect::Permit);
+        let forbids = rules.iter().any(|rule| rule.effect == Effect::Forbid);
+        if permits && status == Status::Refused {
+            return Err(RecordRefusal::member("rules", "free of permits, as a refusal must be"));
+        }
+        let at = text::instant("at", &self.at)?;
+        let not_before = self.not_before.as_deref().map(|from| text::instant("not_before", from)).transpose()?;
+        if not_before.is_some_and(|from| from < at) {
+            return Err(RecordRefusal::member("not_before", "at or after `at`: consent does not reach back"));
+        }
+        let expires = match self.expires.as_deref() {
+            Some(expires) => text::instant("expires", expires)?,
+            None => UnixMs::NEVER,
+        };
+        if expires <= not_before.unwrap_or(at) {
+            return Err(RecordRefusal::member("expires", "after the beginning"));
+        }
+        if permits && expires.0.saturating_sub(at.0) > PERMIT_MS_MAX {
+            return Err(RecordRefusal::Endless);
+        }
+        text::count("recipients", &self.recipients, usize::from(permits), RECIPIENTS_MAX, "a list of 1 to 64 recipients")?;
+        let recipients = self.recipients.iter().enumerate().map(|(i, recipient)| recipient.check(i, forbids)).collect::<Result<Vec<_>, _>>()?;
+        text::count("purposes", &self.purposes, usize::from(permits), PURPOSES_MAX, "a list of 1 to 128 purposes")?;
+        let purposes = self.purposes.iter().map(|term| purpose(term)).collect::<Result<Vec<_>, _>>()?;
+        text::count("replaces", &self.replaces, 0, IDS_MAX, "a list of at most 64 record ids")?;
+        let replaces = self.replaces.iter().map(|id| text::record_id("replaces", id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Consent {
+            subject,
+            role,
+            gateway: text::origin("gateway", &self.gateway)?,
+            seq: self.seq,
+            prev,
+            status,
+            at,
+            not_before,
+            expires,
+            recipients,
+            purposes,
+            vault_key: self.vault_key.as_deref().map(|key| text::seal_key("vault_key", key)).transpose()?,
+            rules,
+            replaces,
+        })
+    }
+
+    /// A member that narrows (`max_uses`) or hands on (`authority`) must not be read past.
+    fn refuse_what_is_not_accepted_yet(&self) -> Result<(), RecordRefusal> {
+        let members = [
+            ("signer.authority", &self.signer.authority),
+            ("max_uses", &self.max_uses),
+            ("windows", &self.windows),
+            ("demand", &self.demand),
+        ];
+        match members.iter().find(|(_, value)| value.is_some()) {
+            Some((member, _)) => Err(RecordRefusal::NotYet((*member).into())),
+            None => Ok(()),
+        }
+    }
+
+    /// What ISO/IEC TS 27560 wants in every record and no machine acts on.
+    fn check_what_informs(&self) -> Result<(), RecordRefusal> {
+        uuid(&self.record_id)?;
+        text::text("method", &self.method)?;
+        text::text("notice.uri", &self.notice.uri)?;
+        text::record_id("notice.sha256", &self.notice.sha256)?;
+        let lang = &self.notice.lang;
+        if !(2..=35).contains(&lang.len()) || !lang.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(RecordRefusal::member("notice.lang", "a language tag, such as `en` or `de-AT`"));
+        }
+        text::count("controllers", &self.controllers, 1, CONTROLLERS_MAX, "a list of 1 to 16 controllers")?;
+        for (i, controller) in self.controllers.iter().enumerate() {
+            let members = [
+                ("id", &controller.id),
+                ("name", &controller.name),
+                ("address", &controller.address),
+                ("contact", &controller.contact),
+                ("type", &controller.kind),
+                ("role", &controller.role),
+            ];
+            for (member, value) in members {
+                text::text(&format!("controllers[{i}].{member}"), value)?;
+            }
+        }
+        text::count("storage.places", &self.storage.places, 1, CODES_MAX, "a list of 1 to 32 places")?;
+        for place in &self.storage.places {
+            text::text("storage.places", place)?;
+        }
+        text::duration("storage.retention", &self.storage.retention)?;
+        text::count("jurisdiction", &self.jurisdiction, 1, CODES_MAX, "a list of 1 to 32 codes")?;
+        for code in &self.jurisdiction {
+            text::text("jurisdiction", code)?;
+        }
+        text::text("withdrawal.uri", &self.withdrawal.uri)
+    }
+}
+
+/// A purpose that DPV has; with the nearest one where it does not.
+pub(super) fn purpose(term: &str) -> Result<Purpose, RecordRefusal> {
+    terms::purpose(term).ok_or_else(|| {
+        let nearest = text::nearest(term.strip_prefix("dpv:").unwrap_or(term), crate::veil::dpv::PURPOSES);
+        let shown: String = term.chars().filter(|c| !c.is_control()).take(64).collect();
+        RecordRefusal::UnknownPurpose { purpose: shown, nearest: nearest.map(|term| format!("dpv:{term}")) }
+    })
+}
+
+fn uuid(text: &str) -> Result<(), RecordRefusal> {
+    let good = text.len() == 36
+        && text.bytes().enumerate().all(|(i, byte)| if matches!(i, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() });
+    if good { Ok(()) } else { Err(RecordRefusal::member("record_id", "a UUID")) }
+}
+
+impl RecipientDocument {
+    fn check(&self, i: usize, forbids: bool) -> Result<Recipient, RecordRefusal> {
+        let at = |member: &str| format!("recipients[{i}]{member}");
+        for (member, value) in [(".credential", &self.credential), (".prid", &self.prid)] {
+            if value.is_some() {
+                return Err(RecordRefusal::NotYet(at(member)));
+            }
+        }
+        let who = match (&self.spiffe, &self.did) {
+            (Some(id), None) => Matcher::Spiffe(text::spiffe(&at(".spiffe"), id)?),
+            // Who can withhold what would match can't carry a forbid.
+            (None, Some(_)) if forbids => {
+                return Err(RecordRefusal::member(at(".did"), "a `spiffe`, as every recipient of a record that forbids must be"));
+            }
+            (None, Some(did)) => Matcher::Did(text::did(&at(".did"), did)?),
+            (None, None) | (Some(_), Some(_)) => return Err(RecordRefusal::member(at(""), "either a `spiffe` or a `did`")),
+        };
+        Ok(Recipient { who, key: self.key.as_deref().map(|key| text::seal_key(&at(".key"), key)).transpose()? })
+    }
+}
+
+impl RuleDocument {
+    fn check(&self, i: usize) -> Result<Rule, RecordRefusal> {
+        let bad = |member: &str, expected| RecordRefusal::member(format!("rules[{i}].{member}"), expected);
+        let effect = match self.effect.as_str() {
+            "permit" => Effect::Permit,
+            "forbid" => Effect::Forbid,
+            _ => return Err(bad("effect", "`permit` or `forbid`")),
+        };
+        let treatment = match (effect, self.treatment.as_deref()) {
+            (Effect::Permit, Some(word)) => Treatment::parse(word).ok_or_else(|| bad("treatment", "a treatment, such as `keep` or `encrypt`"))?,
+            (Effect::Permit, None) => return Err(bad("treatment", "there, as a permit needs one")),
+            (Effect::Forbid, None | Some("strip")) => Treatment::Strip,
+            (Effect::Forbid, Some(_)) => return Err(bad("treatment", "`strip`, as a forbid must have, or absent")),
+        };
+        let recipient_holds_key = match self.keys.as_deref() {
+            None | Some("none") => false,
+            Some("recipient") if treatment == Treatment::Encrypt => true,
+            Some("recipient") => return Err(bad("keys", "`none`, as it must be unless the treatment is `encrypt`")),
+            Some(_) => return Err(bad("keys", "`none` or `recipient`")),
+        };
+        let category = self.matches.category.as_deref();
+        let sensitivity = self.matches.sensitivity.as_deref();
+        let selector = self.matches.selector.as_deref();
+        if category.is_none() && sensitivity.is_none() && selector.is_none() {
+            return Err(bad("match", "one with a `category`, `sensitivity` or `selector`"));
+        }
+        if let Some(path) = selector {
+            text::text(&format!("rules[{i}].match.selector"), path)?;
+        }
+        Ok(Rule {
+            effect,
+            category: category.map(|word| Category::parse(word).ok_or_else(|| bad("match.category", "a category, such as `health`"))).transpose()?,
+            sensitivity: sensitivity
+                .map(|word| Sensitivity::parse(word).ok_or_else(|| bad("match.sensitivity", "a sensitivity, such as `special`")))
+                .transpose()?,
+            selector: selector.map(FieldPath::new),
+            treatment,
+            recipient_holds_key,
+        })
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.who {
+            Matcher::Spiffe(id) => write!(f, "{id}"),
+            Matcher::Did(did) => write!(f, "{did}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
