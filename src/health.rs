@@ -12,8 +12,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
+use crate::stop::Stop;
 use crate::telemetry::Counters;
 use crate::world::Clock;
 
@@ -22,12 +23,12 @@ const CONNECTIONS_MAX: usize = 64;
 /// A request's headers come within this time.
 const HEADERS_MAX: Duration = Duration::from_secs(5);
 
-/// Serves `/healthz` (200 while frames may flow, 503 otherwise) and `/metrics` until `stop` turns true.
-pub async fn serve(listener: TcpListener, counters: Arc<Counters>, clock: Arc<Clock>, mut stop: watch::Receiver<bool>) {
+/// Serves `/healthz` (200 while frames may flow, 503 otherwise) and `/metrics` until `stop` says so.
+pub async fn serve(listener: TcpListener, counters: Arc<Counters>, clock: Arc<Clock>, mut stop: Stop) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stop.wait() => return,
             accepted = listener.accept() => accepted,
         };
         let (Ok((socket, _)), Ok(place)) = (accepted, Arc::clone(&places).try_acquire_owned()) else {

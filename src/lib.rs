@@ -21,6 +21,8 @@ pub mod server;
 #[cfg(feature = "gateway")]
 pub mod status;
 #[cfg(feature = "gateway")]
+pub mod stop;
+#[cfg(feature = "gateway")]
 pub mod store;
 #[cfg(feature = "gateway")]
 pub mod telemetry;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 
@@ -24,6 +23,7 @@ use crate::judge::Judge;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::proto;
 use crate::proto::v1::{consents_server::ConsentsServer, keys_server::KeysServer};
+use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::Counters;
 use crate::veil::crypto::sign::SignKey;
@@ -98,12 +98,13 @@ impl Gateway {
         let text = read(&config.policy.file)?;
         let policy = Policy::load(&text, &recipients)
             .map_err(|error| StartError::new(error.code(), format!("`{}`: {error}", config.policy.file.display())))?;
-        let store = Store::open(&config.store_dir, &config.keys.store).map_err(|error| StartError::new(error.code(), error))?;
+        let store = Store::open(&config.store_dir).map(Arc::new).map_err(|error| StartError::new(error.code(), error))?;
         let ledger = Ledger::open(
             store,
             LedgerConfig {
                 origin: config.origin.clone(),
                 handle_key: config.keys.handle.clone(),
+                store_key: config.keys.store.clone(),
                 operators: config.operators.clone(),
                 sources: config.parties().iter().filter_map(|party| Some((party.spiffe.clone(), party.key?))).collect(),
             },
@@ -134,8 +135,8 @@ impl Gateway {
         Ok(Self { listening: Listening { router, door, config, counters }, shared, ledger, clock })
     }
 
-    /// Serves until `stop` turns true; open calls get a few seconds to end.
-    pub async fn serve(self, sockets: Sockets, stop: watch::Receiver<bool>) {
+    /// Serves until `stop` says so; open calls get a few seconds to end.
+    pub async fn serve(self, sockets: Sockets, stop: Stop) {
         let health = tokio::spawn(health::serve(sockets.health, Arc::clone(&self.listening.counters), Arc::clone(&self.clock), stop.clone()));
         let ticking = tokio::spawn(tick(Arc::clone(&self.ledger), stop.clone()));
         let ending = tokio::spawn(end_streams(Arc::clone(&self.shared), stop.clone()));
@@ -146,10 +147,10 @@ impl Gateway {
     }
 }
 
-async fn tick(ledger: Arc<Ledger>, mut stop: watch::Receiver<bool>) {
+async fn tick(ledger: Arc<Ledger>, mut stop: Stop) {
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stop.wait() => return,
             () = tokio::time::sleep(TICK) => {}
         }
         let ledger = Arc::clone(&ledger);
@@ -160,9 +161,8 @@ async fn tick(ledger: Arc<Ledger>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-async fn end_streams(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    // The sender gone means the same as a stop.
-    let _stopped = stop.wait_for(|stop| *stop).await;
+async fn end_streams(shared: Arc<Shared>, mut stop: Stop) {
+    stop.wait().await;
     shared.hub.shut_down();
     std::future::pending::<()>().await;
 }
@@ -184,7 +184,7 @@ pub fn schemas(config: &Config) -> Result<Vec<Arc<Schema>>, StartError> {
                 .map_err(|error| StartError::new("TV-O02", format!("can't read `{}`: {}", path.display(), error.kind())))?,
         };
         let side = source.side_file.as_deref().map(read).transpose()?;
-        let schema = schema::load(&bytes, &source.message, side.as_deref())
+        let schema = schema::load(&bytes, source.message.as_str(), side.as_deref())
             .map_err(|error| StartError::new(error.code(), format!("schema `{}`: {error}", source.message)))?;
         Ok(Arc::new(schema))
     };

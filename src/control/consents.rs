@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::carrier;
 use crate::client::dsse;
 use crate::config::May;
 use crate::judge::{Judge, Listener};
-use crate::ledger::{Refused, StreamSettled};
+use crate::ledger::{Move, Refused, StreamSettled};
 use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
@@ -19,6 +19,7 @@ use crate::proto::v1::{
 use crate::status::{Refuse, status};
 use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::query::{Asks, Query};
+use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Grant;
 use crate::veil::name::UnixMs;
 use crate::veil::policy::Holders;
@@ -55,7 +56,18 @@ fn envelope(record: Option<&intoto::Envelope>) -> Result<Envelope, Status> {
 /// The sender gets the whole story: it may quote what the sender wrote. The log gets the code.
 fn refuse(refused: &Refused) -> Status {
     tracing::info!(code = refused.code(), "a record or query was refused");
-    status(refused.grpc(), refused.code(), refused)
+    let grpc = match refused {
+        // Somebody was faster: sign again on the head that the text names.
+        Refused::Record(RecordRefusal::OutOfOrder { .. }) => Code::Aborted,
+        Refused::Record(RecordRefusal::BadSignature | RecordRefusal::NotSignedBy(_) | RecordRefusal::NotYours) => Code::PermissionDenied,
+        Refused::Clock(_) => Code::Unavailable,
+        _ => match refused.whose_move() {
+            Move::Sender => Code::InvalidArgument,
+            Move::Operator => Code::FailedPrecondition,
+            Move::Ours => Code::Unavailable,
+        },
+    };
+    status(grpc, refused.code(), refused)
 }
 
 /// Writing waits for the disk: away from the threads that carry frames.

@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +18,7 @@ use super::{identity, tls};
 use super::route::Router;
 use super::subscribe::PIECE_BYTES;
 use crate::config::{Config, Party};
+use crate::stop::Stop;
 use crate::telemetry::Counters;
 
 /// Flow-control window of a stream, in bytes: larger ones fall out of the cache.
@@ -62,13 +63,13 @@ pub struct Listening {
     pub counters: Arc<Counters>,
 }
 
-/// Accepts until `stop` turns true, then lets open calls end.
-pub async fn run(listener: TcpListener, listening: Listening, mut stop: watch::Receiver<bool>) {
+/// Accepts until `stop` says so, then lets open calls end.
+pub async fn run(listener: TcpListener, listening: Listening, mut stop: Stop) {
     let places = Arc::new(Semaphore::new(listening.config.limits.connections_max));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stop.wait() => break,
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
@@ -95,7 +96,7 @@ pub async fn run(listener: TcpListener, listening: Listening, mut stop: watch::R
     }
 }
 
-async fn connection(socket: TcpStream, from: SocketAddr, listening: Listening, _place: OwnedSemaphorePermit, stop: watch::Receiver<bool>) {
+async fn connection(socket: TcpStream, from: SocketAddr, listening: Listening, _place: OwnedSemaphorePermit, stop: Stop) {
     // Small messages go out at once; a failure costs delay, not data.
     let _best_effort = socket.set_nodelay(true);
     match listening.door.clone() {
@@ -122,7 +123,7 @@ async fn connection(socket: TcpStream, from: SocketAddr, listening: Listening, _
     }
 }
 
-async fn serve<S>(io: S, party: Arc<Party>, listening: Listening, mut stop: watch::Receiver<bool>)
+async fn serve<S>(io: S, party: Arc<Party>, listening: Listening, mut stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -144,7 +145,7 @@ where
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stop.wait() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

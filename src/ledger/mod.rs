@@ -39,8 +39,10 @@ pub const STRANGERS_MAX: usize = 65_536;
 pub struct LedgerConfig {
     /// The gateway's name in its log; records are bound to it.
     pub origin: Origin,
-    /// The secret of the gateway's key file: handles are made with it, and secrets at rest sealed.
+    /// The gateway's key that handles are made with.
     pub handle_key: Secret<32>,
+    /// The gateway's key that secrets at rest are sealed with.
+    pub store_key: Secret<32>,
     /// Who signs mandates: operators and stewards.
     pub operators: Vec<Did>,
     /// The sources, and the key of the party behind each.
@@ -139,7 +141,7 @@ impl Ledger {
             clock.raise(mark);
         }
         let ledger = Self {
-            rest_key: RestKey::new(&config.handle_key),
+            rest_key: RestKey::new(&config.store_key),
             store,
             config,
             clock,

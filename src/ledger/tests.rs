@@ -50,6 +50,7 @@ fn config() -> LedgerConfig {
     LedgerConfig {
         origin: testing::gateway(),
         handle_key: Secret::take(&mut [5; 32]),
+        store_key: Secret::take(&mut [7; 32]),
         operators: vec![key(OPERATOR).did()],
         sources: vec![(source(), key(PARTY).did())],
     }
@@ -418,7 +419,7 @@ fn a_folder_of_another_log_or_under_another_key_does_not_open() {
     world.ledger.submit(&grant(1, 1, None, |_| ())).expect("good");
     let open = |config| Ledger::open(Arc::clone(&world.store), config, clock()).map(drop);
     assert_eq!(open(LedgerConfig { origin: testing::other_gateway(), ..config() }).expect_err("other").code(), "TV-L07");
-    assert_eq!(open(LedgerConfig { handle_key: Secret::take(&mut [6; 32]), ..config() }).expect_err("other").code(), "TV-L08");
+    assert_eq!(open(LedgerConfig { store_key: Secret::take(&mut [6; 32]), ..config() }).expect_err("other").code(), "TV-L08");
     assert_eq!(open(config()).map_err(|error| error.code()), Ok(()));
 }
 

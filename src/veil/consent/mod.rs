@@ -4,7 +4,7 @@
 //! Every payload is JSON in a DSSE envelope. It is parsed once, after a signature verified, never re-serialised, and
 //! bound to one gateway; a member that nobody knows, or that this gateway can't honour yet, refuses the record.
 
-mod deciding;
+pub mod deciding;
 pub mod document;
 pub mod enrolment;
 pub mod envelope;

@@ -101,6 +101,15 @@ pub enum Matcher {
     Did(Did),
 }
 
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spiffe(id) => write!(f, "{id}"),
+            Self::Did(did) => write!(f, "{did}"),
+        }
+    }
+}
+
 impl Payload for Consent {
     const MEDIA_TYPE: &'static str = MEDIA_TYPE;
 
