@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::veil::consent::document::{
-    ConsentDocument, ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, SignerDocument, StorageDocument, WithdrawalDocument,
+    ConsentDocument, ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, SignerDocument, StorageDocument,
+    WithdrawalDocument,
 };
 use crate::veil::consent::enrolment::{Enrolment, EnrolmentDocument};
 use crate::veil::consent::envelope::{Envelope, Payload, Signed};
@@ -206,7 +207,9 @@ impl Wallet {
     pub fn query(&self, asks: &Asks, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
         let (kind, recipient, purpose, schema) = match asks {
             Asks::Standing => ("standing", None, None, None),
-            Asks::Explain { recipient, purpose, schema } => ("explain", Some(recipient.to_string()), Some(purpose.to_string()), Some(schema.to_string())),
+            Asks::Explain { recipient, purpose, schema } => {
+                ("explain", Some(recipient.to_string()), Some(purpose.to_string()), Some(schema.to_string()))
+            }
         };
         self.write::<Query>(&QueryDocument {
             gateway: gateway.to_string(),
@@ -263,7 +266,10 @@ impl Wallet {
         let mut json = Zeroizing::new(Vec::new());
         file.take(FILE_BYTES_MAX).read_to_end(&mut json).map_err(error)?;
         let read: KeyFile = parse(&json).ok_or_else(broken)?;
-        let wallet = seed(&read.ed25519_seed).zip(seed(&read.x25519_seed)).and_then(|(sign, open)| Self::from_seeds(sign, open)).ok_or_else(broken)?;
+        let wallet = seed(&read.ed25519_seed)
+            .zip(seed(&read.x25519_seed))
+            .and_then(|(sign, open)| Self::from_seeds(sign, open))
+            .ok_or_else(broken)?;
         if read.kind == KIND && read.did == wallet.did().to_string() { Ok(wallet) } else { Err(broken()) }
     }
 
@@ -337,7 +343,9 @@ impl fmt::Display for WalletError {
                 let path = path.display();
                 write!(f, "wallet `{path}`: others can read it (mode {mode:o}): run `chmod 600 {path}`, and make new keys if somebody did")
             }
-            Self::Broken { path } => write!(f, "wallet `{}`: not a wallet's key file, or damaged: restore it from its backup", path.display()),
+            Self::Broken { path } => {
+                write!(f, "wallet `{}`: not a wallet's key file, or damaged: restore it from its backup", path.display())
+            }
         }
     }
 }

@@ -35,7 +35,8 @@ fn wallet(n: u8) -> Wallet {
 fn terms() -> Terms {
     let document = crate::veil::consent::testing::document(1, 1, None);
     let mut terms = json!({"expires": after(30 * DAY).to_string()});
-    for member in ["status", "method", "notice", "controllers", "recipients", "purposes", "storage", "jurisdiction", "withdrawal", "rules"] {
+    for member in ["status", "method", "notice", "controllers", "recipients", "purposes", "storage", "jurisdiction", "withdrawal", "rules"]
+    {
         terms[member] = document[member].clone();
     }
     serde_json::from_value(terms).expect("terms")
@@ -60,7 +61,8 @@ fn what_the_wallet_signs_the_gateway_reads() {
     let consent: Consent = verify(&wallet.grant(&terms(), SignerRole::Subject, &gateway(), head, NOW, &mut Counter(9)).expect("good"));
     assert_eq!((consent.subject, consent.seq, consent.prev, consent.at), (wallet.did(), 5, head.record, NOW));
     assert_eq!(consent.vault_key, Some(wallet.vault_key()));
-    let mandate: Consent = verify(&wallet.grant(&terms(), SignerRole::Operator, &gateway(), Head::default(), NOW, &mut Counter(9)).expect("good"));
+    let mandate: Consent =
+        verify(&wallet.grant(&terms(), SignerRole::Operator, &gateway(), Head::default(), NOW, &mut Counter(9)).expect("good"));
     assert_eq!((mandate.role, mandate.seq), (SignerRole::Operator, 1));
     for reach in [Reach::UpTo(5), Reach::Records(vec![RecordId([1; 32]), RecordId([2; 32])])] {
         let withdrawal: Withdrawal = verify(&wallet.withdraw(&reach, SignerRole::Subject, &gateway(), NOW).expect("good"));
@@ -95,7 +97,10 @@ fn an_enrolment_is_signed_in_two_halves() {
 fn what_the_gateway_would_refuse_is_not_signed() {
     let mut endless = terms();
     endless.expires = None;
-    assert_eq!(wallet(1).grant(&endless, SignerRole::Subject, &gateway(), Head::default(), NOW, &mut Counter(9)), Err(RecordRefusal::Endless));
+    assert_eq!(
+        wallet(1).grant(&endless, SignerRole::Subject, &gateway(), Head::default(), NOW, &mut Counter(9)),
+        Err(RecordRefusal::Endless)
+    );
 }
 
 #[test]
@@ -140,7 +145,12 @@ fn a_damaged_key_file_is_refused_without_quoting_it() {
     wallet(7).save(&path).expect("new");
     let text = std::fs::read_to_string(&path).expect("there");
     let seed = BASE64.encode(wallet(7).sign_seed.expose());
-    for damaged in [text[..40].to_owned(), text.replace(&seed, "AAAA"), text.replace(KIND, "other"), text.replace(&wallet(7).did().to_string(), "did:key:z6Mk")] {
+    for damaged in [
+        text[..40].to_owned(),
+        text.replace(&seed, "AAAA"),
+        text.replace(KIND, "other"),
+        text.replace(&wallet(7).did().to_string(), "did:key:z6Mk"),
+    ] {
         std::fs::write(&path, damaged).expect("own file");
         let error = Wallet::load(&path).expect_err("damaged");
         assert_eq!(error.code(), "TV-K03");

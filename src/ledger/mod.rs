@@ -310,7 +310,14 @@ impl Ledger {
     }
 
     /// Makes a batch durable, and with it the subject where it is new.
-    fn keep(&self, writer: &mut Writer, known: Option<Arc<Subject>>, did: Did, now: UnixMs, mut batch: Batch) -> Result<Arc<Subject>, Refused> {
+    fn keep(
+        &self,
+        writer: &mut Writer,
+        known: Option<Arc<Subject>>,
+        did: Did,
+        now: UnixMs,
+        mut batch: Batch,
+    ) -> Result<Arc<Subject>, Refused> {
         let subject = match known {
             Some(subject) => subject,
             None => {

@@ -77,7 +77,9 @@ impl fmt::Display for Refused {
             Self::HandleTaken(source) => {
                 write!(f, "the value of `{source}` means another subject already: the gateway's operator finds out which is right")
             }
-            Self::TooManyStrangers => f.write_str("too many subjects without an enrolment: have the subject enrolled, then send the record again"),
+            Self::TooManyStrangers => {
+                f.write_str("too many subjects without an enrolment: have the subject enrolled, then send the record again")
+            }
             Self::Clock(behind) => write!(f, "{behind}"),
             Self::Unavailable(error) => write!(f, "the record could not be kept: send it again later: {error}"),
         }
@@ -90,7 +92,9 @@ impl std::error::Error for Refused {
             Self::Record(refusal) => Some(refusal),
             Self::Clock(behind) => Some(behind),
             Self::Unavailable(error) => Some(error),
-            Self::NotCountersigned(_) | Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers => None,
+            Self::NotCountersigned(_) | Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers => {
+                None
+            }
         }
     }
 }
@@ -150,8 +154,12 @@ impl fmt::Display for OpenError {
             Self::OtherOrigin { stored } => {
                 write!(f, "data folder: belongs to the log `{stored}`: set that origin, or begin with an empty folder")
             }
-            Self::WrongKey => f.write_str("data folder: its secrets do not open under the configured key file: use the one it was made with"),
-            Self::BadFact { fact, code } => write!(f, "data folder: fact {fact} is not as it was written ({code}): restore the folder from its backup"),
+            Self::WrongKey => {
+                f.write_str("data folder: its secrets do not open under the configured key file: use the one it was made with")
+            }
+            Self::BadFact { fact, code } => {
+                write!(f, "data folder: fact {fact} is not as it was written ({code}): restore the folder from its backup")
+            }
         }
     }
 }

@@ -21,7 +21,12 @@ impl Streams {
     fn settled(&self, did: Option<Did>) -> Vec<StreamSettled> {
         self.0.lock().expect("not poisoned").push(did);
         let purpose = purpose("dpv:AcademicResearch").expect("term");
-        vec![StreamSettled { stream: StreamId([1; 16]), recipient: Spiffe::parse("spiffe://lab.example/reader").expect("good"), purpose, last_handover: 41 }]
+        vec![StreamSettled {
+            stream: StreamId([1; 16]),
+            recipient: Spiffe::parse("spiffe://lab.example/reader").expect("good"),
+            purpose,
+            last_handover: 41,
+        }]
     }
 
     fn asked(&self) -> Vec<Option<Did>> {
@@ -98,7 +103,8 @@ impl World {
 }
 
 fn enrolment(n: u8, change: impl FnOnce(&mut serde_json::Value), keys: &[&SignKey]) -> Envelope {
-    let mut document = json!({"gateway": GATEWAY, "source": SOURCE, "value": VALUE, "did": key(n).did().to_string(), "at": testing::NOW.to_string()});
+    let mut document =
+        json!({"gateway": GATEWAY, "source": SOURCE, "value": VALUE, "did": key(n).did().to_string(), "at": testing::NOW.to_string()});
     change(&mut document);
     signed(enrolment::MEDIA_TYPE, &document, keys)
 }
@@ -229,7 +235,10 @@ fn a_restart_gives_the_same_standings_keys_and_enrolments() {
     let first = grant(1, 1, None, |_| ());
     world.ledger.submit(&first).expect("good");
     world.ledger.submit(&enrol(1)).expect("good");
-    world.ledger.submit(&grant(1, 2, Some(first.id()), |document| document["expires"] = json!(testing::after(HOUR).to_string()))).expect("good");
+    world
+        .ledger
+        .submit(&grant(1, 2, Some(first.id()), |document| document["expires"] = json!(testing::after(HOUR).to_string())))
+        .expect("good");
     world.ledger.withdraw(&withdraw_records(1, testing::NOW, &[first.id()])).expect("good");
     world.ledger.submit(&testing::mandate(OPERATOR, 1, None)).expect("good");
     let before = world.ledger.subject(&key(1).did()).expect("known");
@@ -313,7 +322,9 @@ fn a_mandate_changes_every_stream() {
     let who = RecipientIdentity { spiffe: &reader, did: None, stated_key: None };
     let rules = || {
         let mandates = world.ledger.mandates();
-        mandate_deciding(mandates.iter().map(|mandate| &**mandate), &who, &purpose("dpv:AcademicResearch").expect("term"), testing::NOW).rules.len()
+        mandate_deciding(mandates.iter().map(|mandate| &**mandate), &who, &purpose("dpv:AcademicResearch").expect("term"), testing::NOW)
+            .rules
+            .len()
     };
     assert_eq!(rules(), 1);
     world.ledger.withdraw(&withdraw_records(OPERATOR, testing::NOW, &[mandate.id()])).expect("good");
@@ -450,7 +461,8 @@ fn a_fact_that_does_not_verify_or_follow_stops_the_start() {
 fn an_operator_who_is_one_no_longer_mandates_nothing() {
     let world = World::new();
     world.ledger.submit(&testing::mandate(OPERATOR, 1, None)).expect("an operator");
-    let later = Ledger::open(Arc::clone(&world.store), LedgerConfig { operators: Vec::new(), ..config() }, clock()).expect("what was written");
+    let later =
+        Ledger::open(Arc::clone(&world.store), LedgerConfig { operators: Vec::new(), ..config() }, clock()).expect("what was written");
     assert!(later.mandates().is_empty());
 }
 

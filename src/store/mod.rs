@@ -86,10 +86,9 @@ impl Store {
             write.set_two_phase_commit(true);
             {
                 let mut facts = write.open_table(FACTS)?;
-                let mut seq = facts.last()?.map_or(0, |(seq, _)| seq.value() + 1);
-                for fact in &batch.facts {
+                let next = facts.last()?.map_or(0, |(seq, _)| seq.value() + 1);
+                for (seq, fact) in (next..).zip(&batch.facts) {
                     facts.insert(seq, fact.as_slice())?;
-                    seq += 1;
                 }
             }
             if let Some((handle, did)) = &batch.enrolment {

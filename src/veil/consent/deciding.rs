@@ -138,7 +138,9 @@ impl Grant {
         match self.state(UnixMs(i64::MIN)) {
             GrantState::Replaced => [None, None],
             GrantState::Withdrawn if !consent.forbids() => [None, None],
-            GrantState::Withdrawn | GrantState::Live | GrantState::NotYet | GrantState::Expired => [Some(self.from()), Some(consent.expires)],
+            GrantState::Withdrawn | GrantState::Live | GrantState::NotYet | GrantState::Expired => {
+                [Some(self.from()), Some(consent.expires)]
+            }
         }
     }
 }

@@ -161,7 +161,8 @@ impl Envelope {
 
     /// The JSON form: base64 of the standard alphabet.
     pub fn to_json(&self) -> String {
-        let signatures = self.signatures.iter().map(|signature| SignatureJson { keyid: signature.keyid.clone(), sig: BASE64.encode(&signature.sig) });
+        let signatures =
+            self.signatures.iter().map(|signature| SignatureJson { keyid: signature.keyid.clone(), sig: BASE64.encode(&signature.sig) });
         let json = EnvelopeJson {
             payload: BASE64.encode(&self.payload),
             payload_type: self.payload_type.clone(),
@@ -176,8 +177,13 @@ impl Envelope {
             return Err(RecordRefusal::TooLarge("JSON form"));
         }
         let json: EnvelopeJson = serde_json::from_slice(json).map_err(|error| RecordRefusal::NotAnEnvelope(error.to_string()))?;
-        let signatures = json.signatures.into_iter().map(|signature| Ok(Signature { keyid: signature.keyid, sig: base64("sig", &signature.sig)? }));
-        let envelope = Self { payload: base64("payload", &json.payload)?, payload_type: json.payload_type, signatures: signatures.collect::<Result<_, _>>()? };
+        let signatures =
+            json.signatures.into_iter().map(|signature| Ok(Signature { keyid: signature.keyid, sig: base64("sig", &signature.sig)? }));
+        let envelope = Self {
+            payload: base64("payload", &json.payload)?,
+            payload_type: json.payload_type,
+            signatures: signatures.collect::<Result<_, _>>()?,
+        };
         envelope.check_sizes()?;
         Ok(envelope)
     }
@@ -230,7 +236,7 @@ struct SignatureJson {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{GATEWAY, key, other_gateway, gateway};
+    use super::super::testing::{GATEWAY, gateway, key, other_gateway};
     use super::*;
 
     /// `did|gateway`, so that nothing but the envelope is under test.
@@ -350,7 +356,10 @@ mod tests {
         assert_eq!(part(&|e| e.payload = vec![0; PAYLOAD_BYTES_MAX + 1]), Err(RecordRefusal::TooLarge("payload")));
         assert_eq!(part(&|e| e.payload_type = "x".repeat(129)), Err(RecordRefusal::TooLarge("payload type")));
         assert_eq!(part(&|e| e.signatures = vec![e.signatures[0].clone(); SIGNATURES_MAX]), Ok(()));
-        assert_eq!(part(&|e| e.signatures = vec![e.signatures[0].clone(); SIGNATURES_MAX + 1]), Err(RecordRefusal::TooLarge("list of signatures")));
+        assert_eq!(
+            part(&|e| e.signatures = vec![e.signatures[0].clone(); SIGNATURES_MAX + 1]),
+            Err(RecordRefusal::TooLarge("list of signatures"))
+        );
         assert_eq!(part(&|e| e.signatures[0].sig = vec![0; 129]), Err(RecordRefusal::TooLarge("signature")));
         assert_eq!(part(&|e| e.signatures[0].keyid = "x".repeat(129)), Err(RecordRefusal::TooLarge("signature")));
         assert_eq!(Envelope::parse_json(&vec![b' '; JSON_BYTES_MAX + 1]), Err(RecordRefusal::TooLarge("JSON form")));
@@ -359,14 +368,19 @@ mod tests {
     #[test]
     fn the_largest_envelope_fits_its_json_form() {
         let signature = Signature { keyid: "k".repeat(KEYID_BYTES_MAX), sig: vec![0; SIGNATURE_BYTES_MAX] };
-        let envelope =
-            Envelope { payload: vec![0; PAYLOAD_BYTES_MAX], payload_type: "t".repeat(TYPE_BYTES_MAX), signatures: vec![signature; SIGNATURES_MAX] };
+        let envelope = Envelope {
+            payload: vec![0; PAYLOAD_BYTES_MAX],
+            payload_type: "t".repeat(TYPE_BYTES_MAX),
+            signatures: vec![signature; SIGNATURES_MAX],
+        };
         assert_eq!(Envelope::parse_json(envelope.to_json().as_bytes()), Ok(envelope));
     }
 
     #[test]
     fn json_that_is_no_envelope_is_refused() {
-        for json in ["", "{}", r#"{"payload":"!","payloadType":"t","signatures":[]}"#, r#"{"payload":"","payloadType":"t","signatures":[],"x":1}"#] {
+        for json in
+            ["", "{}", r#"{"payload":"!","payloadType":"t","signatures":[]}"#, r#"{"payload":"","payloadType":"t","signatures":[],"x":1}"#]
+        {
             assert_eq!(Envelope::parse_json(json.as_bytes()).expect_err(json).code(), "TV-C02");
         }
     }

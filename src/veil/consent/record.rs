@@ -202,7 +202,8 @@ impl ConsentDocument {
             return Err(RecordRefusal::Endless);
         }
         text::count("recipients", &self.recipients, usize::from(permits), RECIPIENTS_MAX, "a list of 1 to 64 recipients")?;
-        let recipients = self.recipients.iter().enumerate().map(|(i, recipient)| recipient.check(i, forbids)).collect::<Result<Vec<_>, _>>()?;
+        let recipients =
+            self.recipients.iter().enumerate().map(|(i, recipient)| recipient.check(i, forbids)).collect::<Result<Vec<_>, _>>()?;
         text::count("purposes", &self.purposes, usize::from(permits), PURPOSES_MAX, "a list of 1 to 128 purposes")?;
         let purposes = self.purposes.iter().map(|term| purpose(term)).collect::<Result<Vec<_>, _>>()?;
         text::count("replaces", &self.replaces, 0, IDS_MAX, "a list of at most 64 record ids")?;
@@ -321,7 +322,9 @@ impl RuleDocument {
             _ => return Err(bad("effect", "`permit` or `forbid`")),
         };
         let treatment = match (effect, self.treatment.as_deref()) {
-            (Effect::Permit, Some(word)) => Treatment::parse(word).ok_or_else(|| bad("treatment", "a treatment, such as `keep` or `encrypt`"))?,
+            (Effect::Permit, Some(word)) => {
+                Treatment::parse(word).ok_or_else(|| bad("treatment", "a treatment, such as `keep` or `encrypt`"))?
+            }
             (Effect::Permit, None) => return Err(bad("treatment", "there, as a permit needs one")),
             (Effect::Forbid, None | Some("strip")) => Treatment::Strip,
             (Effect::Forbid, Some(_)) => return Err(bad("treatment", "`strip`, as a forbid must have, or absent")),
@@ -343,7 +346,9 @@ impl RuleDocument {
         }
         Ok(Rule {
             effect,
-            category: category.map(|word| Category::parse(word).ok_or_else(|| bad("match.category", "a category, such as `health`"))).transpose()?,
+            category: category
+                .map(|word| Category::parse(word).ok_or_else(|| bad("match.category", "a category, such as `health`")))
+                .transpose()?,
             sensitivity: sensitivity
                 .map(|word| Sensitivity::parse(word).ok_or_else(|| bad("match.sensitivity", "a sensitivity, such as `special`")))
                 .transpose()?,

@@ -42,10 +42,39 @@ fn a_record_with_every_mandatory_member_is_read() {
 #[test]
 fn every_mandatory_member_is_missed() {
     for member in [
-        "record_id", "subject", "signer", "gateway", "seq", "status", "method", "at", "notice", "controllers", "recipients", "purposes", "storage",
-        "jurisdiction", "withdrawal", "rules", "notice/uri", "notice/sha256", "notice/lang", "controllers/0/id", "controllers/0/name",
-        "controllers/0/address", "controllers/0/contact", "controllers/0/type", "controllers/0/role", "storage/places", "storage/retention",
-        "withdrawal/uri", "withdrawal/pre_signed", "signer/key", "signer/role", "rules/0/effect", "rules/0/match",
+        "record_id",
+        "subject",
+        "signer",
+        "gateway",
+        "seq",
+        "status",
+        "method",
+        "at",
+        "notice",
+        "controllers",
+        "recipients",
+        "purposes",
+        "storage",
+        "jurisdiction",
+        "withdrawal",
+        "rules",
+        "notice/uri",
+        "notice/sha256",
+        "notice/lang",
+        "controllers/0/id",
+        "controllers/0/name",
+        "controllers/0/address",
+        "controllers/0/contact",
+        "controllers/0/type",
+        "controllers/0/role",
+        "storage/places",
+        "storage/retention",
+        "withdrawal/uri",
+        "withdrawal/pre_signed",
+        "signer/key",
+        "signer/role",
+        "rules/0/effect",
+        "rules/0/match",
     ] {
         refused(&format!("/{member}"), Value::Null, "TV-C06");
     }
@@ -148,8 +177,19 @@ fn a_misspelt_purpose_is_answered_with_its_neighbour() {
 fn texts_and_lists_are_refused_one_past_their_limits() {
     let long = json!("x".repeat(1_025));
     for pointer in [
-        "/method", "/gateway", "/notice/uri", "/controllers/0/id", "/controllers/0/name", "/controllers/0/address", "/controllers/0/contact",
-        "/controllers/0/type", "/controllers/0/role", "/storage/places/0", "/jurisdiction/0", "/withdrawal/uri", "/rules/0/match/selector",
+        "/method",
+        "/gateway",
+        "/notice/uri",
+        "/controllers/0/id",
+        "/controllers/0/name",
+        "/controllers/0/address",
+        "/controllers/0/contact",
+        "/controllers/0/type",
+        "/controllers/0/role",
+        "/storage/places/0",
+        "/jurisdiction/0",
+        "/withdrawal/uri",
+        "/rules/0/match/selector",
     ] {
         refused(pointer, long.clone(), "TV-C07");
         refused(pointer, json!(" "), "TV-C07");
@@ -157,8 +197,12 @@ fn texts_and_lists_are_refused_one_past_their_limits() {
     }
     let document = document(1, 1, None);
     for (pointer, most) in [
-        ("/rules", RULES_MAX), ("/recipients", RECIPIENTS_MAX), ("/purposes", PURPOSES_MAX), ("/controllers", CONTROLLERS_MAX),
-        ("/storage/places", CODES_MAX), ("/jurisdiction", CODES_MAX),
+        ("/rules", RULES_MAX),
+        ("/recipients", RECIPIENTS_MAX),
+        ("/purposes", PURPOSES_MAX),
+        ("/controllers", CONTROLLERS_MAX),
+        ("/storage/places", CODES_MAX),
+        ("/jurisdiction", CODES_MAX),
     ] {
         let one = document.pointer(pointer).expect("there")[0].clone();
         assert!(with(pointer, json!(vec![one.clone(); most])).is_ok(), "{pointer}");

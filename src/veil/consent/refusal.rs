@@ -144,7 +144,9 @@ impl fmt::Display for RecordRefusal {
             Self::UnknownPurpose { purpose, nearest: Some(nearest) } => {
                 write!(f, "`{purpose}` is not a DPV purpose: did you mean `{nearest}`?")
             }
-            Self::UnknownPurpose { purpose, nearest: None } => write!(f, "`{purpose}` is not a DPV purpose, such as `dpv:AcademicResearch`"),
+            Self::UnknownPurpose { purpose, nearest: None } => {
+                write!(f, "`{purpose}` is not a DPV purpose, such as `dpv:AcademicResearch`")
+            }
             Self::Endless => f.write_str("a permit needs an `expires` at most ten years after `at`: add one and sign again"),
             Self::NotYours => f.write_str("`signer.key` does not speak for `subject` in this role: sign with the subject's own key"),
             Self::WrongGateway { expected } => write!(f, "the record is for another gateway: this one is `{expected}`, sign again for it"),
@@ -152,14 +154,18 @@ impl fmt::Display for RecordRefusal {
             Self::OutOfOrder { head: Head { seq, record: Some(record) } } => {
                 write!(f, "not the next record: the head is number {seq}, `{record}`; sign again after it")
             }
-            Self::OutOfOrder { head: Head { record: None, .. } } => f.write_str("not the next record: there is none yet; sign again as number 1"),
+            Self::OutOfOrder { head: Head { record: None, .. } } => {
+                f.write_str("not the next record: there is none yet; sign again as number 1")
+            }
             Self::TakenBefore { seq } => write!(f, "this record was taken before, as number {seq}: there is nothing to do"),
             Self::NotLive(record) => write!(f, "`replaces` names `{record}`, which is not in force: leave it out and sign again"),
             Self::Expired { at } => write!(f, "the record ended at {at}: sign again with a later `expires`"),
             Self::FromTheFuture { now } => write!(f, "`at` is later than now, {now}: set the clock of the wallet and sign again"),
             Self::Stale { now } => write!(f, "`at` is not within five minutes of now, {now}: sign the query again"),
             Self::TooMany(what) => write!(f, "the subject has as many {what} as the gateway keeps: go on with a new did:key"),
-            Self::WrongHolder => f.write_str("the key statement names another workload than the caller: have it signed for the caller's SPIFFE id"),
+            Self::WrongHolder => {
+                f.write_str("the key statement names another workload than the caller: have it signed for the caller's SPIFFE id")
+            }
         }
     }
 }

@@ -45,7 +45,10 @@ impl Standing {
 #[test]
 fn grants_come_in_the_order_of_the_chain_and_a_fork_is_told_the_head() {
     let mut standing = Standing::default();
-    assert_eq!(standing.check(&consent(1, 2, Some(RecordId([9; 32])), |_| ()), NOW), Err(RecordRefusal::OutOfOrder { head: Head::default() }));
+    assert_eq!(
+        standing.check(&consent(1, 2, Some(RecordId([9; 32])), |_| ()), NOW),
+        Err(RecordRefusal::OutOfOrder { head: Head::default() })
+    );
     let first = standing.take(|_| ());
     let head = Head { seq: 1, record: Some(first) };
     assert_eq!(standing.head(), head);

@@ -99,8 +99,7 @@ pub(crate) fn mandate(n: u8, seq: u64, prev: Option<RecordId>) -> Envelope {
 
 fn withdraw(n: u8, at: UnixMs, member: &str, reach: Value) -> Envelope {
     let did = key(n).did().to_string();
-    let mut document =
-        json!({"status": "ConsentWithdrawn", "subject": did, "signer": {"key": did, "role": "subject"}, "gateway": GATEWAY, "at": at.to_string()});
+    let mut document = json!({"status": "ConsentWithdrawn", "subject": did, "signer": {"key": did, "role": "subject"}, "gateway": GATEWAY, "at": at.to_string()});
     document[member] = reach;
     signed(MEDIA_TYPE, &document, &[&key(n)])
 }

@@ -29,9 +29,11 @@ pub(super) fn count<T>(member: &str, list: &[T], at_least: usize, at_most: usize
 /// RFC 3339 with `T` and `Z`: an offset would be a second way to write the same instant.
 pub(super) fn instant(member: &str, text: &str) -> Result<UnixMs, RecordRefusal> {
     let bytes = text.as_bytes();
-    let shape = (20..=30).contains(&bytes.len()) && bytes.get(10) == Some(&b'T') && bytes.last() == Some(&b'Z') && bytes[0].is_ascii_digit();
+    let shape =
+        (20..=30).contains(&bytes.len()) && bytes.get(10) == Some(&b'T') && bytes.last() == Some(&b'Z') && bytes[0].is_ascii_digit();
     let at = if shape { text.parse::<jiff::Timestamp>().ok() } else { None };
-    at.map(|at| UnixMs(at.as_millisecond())).ok_or_else(|| RecordRefusal::member(member, "an RFC 3339 time in UTC, such as `2026-01-31T09:00:00Z`"))
+    at.map(|at| UnixMs(at.as_millisecond()))
+        .ok_or_else(|| RecordRefusal::member(member, "an RFC 3339 time in UTC, such as `2026-01-31T09:00:00Z`"))
 }
 
 /// An ISO 8601 duration, such as `P6M`.
@@ -77,7 +79,12 @@ pub(super) fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
         return None;
     }
     let worst = word.len() / 3 + 1;
-    words.iter().map(|candidate| (edits(word, candidate), *candidate)).min().filter(|(edits, _)| *edits <= worst).map(|(_, candidate)| candidate)
+    words
+        .iter()
+        .map(|candidate| (edits(word, candidate), *candidate))
+        .min()
+        .filter(|(edits, _)| *edits <= worst)
+        .map(|(_, candidate)| candidate)
 }
 
 /// Levenshtein's distance in bytes, upper and lower case being the same.
@@ -102,7 +109,15 @@ mod tests {
     #[test]
     fn an_instant_is_written_in_one_way() {
         assert_eq!(instant("at", "1970-01-01T00:00:01.5Z").expect("good"), UnixMs(1_500));
-        for text in ["1970-01-01T00:00:01+00:00", "1970-01-01 00:00:01Z", "1970-01-01T00:00:01", "1970-01-01", "-000001-01-01T00:00:00Z", "", "é970-01-01T00:00:01Z"] {
+        for text in [
+            "1970-01-01T00:00:01+00:00",
+            "1970-01-01 00:00:01Z",
+            "1970-01-01T00:00:01",
+            "1970-01-01",
+            "-000001-01-01T00:00:00Z",
+            "",
+            "é970-01-01T00:00:01Z",
+        ] {
             assert_eq!(instant("at", text).expect_err(text).code(), "TV-C07");
         }
     }

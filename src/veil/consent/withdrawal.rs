@@ -76,7 +76,9 @@ impl Payload for Withdrawal {
             }
             (None, Some(seq)) if seq > 0 => Reach::UpTo(seq),
             (None, Some(_)) => return Err(RecordRefusal::member("withdraws_up_to", "a number from 1")),
-            (Some(_), Some(_)) | (None, None) => return Err(RecordRefusal::member("withdraws", "there, or else `withdraws_up_to`, but not both")),
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(RecordRefusal::member("withdraws", "there, or else `withdraws_up_to`, but not both"));
+            }
         };
         Ok(Self { subject, gateway: text::origin("gateway", &document.gateway)?, at: text::instant("at", &document.at)?, reach })
     }
