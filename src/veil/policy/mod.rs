@@ -5,7 +5,7 @@ mod decide;
 #[cfg(feature = "gateway")]
 pub mod floor;
 
-
+pub use decide::decide;
 
 use super::name::{FieldPath, PolicyId, RecordId};
 use super::terms::Treatment;
@@ -86,6 +86,8 @@ pub enum Reason {
     Undefined(Treatment),
     /// A coordinate can't be more precise than its pair.
     Pair(FieldPath),
+    /// A proto2 `required` field of the same message is stripped; stock stubs refuse the message without it.
+    Required(FieldPath),
     /// Public, and nothing says otherwise.
     Public,
 }
@@ -105,6 +107,7 @@ impl std::fmt::Display for Reason {
             Self::NoKey => f.write_str("nobody named a key to encrypt it to"),
             Self::Undefined(treatment) => write!(f, "`{treatment}` does not exist for this type"),
             Self::Pair(other) => write!(f, "the coordinate beside it, `{other}`, is not more precise"),
+            Self::Required(other) => write!(f, "`{other}`, required beside it, is left out"),
             Self::Public => f.write_str("public"),
         }
     }

@@ -1,1 +1,300 @@
-//! Placeholder.
+//! Descriptor set and side file in, [`Schema`] out: message types are expanded by path from the root, and at every field the
+//! [`Rules`] are asked.
+//!
+//! *Who is asked*: the side file before annotations; of two lines of the side file the one that begins further out, as it says
+//! more about the place. A type that comes again below itself with the same lines in force is a link back.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::descriptor::{FieldType, Holds, Label, MessageType, Types, shown};
+use super::error::{LoadError, LoadFault, did_you_mean};
+use super::resolve::{self, RoleSite};
+use super::rules::{RuleId, Rules, TIMESTAMP, judged_as_one};
+use super::sidefile::SideFile;
+use super::{ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, Kind, NODES_MAX, Node, NodeId, SEALED_FIELD, SITES_MAX, Schema, Select, Site, SiteId};
+use crate::veil::name::{FieldPath, SchemaName};
+use crate::veil::terms::{Sensitivity, Treatment};
+
+/// The deepest nesting of message types that is expanded.
+pub const DEPTH_MAX: usize = 64;
+/// The longest path.
+const PATH_BYTES_MAX: usize = 4_096;
+
+/// Reads the schema of frames of type `message` from a serialized `FileDescriptorSet`, with the facts of its annotations and,
+/// before them, of a side file.
+///
+/// # Errors
+/// [`LoadError`] names the message and field, or the line of the side file, and says whose move it is.
+pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema, LoadError> {
+    let side = side_file.map_or(Ok(SideFile { tables: Vec::new() }), SideFile::parse)?;
+    let types = Types::read(set)?;
+    let Some(root) = types.message(message).filter(|root| !root.map_entry) else {
+        let detail = format!("no message `{}`{}", shown(message), did_you_mean(message, types.names()));
+        return Err(LoadError::new(LoadFault::UnknownRoot, "", detail));
+    };
+    let mut rules = Rules::from_side_file(&types, side)?;
+    for reached in vet(&types, root)? {
+        rules.annotate(&types, reached)?;
+    }
+    let mut walk = Walk { types: &types, rules: &rules, nodes: Vec::new(), sites: Vec::new(), above: Vec::new(), linked: HashSet::new(), roles: Vec::new() };
+    walk.enter(root, Said::default(), Arc::from(""), None, None)?;
+    let Walk { nodes, sites, linked, roles, .. } = walk;
+    resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles)
+}
+
+/// As [`load`], for a schema that carries its own facts.
+pub fn load_annotated(set: &[u8], message: &str) -> Result<Schema, LoadError> {
+    load(set, message, None)
+}
+
+/// Every message type that a frame can hold, checked: its syntax is read, its types exist, and the gateway's numbers are free.
+fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageType>, LoadError> {
+    let (mut reached, mut seen) = (vec![root], HashSet::from([&*root.name]));
+    let mut next = 0;
+    while let Some(&message) = reached.get(next) {
+        next += 1;
+        let place = format!("`{}`", message.name);
+        if let Some(file) = &message.unread_file {
+            return Err(LoadError::new(LoadFault::Editions, place, format!("editions are not read yet: `{}`", shown(file))));
+        }
+        for reserved in [SEALED_FIELD, ANNOUNCEMENT_FIELD] {
+            if let Some(field) = message.numbered(reserved) {
+                return Err(LoadError::new(LoadFault::Reserved, message.place(field), format!("takes the number {reserved}, which the gateway keeps for itself")));
+            }
+            let covers = |&&(start, end): &&(i32, i32)| (i64::from(start)..i64::from(end)).contains(&i64::from(reserved));
+            if let Some((start, end)) = message.extensions.iter().find(covers) {
+                let detail = format!("its extension range {start} to {} covers {reserved}, which the gateway keeps for itself", i64::from(*end) - 1);
+                return Err(LoadError::new(LoadFault::Reserved, place, detail));
+            }
+        }
+        for field in &message.fields {
+            let unresolved = |name: &str| LoadError::new(LoadFault::UnresolvedType, message.place(field), format!("no type `{}` in the descriptor set", shown(name)));
+            match &field.holds {
+                Holds::Scalar(_) => {}
+                Holds::Enum(name) if types.has_enum(name) => {}
+                Holds::Enum(name) => return Err(unresolved(name)),
+                Holds::Message(name) | Holds::Group(name) => {
+                    let inner = types.message(name).ok_or_else(|| unresolved(name))?;
+                    if seen.insert(&*inner.name) {
+                        reached.push(inner);
+                    }
+                }
+            }
+        }
+    }
+    Ok(reached)
+}
+
+/// What was said about a place, outermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Said {
+    side: Vec<RuleId>,
+    annotated: Vec<RuleId>,
+}
+
+impl Said {
+    fn iter(&self) -> impl Iterator<Item = RuleId> {
+        self.side.iter().chain(&self.annotated).copied()
+    }
+
+    fn filter_map(&self, mut f: impl FnMut(RuleId) -> Option<RuleId>) -> Self {
+        Self { side: self.side.iter().filter_map(|&id| f(id)).collect(), annotated: self.annotated.iter().filter_map(|&id| f(id)).collect() }
+    }
+}
+
+/// A message type that is being expanded.
+struct Above {
+    message: Arc<str>,
+    said: Said,
+    discriminator: Option<u32>,
+    node: NodeId,
+    /// The number of the field it stands in; 0 for the root.
+    number: u32,
+    /// Whether it occurs at most once in its parent, and is not a case.
+    singular: bool,
+}
+
+struct Walk<'a> {
+    types: &'a Types,
+    rules: &'a Rules,
+    nodes: Vec<Node>,
+    sites: Vec<Site>,
+    above: Vec<Above>,
+    /// Nodes that something below links back to.
+    linked: HashSet<NodeId>,
+    roles: Vec<RoleSite>,
+}
+
+impl Walk<'_> {
+    /// Expands a message type, or links back to where that was done.
+    fn enter(
+        &mut self,
+        message: &MessageType,
+        mut said: Said,
+        path: Arc<str>,
+        discriminator: Option<u32>,
+        via: Option<&FieldType>,
+    ) -> Result<NodeId, LoadError> {
+        let (side, annotated) = self.rules.roots(&message.name);
+        said.side.extend(side);
+        said.annotated.extend(annotated);
+        let same = |above: &&Above| above.message == message.name && above.said == said && above.discriminator == discriminator;
+        if let Some(found) = self.above.iter().rev().find(same) {
+            self.linked.insert(found.node);
+            return Ok(found.node);
+        }
+        let large = |what: String| LoadError::new(LoadFault::TooLarge, format!("`{}`", message.name), format!("the schema expands to more than {what}"));
+        if self.above.len() >= DEPTH_MAX {
+            return Err(large(format!("{DEPTH_MAX} levels")));
+        }
+        if self.nodes.len() >= NODES_MAX || path.len() > PATH_BYTES_MAX {
+            return Err(large(format!("{NODES_MAX} nodes, or to longer paths than {PATH_BYTES_MAX} bytes")));
+        }
+        let node = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.nodes.push(Node { message: Arc::clone(&message.name), path: FieldPath::new(Arc::clone(&path)), fields: Vec::new() });
+        self.above.push(Above {
+            message: Arc::clone(&message.name),
+            said: said.clone(),
+            discriminator,
+            node,
+            number: via.map_or(0, |via| via.number),
+            singular: via.is_none_or(|via| !via.repeated()),
+        });
+        let mut fields = Vec::with_capacity(message.fields.len());
+        for field in &message.fields {
+            let path: Arc<str> = match (message.map_entry, path.is_empty()) {
+                // The path of a map's case is the path of the value.
+                (true, _) => Arc::clone(&path),
+                (false, true) => Arc::clone(&field.name),
+                (false, false) => format!("{path}.{}", field.name).into(),
+            };
+            let content = if discriminator == Some(field.number) {
+                Content::Discriminator
+            } else {
+                let below = said.filter_map(|id| self.rules.below(id, field.number));
+                self.content(message, field, &below, &path)?
+            };
+            fields.push(Field { number: field.number, name: Arc::clone(&field.name), path: FieldPath::new(path), repeated: field.repeated(), content });
+        }
+        self.above.pop();
+        if let Some(expanded) = self.nodes.get_mut(node.0 as usize) {
+            expanded.fields = fields;
+        }
+        Ok(node)
+    }
+
+    fn content(&mut self, message: &MessageType, field: &FieldType, said: &Said, path: &Arc<str>) -> Result<Content, LoadError> {
+        // The first of them that says how the field as such is judged decides; the others speak of what is inside.
+        let decides = said.iter().find(|&id| self.rules.get(id).spec.is_some() || self.rules.get(id).cases.is_some());
+        if let Some(id) = decides {
+            if let Some(spec) = &self.rules.get(id).spec {
+                let facts = spec.fit(self.kind(field), field.repeated())?;
+                return self.leaf(message, field, facts, path, &spec.place);
+            }
+            return self.select(message, field, said, path);
+        }
+        match &field.holds {
+            Holds::Scalar(_) | Holds::Enum(_) | Holds::Group(_) => self.unclassified(message, field, path),
+            Holds::Message(_) => match self.types.of(field) {
+                Some(inner) if !inner.map_entry && !judged_as_one(&inner.name) && !inner.fields.is_empty() => {
+                    if field.label == Label::Required {
+                        return Err(required(message, field));
+                    }
+                    Ok(Content::Message(self.enter(inner, said.clone(), Arc::clone(path), None, Some(field))?))
+                }
+                Some(_) | None => self.unclassified(message, field, path),
+            },
+        }
+    }
+
+    /// Elements by the value of their key. Sources are not mixed: where the side file has cases, the annotation's are not asked.
+    fn select(&mut self, message: &MessageType, field: &FieldType, said: &Said, path: &Arc<str>) -> Result<Content, LoadError> {
+        let with_cases = |ids: &[RuleId]| ids.iter().copied().filter(|&id| self.rules.get(id).cases.is_some()).collect::<Vec<_>>();
+        let mut sources = with_cases(&said.side);
+        if sources.is_empty() {
+            sources = with_cases(&said.annotated);
+        }
+        let misfit = |detail: &str| LoadError::new(LoadFault::Cases, message.place(field), detail);
+        let Some(element) = self.types.of(field) else { return Err(misfit("cases on a field without elements")) };
+        let mut values: Vec<(CaseValue, String)> = Vec::new();
+        let mut key: Option<(u32, Kind)> = None;
+        for cases in sources.iter().filter_map(|&id| self.rules.get(id).cases.as_ref()) {
+            if *key.get_or_insert((cases.by, cases.kind)) != (cases.by, cases.kind) {
+                return Err(misfit("two messages of the side file name elements by different keys"));
+            }
+            values.extend(cases.of.iter().map(|(value, (label, _))| (value.clone(), label.clone())));
+        }
+        values.sort();
+        values.dedup();
+        let Some((by, kind)) = key else { return Err(misfit("cases without a key")) };
+        let mut cases = Vec::with_capacity(values.len());
+        for (value, label) in values {
+            let inside = said.filter_map(|id| match &self.rules.get(id).cases {
+                Some(_) if !sources.contains(&id) => None,
+                Some(cases) => cases.of.get(&value).map(|&(_, case)| case),
+                None => Some(id),
+            });
+            let node = self.enter(element, inside, format!("{path}[{label}]").into(), Some(by), Some(field))?;
+            cases.push((value, node));
+        }
+        Ok(Content::Select(Select { by, kind, cases }))
+    }
+
+    fn unclassified(&mut self, message: &MessageType, field: &FieldType, path: &Arc<str>) -> Result<Content, LoadError> {
+        self.leaf(message, field, Facts::UNCLASSIFIED, path, &message.place(field))
+    }
+
+    fn leaf(&mut self, message: &MessageType, field: &FieldType, facts: Facts, path: &Arc<str>, place: &str) -> Result<Content, LoadError> {
+        let kind = self.kind(field);
+        let is_required = field.label == Label::Required;
+        // Whatever can be withheld will be withheld one day; then stock stubs could not parse the rest of the message.
+        if is_required && (facts.sensitivity != Sensitivity::Public || facts.floor != Treatment::Keep) {
+            return Err(required(message, field));
+        }
+        if field.redact && facts.sensitivity == Sensitivity::Public {
+            return Err(LoadError::new(LoadFault::Redacted, place, "public here, and `debug_redact` to the schema's author"));
+        }
+        if self.sites.len() >= SITES_MAX || path.len() > PATH_BYTES_MAX {
+            let detail = format!("the schema expands to more than {SITES_MAX} sites, or to longer paths than {PATH_BYTES_MAX} bytes");
+            return Err(LoadError::new(LoadFault::TooLarge, format!("`{}`", message.name), detail));
+        }
+        let id = SiteId(u32::try_from(self.sites.len()).unwrap_or(u32::MAX));
+        let site = Site { path: FieldPath::new(Arc::clone(path)), number: field.number, kind, repeated: field.repeated(), required: is_required, facts };
+        if site.facts.classified() && !site.allows(site.facts.floor) {
+            let detail = format!("the floor `{}` does not exist for {} that is {} and {}", site.facts.floor, kind.word(), site.facts.sensitivity, category(&site));
+            return Err(LoadError::new(LoadFault::Undefined, place, detail));
+        }
+        if let Some(role) = site.facts.role {
+            self.roles.push(RoleSite {
+                role,
+                site: id,
+                place: place.to_owned(),
+                numbers: self.above.iter().map(|above| above.number).skip(1).chain([field.number]).collect(),
+                nodes: self.above.iter().map(|above| above.node).collect(),
+                singular: !field.repeated() && self.above.iter().all(|above| above.singular),
+            });
+        }
+        self.sites.push(site);
+        Ok(Content::Leaf(id))
+    }
+
+    fn kind(&self, field: &FieldType) -> Kind {
+        match &field.holds {
+            Holds::Scalar(kind) => *kind,
+            Holds::Enum(_) => Kind::Enum,
+            Holds::Group(_) => Kind::Group,
+            Holds::Message(_) if self.types.map_entry(field).is_some() => Kind::Map,
+            Holds::Message(name) if &**name == TIMESTAMP => Kind::Timestamp,
+            Holds::Message(_) => Kind::Message,
+        }
+    }
+}
+
+fn category(site: &Site) -> &'static str {
+    site.facts.category.map_or("unclassified", |category| category.word())
+}
+
+fn required(message: &MessageType, field: &FieldType) -> LoadError {
+    LoadError::new(LoadFault::Required, message.place(field), "is `required`, and it could be left out")
+}

@@ -6,15 +6,23 @@
 
 pub mod check;
 mod descriptor;
+mod error;
+mod facts;
 mod load;
 mod resolve;
+mod rules;
 pub mod selector;
 pub mod sidefile;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-
+#[cfg(feature = "gateway")]
+pub(in crate::veil) use error::{did_you_mean, faults};
+pub use error::{LoadError, LoadFault};
+pub use load::{DEPTH_MAX, load, load_annotated};
 
 use super::name::{FieldPath, Fingerprint, SchemaName};
 pub use super::terms::Kind;
@@ -133,7 +141,7 @@ impl Facts {
 }
 
 /// A place that is judged.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     /// The path from the root.
     pub path: FieldPath,
@@ -143,6 +151,8 @@ pub struct Site {
     pub kind: Kind,
     /// Whether it may occur more than once.
     pub repeated: bool,
+    /// A proto2 `required` field: stock stubs refuse its message without it. It is public, with the floor `keep` (checked at load).
+    pub required: bool,
     /// What is known about it.
     pub facts: Facts,
 }
