@@ -305,6 +305,11 @@ fn reduce(schema: &Schema, node: NodeId, message: &mut DynamicMessage, keep: &dy
     }
 }
 
+/// As it would arrive: no traces of what was taken out.
+fn normal(message: &DynamicMessage) -> DynamicMessage {
+    DynamicMessage::decode(message.descriptor(), &message.encode_to_vec()[..]).expect("just encoded")
+}
+
 fn holds_nothing(message: &DynamicMessage) -> bool {
     message.encoded_len() == 0
 }
@@ -353,7 +358,7 @@ fn keep_and_strip_equal_removing_fields() {
         let (mut view, _) = view(&shapes.schema, &decision);
         let veiled = view.apply(Raw::new(&frame)).expect("legal").bytes().to_vec();
         let found = DynamicMessage::decode(shapes.message.clone(), &veiled[..]).expect("still legal");
-        prop_assert_eq!(&found, &expected, "{:?}", frame);
+        prop_assert!(found == normal(&expected), "{:?}", frame);
         prop_assert!(found.unknown_fields().next().is_none());
         // What is kept can be viewed again and stays as it is.
         let again = view.apply(Raw::new(&veiled)).expect("legal").bytes().to_vec();
@@ -378,15 +383,15 @@ fn opening_what_was_encrypted_gives_it_back() {
         let (mut view, mut openers) = view(&shapes.schema, &decision);
         let veiled = view.apply(Raw::new(&frame)).expect("legal").bytes().to_vec();
         let (clear, groups) = split(&veiled, SEALED_FIELD, ANNOUNCEMENT_FIELD).expect("legal");
-        prop_assert_eq!(decode(&clear), in_clear);
+        prop_assert!(decode(&clear) == normal(&in_clear), "{:?}", frame);
         prop_assert_eq!(groups.len(), openers.len());
         let mut fragments = Vec::new();
         for group in groups {
-            prop_assert_eq!(group.len() % 32, (19 + 32) % 32, "padded");
+            prop_assert_eq!(group.len() % 32, 17, "header, tag and padded text");
             fragments.extend(openers[0].open(group, &clear).expect("ours"));
         }
         let opened = decode(&merge(&clear, &fragments).expect("every fragment has its place"));
-        prop_assert_eq!(sorted(&opened), sorted(&in_all), "{:?}", frame);
+        prop_assert!(normal(&sorted(&opened)) == normal(&sorted(&normal(&in_all))), "{:?}", frame);
     });
 }
 

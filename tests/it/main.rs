@@ -1,0 +1,5 @@
+//! One test binary, one module per question.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod pipeline;
