@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::error::{LoadError, LoadFault};
 use super::Kind;
+use super::error::{LoadError, LoadFault};
 use crate::proto::v1::FieldSensitivity;
 
 /// The most bytes of a descriptor set.
@@ -239,7 +239,8 @@ impl Types {
 
     fn add_enum(&mut self, scope: &str, r#enum: EnumProto) -> Result<(), LoadError> {
         let name = full_name(scope, r#enum.name)?;
-        let values = r#enum.value.into_iter().map(|value| (value.name.unwrap_or_default().into(), value.number.unwrap_or_default())).collect();
+        let values =
+            r#enum.value.into_iter().map(|value| (value.name.unwrap_or_default().into(), value.number.unwrap_or_default())).collect();
         match self.enums.insert(Arc::clone(&name), values) {
             None => Ok(()),
             Some(_) => Err(LoadError::new(LoadFault::Malformed, format!("`{name}`"), "declared twice")),
@@ -250,7 +251,11 @@ impl Types {
         let name = full_name(scope, message.name)?;
         let malformed = |detail: String| LoadError::new(LoadFault::Malformed, format!("`{name}`"), detail);
         if nesting > NESTING_MAX || self.messages.len() >= MESSAGES_MAX || message.field.len() > FIELDS_MAX {
-            return Err(LoadError::new(LoadFault::Unreadable, format!("`{name}`"), "more messages, fields or levels than the gateway reads"));
+            return Err(LoadError::new(
+                LoadFault::Unreadable,
+                format!("`{name}`"),
+                "more messages, fields or levels than the gateway reads",
+            ));
         }
         for r#enum in message.enum_type {
             self.add_enum(&name, r#enum)?;
@@ -278,7 +283,8 @@ impl Types {
         if map_entry && !matches!(fields.as_slice(), [key, value] if is_map_key(key) && key.number == 1 && value.number == 2) {
             return Err(malformed("a map entry without a key and a value".to_owned()));
         }
-        let extensions = message.extension_range.into_iter().map(|range| (range.start.unwrap_or_default(), range.end.unwrap_or_default())).collect();
+        let extensions =
+            message.extension_range.into_iter().map(|range| (range.start.unwrap_or_default(), range.end.unwrap_or_default())).collect();
         let read = MessageType { name: Arc::clone(&name), unread_file: unread_file.cloned(), map_entry, fields, extensions };
         match self.messages.insert(Arc::clone(&name), read) {
             None => Ok(()),
@@ -355,9 +361,8 @@ fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> 
         None
     } else {
         let fault = |detail: String| LoadError::new(LoadFault::Facts, format!("`{message}.{name}`"), detail);
-        let decode = |bytes: &[u8]| {
-            FieldSensitivity::decode(bytes).map_err(|cause| fault(format!("`twinveil.v1.field` can't be read: {cause}")))
-        };
+        let decode =
+            |bytes: &[u8]| FieldSensitivity::decode(bytes).map_err(|cause| fault(format!("`twinveil.v1.field` can't be read: {cause}")));
         for statement in &options.field {
             // What a newer vocabulary says must not be dropped in silence: what was not understood is missing when encoded again.
             if decode(statement)?.encoded_len() != statement.len() {

@@ -19,9 +19,9 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use error::{LoadError, LoadFault};
 #[cfg(feature = "gateway")]
 pub(in crate::veil) use error::{did_you_mean, faults};
-pub use error::{LoadError, LoadFault};
 pub use load::{DEPTH_MAX, load, load_annotated};
 
 use super::name::{FieldPath, Fingerprint, SchemaName};

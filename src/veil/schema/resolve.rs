@@ -49,7 +49,9 @@ fn coordinate<'s>(field: &Field, sites: &'s [Site]) -> Option<(SiteId, &'s Site,
 
 /// The coordinates of a node: latitude and longitude.
 fn pair_of(node: &Node, sites: &[Site]) -> Option<(SiteId, SiteId)> {
-    let find = |wanted: Axis| node.fields.iter().filter_map(|field| coordinate(field, sites)).find(|&(_, _, _, axis)| axis == wanted).map(|(id, ..)| id);
+    let find = |wanted: Axis| {
+        node.fields.iter().filter_map(|field| coordinate(field, sites)).find(|&(_, _, _, axis)| axis == wanted).map(|(id, ..)| id)
+    };
     Some((find(Axis::Latitude)?, find(Axis::Longitude)?))
 }
 
