@@ -276,8 +276,12 @@ fn reduce(schema: &Schema, node: NodeId, message: &mut DynamicMessage, keep: &dy
                 let mut value = message.get_field(&field).into_owned();
                 let case = |key: &[u8]| select.cases.iter().find(|(case, _)| *case == CaseValue::Bytes(key.into())).map(|(_, node)| *node);
                 match &mut value {
-                    Value::Map(map) => map.retain(|key, _| {
+                    Value::Map(map) => map.retain(|key, value| {
                         let MapKey::String(key) = key else { return false };
+                        // This encoder leaves empty values out, so that nothing visible is in the entry.
+                        if value.as_str().is_some_and(str::is_empty) {
+                            return false;
+                        }
                         case(key.as_bytes()).is_some_and(|node| {
                             let fields = &schema.nodes()[node.0 as usize].fields;
                             fields.iter().any(|field| matches!(&field.content, Content::Leaf(site) if keep(site.0)))
