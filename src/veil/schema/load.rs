@@ -295,6 +295,7 @@ impl Walk<'_> {
             kind,
             repeated: field.repeated(),
             required: is_required,
+            implicit: message.proto3 && !message.map_entry && !field.in_oneof && field.label == Label::Singular && kind.is_scalar(),
             facts,
         };
         if site.facts.classified() && !site.allows(site.facts.floor) {

@@ -153,6 +153,8 @@ pub struct Site {
     pub repeated: bool,
     /// A proto2 `required` field: stock stubs refuse its message without it. It is public, with the floor `keep` (checked at load).
     pub required: bool,
+    /// A proto3 field without presence: absent and zero are the same, so that an image that is zero is left out, too.
+    pub implicit: bool,
     /// What is known about it.
     pub facts: Facts,
 }

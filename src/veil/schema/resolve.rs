@@ -175,7 +175,7 @@ impl Rendering {
         self.text(site.path.as_str());
         self.number(site.number.into());
         self.text(site.kind.word());
-        self.number(u64::from(site.repeated) | u64::from(site.required) << 1);
+        self.number(u64::from(site.repeated) | u64::from(site.required) << 1 | u64::from(site.implicit) << 2);
         self.text(site.facts.sensitivity.word());
         self.text(site.facts.category.map_or("", |category| category.word()));
         self.text(site.facts.role.map_or("", |role| role.word()));

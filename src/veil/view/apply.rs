@@ -301,7 +301,11 @@ impl<'w> Walk<'w> {
             _ if wire_type == site.kind.wire_type() => {
                 let start = out.len();
                 push_varint(out, tag);
-                if !push_image(site.kind, &site.how, value, out)? {
+                let image = out.len();
+                let made = push_image(site.kind, &site.how, value, out)?;
+                // INVARIANT: absent and zero look alike where the schema can't tell them apart: 0 is not sent, so an image of
+                // something else that comes out as 0 is not sent either.
+                if !made || site.implicit && out.get(image..).is_some_and(|image| image.iter().all(|byte| *byte == 0)) {
                     out.truncate(start);
                 }
             }
