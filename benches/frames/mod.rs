@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use prost::Message;
 use twinveil::proto::SAMPLES;
 use twinveil::proto::sample::{Identity, PatientFrame, Position, Vitals, Waveform};
-use twinveil::veil::name::SchemaName;
 use twinveil::veil::policy::{Decided, Decision, Holders, Reason};
 use twinveil::veil::schema::{Schema, load};
 use twinveil::veil::terms::Treatment;
 
 /// The schema of the frames.
 pub fn schema() -> Schema {
-    load(SAMPLES, &SchemaName::new("twinveil.sample.PatientFrame"), None).expect("our own sample")
+    load(SAMPLES, "twinveil.sample.PatientFrame", None).expect("our own sample")
 }
 
 /// A frame with so many samples: 142, 970 and 3,600 bytes with 1, 208 and 866.

@@ -12,7 +12,8 @@ use crate::veil::crypto::wrap::OpenKey;
 use crate::veil::name::{Did, Origin};
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::{ANNOUNCEMENT_FIELD, SEALED_FIELD};
-use crate::veil::transform::group::{OpenError, Opener, merge, parse_header, split};
+use crate::veil::transform::fragment::{merge, split};
+use crate::veil::transform::group::{OpenError, Opener, parse_header};
 
 /// Reads one stream.
 #[derive(Debug)]

@@ -26,6 +26,7 @@ impl Streams {
             recipient: Spiffe::parse("spiffe://lab.example/reader").expect("good"),
             purpose,
             last_handover: 41,
+            view: 1,
         }]
     }
 
@@ -41,6 +42,10 @@ impl Barrier for Streams {
 
     fn settle_all(&self) -> Vec<StreamSettled> {
         self.settled(None)
+    }
+
+    fn carrying(&self, subject: &Did) -> Vec<StreamSettled> {
+        self.settled(Some(*subject))
     }
 }
 

@@ -264,6 +264,11 @@ impl Kind {
         matches!(self.wire_type(), 0 | 1 | 5)
     }
 
+    /// Whether the kind is a number, text, bytes, bool or enum.
+    pub const fn is_scalar(self) -> bool {
+        !matches!(self, Self::Timestamp | Self::Message | Self::Map | Self::Group)
+    }
+
     /// Whether the kind is a varint that is written with zig-zag.
     pub const fn zigzag(self) -> bool {
         matches!(self, Self::Sint32 | Self::Sint64)

@@ -15,7 +15,8 @@ use twinveil::veil::outcome::Refusal;
 use twinveil::veil::policy::{Decided, Decision, Holders, Reason};
 use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, CaseValue, Content, NodeId, SEALED_FIELD, Schema, load};
 use twinveil::veil::terms::{self, Treatment};
-use twinveil::veil::transform::group::{Opener, merge, split};
+use twinveil::veil::transform::fragment::{merge, split};
+use twinveil::veil::transform::group::Opener;
 use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, View};
 use twinveil::veil::wire::{self, Reader};
 use twinveil::world::entropy;
@@ -276,8 +277,12 @@ fn reduce(schema: &Schema, node: NodeId, message: &mut DynamicMessage, keep: &dy
                 let mut value = message.get_field(&field).into_owned();
                 let case = |key: &[u8]| select.cases.iter().find(|(case, _)| *case == CaseValue::Bytes(key.into())).map(|(_, node)| *node);
                 match &mut value {
-                    Value::Map(map) => map.retain(|key, _| {
+                    Value::Map(map) => map.retain(|key, value| {
                         let MapKey::String(key) = key else { return false };
+                        // This encoder leaves empty values out, so that nothing visible is in the entry.
+                        if value.as_str().is_some_and(str::is_empty) {
+                            return false;
+                        }
                         case(key.as_bytes()).is_some_and(|node| {
                             let fields = &schema.nodes()[node.0 as usize].fields;
                             fields.iter().any(|field| matches!(&field.content, Content::Leaf(site) if keep(site.0)))
@@ -303,6 +308,11 @@ fn reduce(schema: &Schema, node: NodeId, message: &mut DynamicMessage, keep: &dy
             }
         }
     }
+}
+
+/// As it would arrive: no traces of what was taken out.
+fn normal(message: &DynamicMessage) -> DynamicMessage {
+    DynamicMessage::decode(message.descriptor(), &message.encode_to_vec()[..]).expect("just encoded")
 }
 
 fn holds_nothing(message: &DynamicMessage) -> bool {
@@ -353,7 +363,7 @@ fn keep_and_strip_equal_removing_fields() {
         let (mut view, _) = view(&shapes.schema, &decision);
         let veiled = view.apply(Raw::new(&frame)).expect("legal").bytes().to_vec();
         let found = DynamicMessage::decode(shapes.message.clone(), &veiled[..]).expect("still legal");
-        prop_assert_eq!(&found, &expected, "{:?}", frame);
+        prop_assert!(found == normal(&expected), "{:?}", frame);
         prop_assert!(found.unknown_fields().next().is_none());
         // What is kept can be viewed again and stays as it is.
         let again = view.apply(Raw::new(&veiled)).expect("legal").bytes().to_vec();
@@ -378,15 +388,15 @@ fn opening_what_was_encrypted_gives_it_back() {
         let (mut view, mut openers) = view(&shapes.schema, &decision);
         let veiled = view.apply(Raw::new(&frame)).expect("legal").bytes().to_vec();
         let (clear, groups) = split(&veiled, SEALED_FIELD, ANNOUNCEMENT_FIELD).expect("legal");
-        prop_assert_eq!(decode(&clear), in_clear);
+        prop_assert!(decode(&clear) == normal(&in_clear), "{:?}", frame);
         prop_assert_eq!(groups.len(), openers.len());
         let mut fragments = Vec::new();
         for group in groups {
-            prop_assert_eq!(group.len() % 32, (19 + 32) % 32, "padded");
+            prop_assert_eq!(group.len() % 32, 17, "header, tag and padded text");
             fragments.extend(openers[0].open(group, &clear).expect("ours"));
         }
         let opened = decode(&merge(&clear, &fragments).expect("every fragment has its place"));
-        prop_assert_eq!(sorted(&opened), sorted(&in_all), "{:?}", frame);
+        prop_assert!(normal(&sorted(&opened)) == normal(&sorted(&normal(&in_all))), "{:?}", frame);
     });
 }
 

@@ -112,11 +112,7 @@ fn holders(agreed: &Agreed<'_>, recipient: bool) -> Option<Holders> {
         Whose::Subject => (Holders::Vault, Holders::VaultAndRecipient),
         Whose::Mandate => (Holders::MandateVault, Holders::MandateVaultAndRecipient),
     };
-    if recipient && deciding.recipient_key.is_some() {
-        Some(both)
-    } else {
-        deciding.vault_key.map(|_| vault)
-    }
+    if recipient && deciding.recipient_key.is_some() { Some(both) } else { deciding.vault_key.map(|_| vault) }
 }
 
 /// The agreement stands first: on a tie its record is the reason.
@@ -210,7 +206,9 @@ fn sealed_to_both(a: Holders, b: Holders) -> Option<(Treatment, Holders)> {
     let holders = match (a, b) {
         (a, b) if a == b => a,
         (Holders::Vault | Holders::VaultAndRecipient, Holders::Vault | Holders::VaultAndRecipient) => Holders::Vault,
-        (Holders::MandateVault | Holders::MandateVaultAndRecipient, Holders::MandateVault | Holders::MandateVaultAndRecipient) => Holders::MandateVault,
+        (Holders::MandateVault | Holders::MandateVaultAndRecipient, Holders::MandateVault | Holders::MandateVaultAndRecipient) => {
+            Holders::MandateVault
+        }
         (Holders::Vault | Holders::VaultAndRecipient, _) | (Holders::MandateVault | Holders::MandateVaultAndRecipient, _) => return None,
     };
     Some((Treatment::Encrypt, holders))
@@ -235,7 +233,8 @@ fn drop_without_required(schema: &Schema, decision: &mut Decision) {
             for field in &node.fields {
                 match &field.content {
                     Content::Leaf(id) => {
-                        if let Some(decided) = decision.sites.get_mut(id.0 as usize).filter(|decided| decided.treatment != Treatment::Strip) {
+                        if let Some(decided) = decision.sites.get_mut(id.0 as usize).filter(|decided| decided.treatment != Treatment::Strip)
+                        {
                             *decided = strip(Reason::Required(missing.clone()));
                         }
                     }

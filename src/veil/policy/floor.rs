@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | principal | `Recipient::"spiffe://…"`, `in Group::"research"` | who receives: a `[[party]]` of the configuration, and its groups |
 //! | action | `Action::"keep"`, `"generalize"`, `"pseudonymize"`, `"encrypt"` | the treatment; `strip` needs no permission |
-//! | resource | `in Category::"health"`, `in Sensitivity::"special"` | the field, by what the schema says about it |
+//! | resource | `in Category::"health"`, `in Sensitivity::"special"` | the field, by what the schema says about it; a set of them stands in a condition: `when { resource in [Category::"health", …] }` |
 //! | | `resource.path`, `resource.schema`, `resource.kind` | its path as `schema check` prints it, the full name of the frame's message type, and its type, such as `"float"` |
 //! | | `resource has role && resource.role == "subject"` | what the gateway uses it for, where it uses it |
 //! | context | `context.purpose == Purpose::"dpv:…"` | what for: a term of the DPV purpose taxonomy |
@@ -293,7 +293,10 @@ struct Ask<'a> {
 fn attributes(schema: &Schema, site: &Site) -> HashMap<String, RestrictedExpression> {
     let text = |name: &str, value: &str| (name.to_owned(), RestrictedExpression::new_string(value.to_owned()));
     let role = site.facts.role.map(|role| text("role", role.word()));
-    [text("path", site.path.as_str()), text("schema", schema.name().as_str()), text("kind", site.kind.word())].into_iter().chain(role).collect()
+    [text("path", site.path.as_str()), text("schema", schema.name().as_str()), text("kind", site.kind.word())]
+        .into_iter()
+        .chain(role)
+        .collect()
 }
 
 fn uid(kind: &str, id: &str) -> Result<EntityUid, PolicyError> {
@@ -366,9 +369,9 @@ impl Words {
             }
         }
         text.push_str("entity Field in [Category, Sensitivity] { path: String, schema: String, kind: String, role?: String };\n");
-        cedar::Schema::from_cedarschema_str(&text)
-            .map(|(schema, _)| schema)
-            .map_err(|cause| PolicyError::new(PolicyFault::Parties, format!("no vocabulary comes of the parties: {}", one_line(&cause.to_string()))))
+        cedar::Schema::from_cedarschema_str(&text).map(|(schema, _)| schema).map_err(|cause| {
+            PolicyError::new(PolicyFault::Parties, format!("no vocabulary comes of the parties: {}", one_line(&cause.to_string())))
+        })
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::error::{LoadError, LoadFault};
 use super::Kind;
+use super::error::{LoadError, LoadFault};
 use crate::proto::v1::FieldSensitivity;
 
 /// The most bytes of a descriptor set.
@@ -90,6 +90,9 @@ struct FieldProto {
     type_name: Option<String>,
     #[prost(message, optional, tag = "8")]
     options: Option<FieldOptions>,
+    /// Also set where the field is `optional` in proto3: such a field is alone in a oneof of the compiler's making.
+    #[prost(int32, optional, tag = "9")]
+    oneof_index: Option<i32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -128,6 +131,8 @@ pub(super) struct MessageType {
     pub(super) name: Arc<str>,
     /// The file, where it is of a syntax that can't be read.
     pub(super) unread_file: Option<Arc<str>>,
+    /// Whether its file has the presence rules of proto3.
+    pub(super) proto3: bool,
     pub(super) map_entry: bool,
     /// Ascending by number.
     pub(super) fields: Vec<FieldType>,
@@ -135,11 +140,19 @@ pub(super) struct MessageType {
     pub(super) extensions: Vec<(i32, i32)>,
 }
 
+/// What a message type takes over from its file.
+struct Origin {
+    unread_file: Option<Arc<str>>,
+    proto3: bool,
+}
+
 /// A field of a message type.
 pub(super) struct FieldType {
     pub(super) name: Arc<str>,
     pub(super) number: u32,
     pub(super) label: Label,
+    /// Whether it is a member of a oneof.
+    pub(super) in_oneof: bool,
     pub(super) holds: Holds,
     pub(super) annotation: Option<FieldSensitivity>,
     /// The author's `debug_redact`.
@@ -194,13 +207,13 @@ impl Types {
         for file in set.file {
             let name: Arc<str> = file.name.unwrap_or_default().into();
             let readable = file.edition.is_none() && matches!(file.syntax.as_deref(), None | Some("" | "proto2" | "proto3"));
-            let unread_file = (!readable).then(|| Arc::clone(&name));
+            let from = Origin { unread_file: (!readable).then(|| Arc::clone(&name)), proto3: file.syntax.as_deref() == Some("proto3") };
             let package = file.package.unwrap_or_default();
             for r#enum in file.enum_type {
                 types.add_enum(&package, r#enum)?;
             }
             for message in file.message_type {
-                types.add_message(&package, message, unread_file.as_ref(), 0)?;
+                types.add_message(&package, message, &from, 0)?;
             }
         }
         Ok(types)
@@ -239,24 +252,29 @@ impl Types {
 
     fn add_enum(&mut self, scope: &str, r#enum: EnumProto) -> Result<(), LoadError> {
         let name = full_name(scope, r#enum.name)?;
-        let values = r#enum.value.into_iter().map(|value| (value.name.unwrap_or_default().into(), value.number.unwrap_or_default())).collect();
+        let values =
+            r#enum.value.into_iter().map(|value| (value.name.unwrap_or_default().into(), value.number.unwrap_or_default())).collect();
         match self.enums.insert(Arc::clone(&name), values) {
             None => Ok(()),
             Some(_) => Err(LoadError::new(LoadFault::Malformed, format!("`{name}`"), "declared twice")),
         }
     }
 
-    fn add_message(&mut self, scope: &str, message: MessageProto, unread_file: Option<&Arc<str>>, nesting: usize) -> Result<(), LoadError> {
+    fn add_message(&mut self, scope: &str, message: MessageProto, from: &Origin, nesting: usize) -> Result<(), LoadError> {
         let name = full_name(scope, message.name)?;
         let malformed = |detail: String| LoadError::new(LoadFault::Malformed, format!("`{name}`"), detail);
         if nesting > NESTING_MAX || self.messages.len() >= MESSAGES_MAX || message.field.len() > FIELDS_MAX {
-            return Err(LoadError::new(LoadFault::Unreadable, format!("`{name}`"), "more messages, fields or levels than the gateway reads"));
+            return Err(LoadError::new(
+                LoadFault::Unreadable,
+                format!("`{name}`"),
+                "more messages, fields or levels than the gateway reads",
+            ));
         }
         for r#enum in message.enum_type {
             self.add_enum(&name, r#enum)?;
         }
         for nested in message.nested_type {
-            self.add_message(&name, nested, unread_file, nesting + 1)?;
+            self.add_message(&name, nested, from, nesting + 1)?;
         }
         let mut fields = message.field.into_iter().map(|field| read_field(&name, field)).collect::<Result<Vec<_>, _>>()?;
         fields.sort_by_key(|field| field.number);
@@ -278,8 +296,9 @@ impl Types {
         if map_entry && !matches!(fields.as_slice(), [key, value] if is_map_key(key) && key.number == 1 && value.number == 2) {
             return Err(malformed("a map entry without a key and a value".to_owned()));
         }
-        let extensions = message.extension_range.into_iter().map(|range| (range.start.unwrap_or_default(), range.end.unwrap_or_default())).collect();
-        let read = MessageType { name: Arc::clone(&name), unread_file: unread_file.cloned(), map_entry, fields, extensions };
+        let extensions =
+            message.extension_range.into_iter().map(|range| (range.start.unwrap_or_default(), range.end.unwrap_or_default())).collect();
+        let read = MessageType { name: Arc::clone(&name), unread_file: from.unread_file.clone(), proto3: from.proto3, map_entry, fields, extensions };
         match self.messages.insert(Arc::clone(&name), read) {
             None => Ok(()),
             Some(_) => Err(malformed("declared twice".to_owned())),
@@ -355,9 +374,8 @@ fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> 
         None
     } else {
         let fault = |detail: String| LoadError::new(LoadFault::Facts, format!("`{message}.{name}`"), detail);
-        let decode = |bytes: &[u8]| {
-            FieldSensitivity::decode(bytes).map_err(|cause| fault(format!("`twinveil.v1.field` can't be read: {cause}")))
-        };
+        let decode =
+            |bytes: &[u8]| FieldSensitivity::decode(bytes).map_err(|cause| fault(format!("`twinveil.v1.field` can't be read: {cause}")));
         for statement in &options.field {
             // What a newer vocabulary says must not be dropped in silence: what was not understood is missing when encoded again.
             if decode(statement)?.encoded_len() != statement.len() {
@@ -368,5 +386,6 @@ fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> 
         let annotation = decode(&options.field.concat())?;
         Some(annotation)
     };
-    Ok(FieldType { number, label, holds, annotation, redact: options.debug_redact.unwrap_or_default(), name: name.into() })
+    let in_oneof = field.oneof_index.is_some();
+    Ok(FieldType { number, label, in_oneof, holds, annotation, redact: options.debug_redact.unwrap_or_default(), name: name.into() })
 }

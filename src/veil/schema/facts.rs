@@ -216,12 +216,20 @@ fn generalizer_of(place: &str, how: &v1::Generalize) -> Result<(Option<Generaliz
 pub(super) fn time_bucket(place: &str, span: &str) -> Result<Generalizer, LoadError> {
     match parse_span_s(span) {
         Some(span_s) => Ok(Generalizer::TimeBucket { span_s, unit: TimeUnit::Milliseconds }),
-        None => Err(LoadError::new(LoadFault::Generalize, place, "a time bucket is a span such as `30s`, `15min`, `1h` or `1d`, up to 366 d")),
+        None => {
+            Err(LoadError::new(LoadFault::Generalize, place, "a time bucket is a span such as `30s`, `15min`, `1h` or `1d`, up to 366 d"))
+        }
     }
 }
 
 /// Reads one of our words, with the nearest known one in the error.
-pub(super) fn word<T>(place: &str, what: &str, text: &str, parse: fn(&str) -> Option<T>, all: impl IntoIterator<Item = &'static str>) -> Result<T, LoadError> {
+pub(super) fn word<T>(
+    place: &str,
+    what: &str,
+    text: &str,
+    parse: fn(&str) -> Option<T>,
+    all: impl IntoIterator<Item = &'static str>,
+) -> Result<T, LoadError> {
     parse(text).ok_or_else(|| {
         let shown = super::descriptor::shown(text);
         LoadError::new(LoadFault::Facts, place, format!("unknown {what} `{shown}`{}", did_you_mean(text, all)))

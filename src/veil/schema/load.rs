@@ -12,7 +12,10 @@ use super::error::{LoadError, LoadFault, did_you_mean};
 use super::resolve::{self, RoleSite};
 use super::rules::{RuleId, Rules, TIMESTAMP, judged_as_one};
 use super::sidefile::SideFile;
-use super::{ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, Kind, NODES_MAX, Node, NodeId, SEALED_FIELD, SITES_MAX, Schema, Select, Site, SiteId};
+use super::{
+    ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, Kind, NODES_MAX, Node, NodeId, SEALED_FIELD, SITES_MAX, Schema, Select, Site,
+    SiteId,
+};
 use crate::veil::name::{FieldPath, SchemaName};
 use crate::veil::terms::{Sensitivity, Treatment};
 
@@ -37,7 +40,15 @@ pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema
     for reached in vet(&types, root)? {
         rules.annotate(&types, reached)?;
     }
-    let mut walk = Walk { types: &types, rules: &rules, nodes: Vec::new(), sites: Vec::new(), above: Vec::new(), linked: HashSet::new(), roles: Vec::new() };
+    let mut walk = Walk {
+        types: &types,
+        rules: &rules,
+        nodes: Vec::new(),
+        sites: Vec::new(),
+        above: Vec::new(),
+        linked: HashSet::new(),
+        roles: Vec::new(),
+    };
     walk.enter(root, Said::default(), Arc::from(""), None, None)?;
     let Walk { nodes, sites, linked, roles, .. } = walk;
     resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles)
@@ -60,16 +71,23 @@ fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageTyp
         }
         for reserved in [SEALED_FIELD, ANNOUNCEMENT_FIELD] {
             if let Some(field) = message.numbered(reserved) {
-                return Err(LoadError::new(LoadFault::Reserved, message.place(field), format!("takes the number {reserved}, which the gateway keeps for itself")));
+                return Err(LoadError::new(
+                    LoadFault::Reserved,
+                    message.place(field),
+                    format!("takes the number {reserved}, which the gateway keeps for itself"),
+                ));
             }
             let covers = |&&(start, end): &&(i32, i32)| (i64::from(start)..i64::from(end)).contains(&i64::from(reserved));
             if let Some((start, end)) = message.extensions.iter().find(covers) {
-                let detail = format!("its extension range {start} to {} covers {reserved}, which the gateway keeps for itself", i64::from(*end) - 1);
+                let detail =
+                    format!("its extension range {start} to {} covers {reserved}, which the gateway keeps for itself", i64::from(*end) - 1);
                 return Err(LoadError::new(LoadFault::Reserved, place, detail));
             }
         }
         for field in &message.fields {
-            let unresolved = |name: &str| LoadError::new(LoadFault::UnresolvedType, message.place(field), format!("no type `{}` in the descriptor set", shown(name)));
+            let unresolved = |name: &str| {
+                LoadError::new(LoadFault::UnresolvedType, message.place(field), format!("no type `{}` in the descriptor set", shown(name)))
+            };
             match &field.holds {
                 Holds::Scalar(_) => {}
                 Holds::Enum(name) if types.has_enum(name) => {}
@@ -99,7 +117,10 @@ impl Said {
     }
 
     fn filter_map(&self, mut f: impl FnMut(RuleId) -> Option<RuleId>) -> Self {
-        Self { side: self.side.iter().filter_map(|&id| f(id)).collect(), annotated: self.annotated.iter().filter_map(|&id| f(id)).collect() }
+        Self {
+            side: self.side.iter().filter_map(|&id| f(id)).collect(),
+            annotated: self.annotated.iter().filter_map(|&id| f(id)).collect(),
+        }
     }
 }
 
@@ -144,7 +165,9 @@ impl Walk<'_> {
             self.linked.insert(found.node);
             return Ok(found.node);
         }
-        let large = |what: String| LoadError::new(LoadFault::TooLarge, format!("`{}`", message.name), format!("the schema expands to more than {what}"));
+        let large = |what: String| {
+            LoadError::new(LoadFault::TooLarge, format!("`{}`", message.name), format!("the schema expands to more than {what}"))
+        };
         if self.above.len() >= DEPTH_MAX {
             return Err(large(format!("{DEPTH_MAX} levels")));
         }
@@ -175,7 +198,13 @@ impl Walk<'_> {
                 let below = said.filter_map(|id| self.rules.below(id, field.number));
                 self.content(message, field, &below, &path)?
             };
-            fields.push(Field { number: field.number, name: Arc::clone(&field.name), path: FieldPath::new(path), repeated: field.repeated(), content });
+            fields.push(Field {
+                number: field.number,
+                name: Arc::clone(&field.name),
+                path: FieldPath::new(path),
+                repeated: field.repeated(),
+                content,
+            });
         }
         self.above.pop();
         if let Some(expanded) = self.nodes.get_mut(node.0 as usize) {
@@ -260,9 +289,23 @@ impl Walk<'_> {
             return Err(LoadError::new(LoadFault::TooLarge, format!("`{}`", message.name), detail));
         }
         let id = SiteId(u32::try_from(self.sites.len()).unwrap_or(u32::MAX));
-        let site = Site { path: FieldPath::new(Arc::clone(path)), number: field.number, kind, repeated: field.repeated(), required: is_required, facts };
+        let site = Site {
+            path: FieldPath::new(Arc::clone(path)),
+            number: field.number,
+            kind,
+            repeated: field.repeated(),
+            required: is_required,
+            implicit: message.proto3 && !message.map_entry && !field.in_oneof && field.label == Label::Singular && kind.is_scalar(),
+            facts,
+        };
         if site.facts.classified() && !site.allows(site.facts.floor) {
-            let detail = format!("the floor `{}` does not exist for {} that is {} and {}", site.facts.floor, kind.word(), site.facts.sensitivity, category(&site));
+            let detail = format!(
+                "the floor `{}` does not exist for {} that is {} and {}",
+                site.facts.floor,
+                kind.word(),
+                site.facts.sensitivity,
+                category(&site)
+            );
             return Err(LoadError::new(LoadFault::Undefined, place, detail));
         }
         if let Some(role) = site.facts.role {

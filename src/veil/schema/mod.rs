@@ -19,9 +19,9 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use error::{LoadError, LoadFault};
 #[cfg(feature = "gateway")]
 pub(in crate::veil) use error::{did_you_mean, faults};
-pub use error::{LoadError, LoadFault};
 pub use load::{DEPTH_MAX, load, load_annotated};
 
 use super::name::{FieldPath, Fingerprint, SchemaName};
@@ -153,6 +153,8 @@ pub struct Site {
     pub repeated: bool,
     /// A proto2 `required` field: stock stubs refuse its message without it. It is public, with the floor `keep` (checked at load).
     pub required: bool,
+    /// A proto3 field without presence: absent and zero are the same, so that an image that is zero is left out, too.
+    pub implicit: bool,
     /// What is known about it.
     pub facts: Facts,
 }

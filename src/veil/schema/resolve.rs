@@ -49,7 +49,9 @@ fn coordinate<'s>(field: &Field, sites: &'s [Site]) -> Option<(SiteId, &'s Site,
 
 /// The coordinates of a node: latitude and longitude.
 fn pair_of(node: &Node, sites: &[Site]) -> Option<(SiteId, SiteId)> {
-    let find = |wanted: Axis| node.fields.iter().filter_map(|field| coordinate(field, sites)).find(|&(_, _, _, axis)| axis == wanted).map(|(id, ..)| id);
+    let find = |wanted: Axis| {
+        node.fields.iter().filter_map(|field| coordinate(field, sites)).find(|&(_, _, _, axis)| axis == wanted).map(|(id, ..)| id)
+    };
     Some((find(Axis::Latitude)?, find(Axis::Longitude)?))
 }
 
@@ -173,7 +175,7 @@ impl Rendering {
         self.text(site.path.as_str());
         self.number(site.number.into());
         self.text(site.kind.word());
-        self.number(u64::from(site.repeated) | u64::from(site.required) << 1);
+        self.number(u64::from(site.repeated) | u64::from(site.required) << 1 | u64::from(site.implicit) << 2);
         self.text(site.facts.sensitivity.word());
         self.text(site.facts.category.map_or("", |category| category.word()));
         self.text(site.facts.role.map_or("", |role| role.word()));

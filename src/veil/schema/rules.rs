@@ -219,12 +219,17 @@ impl Rules {
             }
             if segments.peek().is_some() {
                 if types.map_entry(field).is_some() {
-                    return Err(fault(LoadFault::Selector, format!("`{}` is a map: name a key, as in `{}[\"…\"]`", field.name, field.name)));
+                    return Err(fault(
+                        LoadFault::Selector,
+                        format!("`{}` is a map: name a key, as in `{}[\"…\"]`", field.name, field.name),
+                    ));
                 }
                 let inner = types.of(field).filter(|_| !matches!(field.holds, Holds::Group(_)));
                 message = match inner {
                     Some(inner) if !judged_as_one(&inner.name) => inner,
-                    Some(_) | None => return Err(fault(LoadFault::Selector, format!("`{}` is judged as one, it has nothing inside to name", field.name))),
+                    Some(_) | None => {
+                        return Err(fault(LoadFault::Selector, format!("`{}` is judged as one, it has nothing inside to name", field.name)));
+                    }
                 };
             }
         }
@@ -249,7 +254,12 @@ impl Rules {
         let key = match (&filter.by, element.map_entry) {
             (None, true) => element.numbered(1),
             (Some(_), true) => return Err(fault(LoadFault::Cases, format!("`{}` is a map: write `{}[\"…\"]`", field.name, field.name))),
-            (None, false) => return Err(fault(LoadFault::Cases, format!("`{}` is not a map: name the field that decides, as in `{}[key=\"…\"]`", field.name, field.name))),
+            (None, false) => {
+                return Err(fault(
+                    LoadFault::Cases,
+                    format!("`{}` is not a map: name the field that decides, as in `{}[key=\"…\"]`", field.name, field.name),
+                ));
+            }
             (Some(by), false) => {
                 let found = element.field(by);
                 if found.is_none() {
@@ -277,7 +287,8 @@ impl Rules {
     /// A place is judged whole, by cases or field by field: what is said about the other ways would never be looked at.
     fn refuse_shadowed(&self) -> Result<(), LoadError> {
         for rule in &self.rules {
-            let inner = rule.fields.values().next().or_else(|| rule.cases.as_ref().and_then(|cases| cases.of.values().next()).map(|(_, id)| id));
+            let inner =
+                rule.fields.values().next().or_else(|| rule.cases.as_ref().and_then(|cases| cases.of.values().next()).map(|(_, id)| id));
             if let (Some(spec), Some(&inner)) = (&rule.spec, inner) {
                 let detail = format!("classifies the whole field, and {} a part of it", self.get(inner).place);
                 return Err(LoadError::new(LoadFault::Shadowed, spec.place.clone(), detail));

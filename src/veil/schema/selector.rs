@@ -142,7 +142,11 @@ impl<'a> Parser<'a> {
     fn value(&mut self) -> Result<Value<'a>, BadSelector> {
         if !self.take('"') {
             let bare = self.run(|byte| byte.is_ascii_alphanumeric() || b"_-+.:/".contains(&byte));
-            return if bare.is_empty() { Err(self.expected("a value, in quotes where it has other than letters, digits and `_-+.:/`")) } else { Ok(Value::Bare(bare)) };
+            return if bare.is_empty() {
+                Err(self.expected("a value, in quotes where it has other than letters, digits and `_-+.:/`"))
+            } else {
+                Ok(Value::Bare(bare))
+            };
         }
         let mut text = String::new();
         let mut chars = self.rest().char_indices();

@@ -75,7 +75,8 @@ impl SideFile {
         let written: BTreeMap<String, BTreeMap<String, Written>> = toml::from_str(text).map_err(|cause| {
             let line = cause.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
             let place = line.map_or_else(|| "side file".to_owned(), |line| format!("side file, line {line}"));
-            let hint = if cause.message().starts_with("unknown field") { "; a selector with dots or brackets stands in quotes" } else { "" };
+            let hint =
+                if cause.message().starts_with("unknown field") { "; a selector with dots or brackets stands in quotes" } else { "" };
             LoadError::new(LoadFault::SideFile, place, format!("{}{hint}", shown(cause.message())))
         })?;
         let tables = written.into_iter().map(|(message, entries)| {
@@ -88,7 +89,8 @@ impl SideFile {
 
 fn read(message: &str, text: &str, written: Written) -> Result<Entry, LoadError> {
     let place = format!("side file, `{}`, `{}`", shown(message), shown(text));
-    let selector = Selector::parse(text).map_err(|cause| LoadError::new(LoadFault::Selector, format!("side file, `{}`", shown(message)), cause.to_string()))?;
+    let selector = Selector::parse(text)
+        .map_err(|cause| LoadError::new(LoadFault::Selector, format!("side file, `{}`", shown(message)), cause.to_string()))?;
 
     let mut stated = Stated::default();
     if let Some(text) = written.sensitivity {

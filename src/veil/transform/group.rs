@@ -14,6 +14,7 @@
 //! lp(x) = u32be(length of x) | x. A fragment without levels is opened by appending it to the clear frame; one with levels
 //! by appending it inside that element and mending the lengths.
 
+use super::fragment::{Fragment, parse_fragments};
 use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::hash::{hkdf_sha256, lp};
 use crate::veil::crypto::seal::{AeadKey, NONCE_BYTES, Suite, TAG_BYTES};
@@ -21,14 +22,12 @@ use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::wrap::{OpenKey, unwrap, wrap};
 use crate::veil::name::{Fingerprint, Origin, SealKey, ViewId};
 use crate::veil::outcome::Refusal;
-use crate::veil::wire::{LEN, Reader, Record, Value, push_len_prefixed, push_tag, push_varint, varint};
+use crate::veil::wire::{LEN, push_tag, push_varint};
 
 /// Sealed groups are padded to a multiple of this many bytes.
 pub const PAD_BYTES: usize = 32;
 /// Groups that one key may seal; then the epoch changes.
 pub const GROUPS_MAX: u64 = 1 << 32;
-/// How deep a fragment's path may lead.
-const LEVELS_MAX: u64 = 64;
 
 const SEALED_LABEL: &[u8] = b"twinveil/sealed/v1\0";
 const FRAME_LABEL: &[u8] = b"twinveil/frame/v1\0";
@@ -211,17 +210,6 @@ pub fn parse_header(input: &[u8]) -> Option<(u64, u64, usize)> {
     Some((kid, ctr, at))
 }
 
-/// Appends a fragment: `path` leads to the element it belongs into.
-pub(crate) fn push_fragment(out: &mut Vec<u8>, path: &[(u32, u32)], body: &[u8]) {
-    push_varint(out, path.len() as u64 + 1);
-    for (number, ordinal) in path {
-        push_varint(out, u64::from(*number));
-        push_varint(out, u64::from(*ordinal));
-    }
-    push_varint(out, body.len() as u64);
-    out.extend_from_slice(body);
-}
-
 /// Opens the groups of one slot and epoch; refuses a counter it has seen.
 #[derive(Debug)]
 pub struct Opener {
@@ -255,15 +243,6 @@ impl std::fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Protobuf bytes and where they belong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fragment {
-    /// (field number, ordinal of the element in the clear frame) per level; empty: the frame itself.
-    pub path: Vec<(u32, u32)>,
-    /// Records of the message at that place.
-    pub body: Vec<u8>,
-}
-
 impl Opener {
     /// The key id that the groups carry.
     pub fn kid(&self) -> u64 {
@@ -284,40 +263,7 @@ impl Opener {
         let mut sealed = sealed.to_vec();
         let plain = self.cipher.key.open(&self.cipher.nonce(ctr), &aad, &mut sealed).map_err(|_| OpenError::Forged)?;
         self.window.note(ctr);
-        fragments(plain).ok_or(OpenError::Malformed)
-    }
-}
-
-fn fragments(plain: &[u8]) -> Option<Vec<Fragment>> {
-    let mut found = Vec::new();
-    let mut rest = Varints { input: plain, at: 0 };
-    // Zero ends the list: it is padding.
-    while let Some(levels) = rest.next().and_then(|first| first.checked_sub(1)) {
-        if levels > LEVELS_MAX {
-            return None;
-        }
-        let mut path = Vec::new();
-        for _ in 0..levels {
-            path.push((u32::try_from(rest.next()?).ok()?, u32::try_from(rest.next()?).ok()?));
-        }
-        let len = usize::try_from(rest.next()?).ok()?;
-        let end = rest.at.checked_add(len)?;
-        found.push(Fragment { path, body: plain.get(rest.at..end)?.to_vec() });
-        rest.at = end;
-    }
-    Some(found)
-}
-
-struct Varints<'a> {
-    input: &'a [u8],
-    at: usize,
-}
-
-impl Varints<'_> {
-    fn next(&mut self) -> Option<u64> {
-        let (value, end) = varint(self.input, self.at).ok()?;
-        self.at = end;
-        Some(value)
+        parse_fragments(plain).ok_or(OpenError::Malformed)
     }
 }
 
@@ -349,74 +295,10 @@ impl Window {
     }
 }
 
-/// A frame taken apart: its clear bytes and its sealed groups.
-pub fn split(frame: &[u8], sealed_field: u32, announcement_field: u32) -> Result<(Vec<u8>, Vec<&[u8]>), Refusal> {
-    let (mut clear, mut groups) = (Vec::with_capacity(frame.len()), Vec::new());
-    let mut reader = Reader::new(frame);
-    let mut begin = 0;
-    while let Some(record) = reader.next() {
-        let end = reader.position();
-        match record? {
-            Record { number, value: Value::Len(group) } if number == sealed_field => groups.push(group),
-            Record { number, .. } if number == announcement_field => {}
-            _ => clear.extend_from_slice(frame.get(begin..end).unwrap_or_default()),
-        }
-        begin = end;
-    }
-    Ok((clear, groups))
-}
-
-/// Puts fragments back where they belong. A fragment that leads to no element of the clear frame is refused.
-pub fn merge(clear: &[u8], fragments: &[Fragment]) -> Result<Vec<u8>, OpenError> {
-    let borrowed: Vec<(&[(u32, u32)], &[u8])> = fragments.iter().map(|f| (f.path.as_slice(), f.body.as_slice())).collect();
-    merge_level(clear, &borrowed)
-}
-
-fn merge_level(message: &[u8], fragments: &[(&[(u32, u32)], &[u8])]) -> Result<Vec<u8>, OpenError> {
-    let mut out = Vec::with_capacity(message.len() + fragments.iter().map(|f| f.1.len() + 4).sum::<usize>());
-    let mut placed = 0;
-    let mut counts: Vec<(u32, u32)> = Vec::new();
-    let mut reader = Reader::new(message);
-    let mut begin = 0;
-    while let Some(record) = reader.next() {
-        let record = record.map_err(|_| OpenError::Malformed)?;
-        let end = reader.position();
-        let ordinal = match counts.iter_mut().find(|count| count.0 == record.number) {
-            Some(count) => {
-                count.1 += 1;
-                count.1
-            }
-            None => {
-                counts.push((record.number, 0));
-                0
-            }
-        };
-        let inside: Vec<_> = fragments
-            .iter()
-            .filter_map(|(path, body)| match path.split_first() {
-                Some((first, rest)) if *first == (record.number, ordinal) => Some((rest, *body)),
-                _ => None,
-            })
-            .collect();
-        match record.value {
-            Value::Len(value) if !inside.is_empty() => {
-                placed += inside.len();
-                push_len_prefixed(&mut out, record.number, &merge_level(value, &inside)?);
-            }
-            _ => out.extend_from_slice(message.get(begin..end).unwrap_or_default()),
-        }
-        begin = end;
-    }
-    for (_, body) in fragments.iter().filter(|(path, _)| path.is_empty()) {
-        placed += 1;
-        out.extend_from_slice(body);
-    }
-    if placed == fragments.len() { Ok(out) } else { Err(OpenError::Malformed) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::veil::transform::fragment::{merge, push_fragment, split};
     use crate::veil::schema::{ANNOUNCEMENT_FIELD, SEALED_FIELD};
     use proptest::prelude::*;
 
@@ -529,7 +411,6 @@ mod tests {
                 epoch(Suite::Aes256Gcm).open(&announced, &mine).expect("mine")
             };
             prop_assert!(opener.open(&group, b"").is_err());
-            let _ = fragments(&group);
         }
     }
 }

@@ -10,10 +10,13 @@ use crate::veil::crypto::pseudonym;
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::{CaseValue, SEALED_FIELD};
 use crate::veil::terms::Kind;
+use crate::veil::transform::fragment::push_fragment;
 use crate::veil::transform::generalize;
-use crate::veil::transform::group::push_fragment;
 use crate::veil::transform::number::{coordinate, number_len, push_float, push_image, range, read_integer, write_integer};
-use crate::veil::wire::{DEPTH_MAX, LEN, Reader, VARINT, Value, bounds, push_tag, push_varint, skip, unzigzag, varint, varint_len, write_varint};
+use crate::veil::wire::{
+    DEPTH_MAX, LEN, Reader, VARINT, Value, bounds, copy_minimal, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag,
+    unzigzag, varint, varint_len, write_varint,
+};
 
 /// A program, the bindings of one subject and stream, and room to work in.
 #[derive(Debug)]
@@ -118,7 +121,7 @@ impl<'w> Walk<'w> {
                 Code::KeepFixed64 | Code::DropFixed64 => fixed(input, pos, 8)?,
                 Code::KeepFixed32 | Code::DropFixed32 => fixed(input, pos, 4)?,
                 _ => {
-                    let (number, wire_type) = crate::veil::wire::split_tag(tag)?;
+                    let (number, wire_type) = split_tag(tag)?;
                     skip(input, pos, number, wire_type, depth)?
                 }
             };
@@ -301,7 +304,11 @@ impl<'w> Walk<'w> {
             _ if wire_type == site.kind.wire_type() => {
                 let start = out.len();
                 push_varint(out, tag);
-                if !push_image(site.kind, &site.how, value, out)? {
+                let image = out.len();
+                let made = push_image(site.kind, &site.how, value, out)?;
+                // INVARIANT: absent and zero look alike where the schema can't tell them apart: 0 is not sent, so an image of
+                // something else that comes out as 0 is not sent either.
+                if !made || site.implicit && out.get(image..).is_some_and(|image| image.iter().all(|byte| *byte == 0)) {
                     out.truncate(start);
                 }
             }
@@ -402,62 +409,6 @@ fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
 #[inline]
 fn fixed(input: &[u8], pos: usize, bytes: usize) -> Result<usize, Refusal> {
     if input.len() - pos >= bytes { Ok(pos + bytes) } else { Err(Refusal::Truncated) }
-}
-
-/// Whether the varint that ends at `end` has no empty byte at its top.
-#[inline]
-fn minimal_varint(input: &[u8], begin: usize, end: usize) -> bool {
-    end - begin == 1 || input.get(end - 1) != Some(&0)
-}
-
-/// Whether the length in front of a value that ends at `end` is minimal.
-#[inline]
-fn minimal_len(input: &[u8], begin: usize, end: usize) -> bool {
-    match input.get(begin) {
-        Some(&first) if first < 0x80 => true,
-        _ => varint(input, begin).is_ok_and(|(len, at)| at - begin == varint_len(len) && at + len as usize == end),
-    }
-}
-
-/// Copies a record with its tag, length and varints made minimal.
-fn copy_minimal(out: &mut Vec<u8>, tag: u64, value: &[u8], packed: bool) -> Result<(), Refusal> {
-    push_varint(out, tag);
-    match (tag & 7) as u8 {
-        VARINT => push_varint(out, varint(value, 0)?.0),
-        LEN => {
-            let (mut at, end) = bounds(value, 0)?;
-            let place = out.len();
-            let room = varint_len((end - at) as u64);
-            out.extend_from_slice(&[0; 10][..room]);
-            if packed {
-                while at < end {
-                    let (number, after) = varint(slice(value, 0, end), at)?;
-                    push_varint(out, number);
-                    at = after;
-                }
-            } else {
-                out.extend_from_slice(slice(value, at, end));
-            }
-            mend_length(out, place, room);
-        }
-        _ => out.extend_from_slice(value),
-    }
-    Ok(())
-}
-
-/// Writes the length of everything behind `at + room` to `at`, minimal.
-fn mend_length(out: &mut Vec<u8>, at: usize, room: usize) {
-    let len = out.len() - at - room;
-    let need = varint_len(len as u64);
-    if need < room {
-        out.copy_within(at + room.., at + need);
-        out.truncate(at + need + len);
-    } else if need > room {
-        let end = out.len();
-        out.resize(end + need - room, 0);
-        out.copy_within(at + room..end, at + need);
-    }
-    write_varint(&mut out[at..], len as u64);
 }
 
 fn key_of(kind: Kind, value: Value<'_>) -> Option<(CaseValue, Vec<u8>)> {

@@ -118,6 +118,8 @@ pub(super) struct PlacePair {
 pub(super) struct Generalized {
     pub(super) how: Generalizer,
     pub(super) kind: Kind,
+    /// An image that is zero is left out, as the value itself would be.
+    pub(super) implicit: bool,
 }
 
 /// A pseudonymized site.
@@ -254,7 +256,7 @@ impl<'s> Compiler<'s> {
             Kind::Bool | Kind::Enum | Kind::Bytes | Kind::Message | Kind::Map | Kind::Group => return None,
             _ => Code::GeneralizeNumber,
         };
-        self.generalizers.push(Generalized { how: how.clone(), kind: site.kind });
+        self.generalizers.push(Generalized { how: how.clone(), kind: site.kind, implicit: site.implicit });
         Some(Op::new(code, arg))
     }
 

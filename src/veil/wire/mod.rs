@@ -1,9 +1,11 @@
 //! Step 1: bytes in. The protobuf wire format (protobuf.dev, "Encoding") read in place: borrowed, no allocation, bounded
 //! depth; and written with every varint minimal.
 
+mod minimal;
 mod reader;
 mod writer;
 
+pub(crate) use minimal::{copy_minimal, mend_length, minimal_len, minimal_varint};
 pub(crate) use reader::split_tag;
 pub use reader::{Reader, Record, Value, bounds, skip, varint};
 pub use writer::{push_len_prefixed, push_tag, push_varint, varint_len, write_varint};

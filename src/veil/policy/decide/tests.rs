@@ -94,7 +94,8 @@ fn a_consent_opens_what_it_names_and_nothing_else() {
 #[test]
 fn all_matchers_of_a_rule_must_match() {
     let schema = patient();
-    let both = Rule { category: Some(Category::Biometric), sensitivity: Some(Sensitivity::Special), ..permit_at("vitals", Treatment::Keep) };
+    let both =
+        Rule { category: Some(Category::Biometric), sensitivity: Some(Sensitivity::Special), ..permit_at("vitals", Treatment::Keep) };
     let rules = [both];
     for (path, treatment) in
         [("vitals.rr_ms", Treatment::Keep), ("vitals.spo2_pct", Treatment::Strip), ("waveforms.samples", Treatment::Strip)]
@@ -116,11 +117,9 @@ fn a_rule_without_matchers_permits_nothing_and_forbids_everything() {
 #[test]
 fn the_most_protective_of_matching_permits_decides() {
     let schema = patient();
-    let rules = [permit(Category::Health, Treatment::Keep), permit_at("vitals", Treatment::Generalize), permit_at("vitals", Treatment::Generalize)];
-    assert_eq!(
-        decided(&schema, &open(&schema), &rules, &[], "vitals.heart_rate_bpm"),
-        (Treatment::Generalize, Reason::Consent(RECORD, 1))
-    );
+    let rules =
+        [permit(Category::Health, Treatment::Keep), permit_at("vitals", Treatment::Generalize), permit_at("vitals", Treatment::Generalize)];
+    assert_eq!(decided(&schema, &open(&schema), &rules, &[], "vitals.heart_rate_bpm"), (Treatment::Generalize, Reason::Consent(RECORD, 1)));
     assert_eq!(decided(&schema, &open(&schema), &rules, &[], "note"), (Treatment::Keep, Reason::Consent(RECORD, 0)));
 }
 
@@ -231,7 +230,10 @@ fn a_floor_of_the_schema_withholds_the_recipients_key_too() {
 fn public_fields_that_the_operator_wants_sealed_have_no_key_and_are_stripped() {
     let schema = turbine();
     let keys = [permit(Category::Device, Treatment::Keep)];
-    assert_eq!(decided(&schema, &everywhere(&schema, Treatment::Encrypt), &keys, &keys, "nameplate.model"), (Treatment::Strip, Reason::NoKey));
+    assert_eq!(
+        decided(&schema, &everywhere(&schema, Treatment::Encrypt), &keys, &keys, "nameplate.model"),
+        (Treatment::Strip, Reason::NoKey)
+    );
 }
 
 #[test]
@@ -333,7 +335,8 @@ fn frames_flow_only_to_who_may_know_whom_they_are_about() {
 }
 
 fn any_rule() -> impl Strategy<Value = Rule> {
-    let paths = ["vitals", "vitals.heart_rate_bpm", "position", "position.latitude", "labels", r#"labels["ward"]"#, "identity", "patient_id"];
+    let paths =
+        ["vitals", "vitals.heart_rate_bpm", "position", "position.latitude", "labels", r#"labels["ward"]"#, "identity", "patient_id"];
     (
         prop::sample::select(vec![Effect::Permit, Effect::Permit, Effect::Permit, Effect::Forbid]),
         prop::option::of(prop::sample::select(Category::ALL)),

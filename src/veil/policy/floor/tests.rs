@@ -42,7 +42,8 @@ fn expect(error: &PolicyError, fault: PolicyFault, words: &str) {
 const CARE: &str = r#"
     @id("care")
     permit (principal in Group::"care", action, resource) when { context.purpose == Purpose::"dpv:ServiceProvision" };
-    permit (principal == Recipient::"spiffe://hospital.example/lab", action == Action::"generalize", resource in [Category::"health", Sensitivity::"identifying"]);
+    permit (principal == Recipient::"spiffe://hospital.example/lab", action == Action::"generalize", resource)
+        when { resource in [Category::"health", Category::"contact"] || resource in Sensitivity::"identifying" };
     @id("notes-sealed")
     forbid (principal, action, resource) when { resource.path like "note*" } unless { action == Action::"encrypt" };
     @id("abroad")
@@ -66,7 +67,9 @@ fn the_least_protective_permitted_treatment_is_the_floor() {
 
 #[test]
 fn nothing_is_allowed_by_default() {
-    for (text, recipient, term) in [("", "ward", "dpv:ServiceProvision"), (CARE, "ward", "dpv:Marketing"), (CARE, "alone", "dpv:ServiceProvision")] {
+    for (text, recipient, term) in
+        [("", "ward", "dpv:ServiceProvision"), (CARE, "ward", "dpv:Marketing"), (CARE, "alone", "dpv:ServiceProvision")]
+    {
         let floors = floors_of(&load(text), recipient, term, "EU");
         assert!(floors.values().all(|floor| *floor == (Treatment::Strip, None)), "{recipient} {term}");
     }
@@ -141,7 +144,13 @@ fn no_groups_at_all_is_a_vocabulary_too() {
 fn types_are_checked() {
     let text = "permit (principal, action, resource);\n@id(\"typed\") forbid (principal, action, resource)\nwhen { resource.path == 3 };";
     refused(text, PolicyFault::Invalid, "policy `typed`, line");
-    for condition in ["resource.pth == \"note\"", "context.purpose like \"dpv:*\"", "resource.role == \"subject\"", "resource.path", "principal.name == \"x\""] {
+    for condition in [
+        "resource.pth == \"note\"",
+        "context.purpose like \"dpv:*\"",
+        "resource.role == \"subject\"",
+        "resource.path",
+        "principal.name == \"x\"",
+    ] {
         let text = format!("permit (principal, action, resource) when {{ {condition} }};");
         refused(&text, PolicyFault::Invalid, "policy `policy0`, line 1");
     }
@@ -165,7 +174,11 @@ fn text_that_is_not_cedar_is_refused_with_its_line() {
 fn two_policies_with_one_id_are_refused() {
     let one = "@id(\"a\") permit (principal, action, resource);\n";
     refused(&format!("{one}{one}"), PolicyFault::DuplicateId, "policy `a`, line 2");
-    refused("@id(\"policy1\") permit (principal, action, resource);\nforbid (principal, action, resource);", PolicyFault::DuplicateId, "`policy1`");
+    refused(
+        "@id(\"policy1\") permit (principal, action, resource);\nforbid (principal, action, resource);",
+        PolicyFault::DuplicateId,
+        "`policy1`",
+    );
     refused("@id(\"\") permit (principal, action, resource);", PolicyFault::DuplicateId, "an `@id` that can't be shown");
 }
 

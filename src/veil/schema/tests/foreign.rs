@@ -81,7 +81,10 @@ fn sparkplug_is_refused_by_name_and_read_without_its_extension_ranges() {
     let payload = "org.eclipse.tahu.protobuf.Payload";
     let error = load(&set, payload, None).expect_err("`extensions 6 to max` covers 18000");
     assert_eq!(error.fault, LoadFault::Reserved);
-    assert!(error.to_string().starts_with("`org.eclipse.tahu.protobuf.Payload`: its extension range 6 to 536870911 covers 18000"), "{error}");
+    assert!(
+        error.to_string().starts_with("`org.eclipse.tahu.protobuf.Payload`: its extension range 6 to 536870911 covers 18000"),
+        "{error}"
+    );
 
     fn cut(messages: &mut [prost_types::DescriptorProto]) {
         for message in messages {
@@ -124,6 +127,7 @@ fn gtfs_realtime_is_read_once_its_required_fields_are_public() {
         'entity.id' = { sensitivity = "public", category = "operation" }
         'entity.trip_update' = { sensitivity = "operational", category = "operation" }
         'entity.vehicle.position' = { sensitivity = "operational", category = "location" }
+        'entity.stop' = { sensitivity = "public", category = "site" }
         'entity.alert' = { sensitivity = "operational", category = "operation" }
     "#;
     let schema = load(&set, root, Some(side)).unwrap_or_else(|error| panic!("{error}"));

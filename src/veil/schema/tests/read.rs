@@ -137,7 +137,9 @@ fn places_are_expanded_by_path_and_recursion_links_back() {
 
 #[test]
 fn groups_can_be_kept_or_stripped() {
-    let set = proto2(&format!("message M {{ optional group G = 1 [{P}] {{ optional string s = 1; }} optional group U = 2 {{ optional string s = 1; }} }}"));
+    let set = proto2(&format!(
+        "message M {{ optional group G = 1 [{P}] {{ optional string s = 1; }} optional group U = 2 {{ optional string s = 1; }} }}"
+    ));
     let schema = load_annotated(&set, "t.M").expect("loads");
     assert_eq!(schema.sites().iter().map(|site| site.kind).collect::<Vec<_>>(), [Kind::Group, Kind::Group]);
     assert!(schema.sites()[0].allows(Treatment::Keep) && !schema.sites()[0].allows(Treatment::Encrypt));

@@ -50,7 +50,11 @@ fn by_hand(change: impl FnOnce(&mut prost_types::FileDescriptorProto)) -> Vec<u8
         name: Some("hand.proto".into()),
         package: Some("t".into()),
         syntax: Some("proto3".into()),
-        message_type: vec![prost_types::DescriptorProto { name: Some("M".into()), field: vec![by_hand_field("a", 1)], ..Default::default() }],
+        message_type: vec![prost_types::DescriptorProto {
+            name: Some("M".into()),
+            field: vec![by_hand_field("a", 1)],
+            ..Default::default()
+        }],
         ..Default::default()
     };
     change(&mut file);
@@ -58,7 +62,13 @@ fn by_hand(change: impl FnOnce(&mut prost_types::FileDescriptorProto)) -> Vec<u8
 }
 
 fn by_hand_field(name: &str, number: i32) -> prost_types::FieldDescriptorProto {
-    prost_types::FieldDescriptorProto { name: Some(name.into()), number: Some(number), label: Some(1), r#type: Some(9), ..Default::default() }
+    prost_types::FieldDescriptorProto {
+        name: Some(name.into()),
+        number: Some(number),
+        label: Some(1),
+        r#type: Some(9),
+        ..Default::default()
+    }
 }
 
 #[test]
@@ -181,7 +191,12 @@ fn selectors_that_do_not_fit() {
     expect_side(&format!("['t.M']\n'm.value' = {facts}"), LoadFault::Selector, "`m` is a map: name a key");
     expect_side(&format!("['t.M']\n'labels[\"a\"].x' = {facts}"), LoadFault::Selector, "`value` is judged as one");
     expect_side(&format!("['t.M']\n'many[x=\"a\"]' = {facts}"), LoadFault::Selector, "ends at an element of `many`");
-    expect_annotation("map<string, string>", "cases: { value: \"a\" path: \"v..\" field: {} }", LoadFault::Selector, "expected the name of a field");
+    expect_annotation(
+        "map<string, string>",
+        "cases: { value: \"a\" path: \"v..\" field: {} }",
+        LoadFault::Selector,
+        "expected the name of a field",
+    );
 }
 
 #[test]
@@ -190,7 +205,11 @@ fn facts_that_are_incomplete_or_unknown() {
     expect_annotation("string", "category: HEALTH", LoadFault::Facts, "a category without a sensitivity");
     expect_annotation("string", "", LoadFault::Facts, "neither a sensitivity nor a category");
     expect_annotation("string", "floor: STRIP", LoadFault::Facts, "neither a sensitivity nor a category");
-    expect_side("['t.M']\ns = { sensitivity = 'specal', category = 'health' }", LoadFault::Facts, "unknown sensitivity `specal` (did you mean `special`?)");
+    expect_side(
+        "['t.M']\ns = { sensitivity = 'specal', category = 'health' }",
+        LoadFault::Facts,
+        "unknown sensitivity `specal` (did you mean `special`?)",
+    );
     expect_side("['t.M']\ns = { sensitivity = 'special', category = 'helth' }", LoadFault::Facts, "did you mean `health`?");
     expect_side("['t.M']\ns = { sensitivity = 'special', category = 'health', role = 'x' }", LoadFault::Facts, "unknown role `x`");
     expect_side("['t.M']\ns = { sensitivity = 'special', category = 'health', floor = 'drop' }", LoadFault::Facts, "unknown floor `drop`");
@@ -272,7 +291,9 @@ fn generalizations_that_do_not_fit_the_type() {
 #[test]
 fn coordinates_without_their_pair() {
     let place = |resolution: u32, axis: &str| {
-        format!("[(twinveil.v1.field) = {{ sensitivity: PERSONAL category: LOCATION generalize: {{ place: {{ h3_resolution: {resolution} axis: {axis} }} }} }}]")
+        format!(
+            "[(twinveil.v1.field) = {{ sensitivity: PERSONAL category: LOCATION generalize: {{ place: {{ h3_resolution: {resolution} axis: {axis} }} }} }}]"
+        )
     };
     let (north, east, coarse) = (place(6, "LATITUDE"), place(6, "LONGITUDE"), place(5, "LONGITUDE"));
     for fields in [
@@ -296,7 +317,9 @@ fn floors_that_do_not_exist_for_the_type() {
     ] {
         expect_annotation(field, annotation, LoadFault::Undefined, words);
     }
-    let group = proto2("message M { optional group G = 1 [(twinveil.v1.field) = { sensitivity: SPECIAL category: HEALTH floor: ENCRYPT }] { optional string s = 1; } }");
+    let group = proto2(
+        "message M { optional group G = 1 [(twinveil.v1.field) = { sensitivity: SPECIAL category: HEALTH floor: ENCRYPT }] { optional string s = 1; } }",
+    );
     expect(&refused(&group, None), LoadFault::Undefined, "the floor `encrypt` does not exist for group");
 }
 
@@ -332,7 +355,11 @@ fn cases_that_do_not_fit() {
     expect_side(&format!("['t.M']\n'many[1].x' = {facts}"), LoadFault::Cases, "`many` is not a map: name the field");
     expect_side(&format!("['t.M']\n'many[x=1].x' = {facts}"), LoadFault::Cases, "carries the treatment of its case");
     expect_side(&format!("['t.M']\n'keyed[n=ONNE].v' = {facts}"), LoadFault::Cases, "(did you mean `ONE`?)");
-    expect_side(&format!("['t.M']\n'many[x=1].y' = {facts}\n'many[y=1].x' = {facts}"), LoadFault::Cases, "go by `x` elsewhere, and by `y` here");
+    expect_side(
+        &format!("['t.M']\n'many[x=1].y' = {facts}\n'many[y=1].x' = {facts}"),
+        LoadFault::Cases,
+        "go by `x` elsewhere, and by `y` here",
+    );
     let two = proto3("message M { A a = 1; } message A { repeated E e = 1; } message E { string x = 1; string y = 2; string z = 3; }");
     let side = format!("['t.M']\n'a.e[x=1].z' = {facts}\n['t.A']\n'e[y=1].z' = {facts}");
     expect(&refused(&two, Some(&side)), LoadFault::Cases, "name elements by different keys");
@@ -385,7 +412,11 @@ fn public_fields_that_their_author_redacts() {
 #[test]
 fn classifications_that_would_never_be_looked_at() {
     let facts = "{ sensitivity = 'public', category = 'device' }";
-    expect_side(&format!("['t.M']\nin = {facts}\n'in.x' = {facts}"), LoadFault::Shadowed, "classifies the whole field, and side file, `t.M`, `in.x` a part of it");
+    expect_side(
+        &format!("['t.M']\nin = {facts}\n'in.x' = {facts}"),
+        LoadFault::Shadowed,
+        "classifies the whole field, and side file, `t.M`, `in.x` a part of it",
+    );
     expect_side(&format!("['t.M']\nlabels = {facts}\n'labels[\"a\"]' = {facts}"), LoadFault::Shadowed, "classifies the whole field");
     expect_side(&format!("['t.M']\n'many.x' = {facts}\n'many[x=1].y' = {facts}"), LoadFault::Shadowed, "names a field of all elements");
     expect_side(&format!("['t.M']\n'labels[a]' = {facts}\n'labels[\"a\"]' = {facts}"), LoadFault::Shadowed, "said before");

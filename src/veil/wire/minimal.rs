@@ -1,0 +1,96 @@
+//! Making what was written at length minimal: equal values, equal bytes.
+
+use super::{LEN, VARINT, bounds, push_varint, varint, varint_len, write_varint};
+use crate::veil::outcome::Refusal;
+
+/// Whether the varint that ends at `end` has no empty byte at its top.
+#[inline]
+pub(crate) fn minimal_varint(input: &[u8], begin: usize, end: usize) -> bool {
+    end - begin == 1 || input.get(end - 1) != Some(&0)
+}
+
+/// Whether the length in front of a value that ends at `end` is minimal.
+#[inline]
+pub(crate) fn minimal_len(input: &[u8], begin: usize, end: usize) -> bool {
+    match input.get(begin) {
+        Some(&first) if first < 0x80 => true,
+        _ => varint(input, begin).is_ok_and(|(len, at)| at - begin == varint_len(len) && at + len as usize == end),
+    }
+}
+
+/// Copies a record with its tag, length and varints made minimal.
+pub(crate) fn copy_minimal(out: &mut Vec<u8>, tag: u64, value: &[u8], packed: bool) -> Result<(), Refusal> {
+    push_varint(out, tag);
+    match (tag & 7) as u8 {
+        VARINT => push_varint(out, varint(value, 0)?.0),
+        LEN => {
+            let (mut at, end) = bounds(value, 0)?;
+            let place = out.len();
+            let room = varint_len((end - at) as u64);
+            out.extend_from_slice(&[0; 10][..room]);
+            if packed {
+                while at < end {
+                    let (number, after) = varint(slice(value, 0, end), at)?;
+                    push_varint(out, number);
+                    at = after;
+                }
+            } else {
+                out.extend_from_slice(slice(value, at, end));
+            }
+            mend_length(out, place, room);
+        }
+        _ => out.extend_from_slice(value),
+    }
+    Ok(())
+}
+
+/// Writes the length of everything behind `at + room` to `at`, minimal.
+pub(crate) fn mend_length(out: &mut Vec<u8>, at: usize, room: usize) {
+    let len = out.len() - at - room;
+    let need = varint_len(len as u64);
+    if need < room {
+        out.copy_within(at + room.., at + need);
+        out.truncate(at + need + len);
+    } else if need > room {
+        let end = out.len();
+        out.resize(end + need - room, 0);
+        out.copy_within(at + room..end, at + need);
+    }
+    write_varint(&mut out[at..], len as u64);
+}
+
+fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
+    input.get(begin..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn records_written_at_length_come_out_minimal() {
+        let cases: [(u64, &[u8], bool, &[u8]); 4] = [
+            (0x08, &[0x85, 0x80, 0x00], false, &[0x08, 0x05]),
+            (0x0a, &[0x82, 0x00, b'a', b'b'], false, &[0x0a, 0x02, b'a', b'b']),
+            (0x0a, &[0x04, 0x81, 0x00, 0x80, 0x00], true, &[0x0a, 0x02, 0x01, 0x00]),
+            (0x0d, &[1, 2, 3, 4], false, &[0x0d, 1, 2, 3, 4]),
+        ];
+        for (tag, value, packed, expected) in cases {
+            let mut out = Vec::new();
+            copy_minimal(&mut out, tag, value, packed).expect("legal");
+            assert_eq!(out, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_mended_length_is_what_stands_behind_it(room in 1usize..=4, body in 0usize..300) {
+            let mut out = vec![0xee];
+            out.resize(1 + room + body, 7);
+            mend_length(&mut out, 1, room);
+            let (len, at) = varint(&out, 1).expect("a length");
+            prop_assert_eq!((len as usize, at - 1, out.len() - at), (body, varint_len(body as u64), body));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What must hold of the whole: one test binary, one module per question.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod architecture;
+mod pipeline;
