@@ -136,12 +136,13 @@ impl Connection {
         let certs = self.certs.clone().unwrap_or_else(|| self.dir.join("certs"));
         let file = |name: &str, ending: &str| certs.join(format!("{name}.{ending}"));
         let files = PemFiles { certificate: file(party, "pem"), private_key: file(party, "key"), peer_ca: file("ca", "pem") };
-        match [&files.certificate, &files.private_key, &files.peer_ca].into_iter().find(|file| !file.exists()) {
-            Some(missing) => {
-                Err(CliError::broken(format!("`{}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`", missing.display())))
+        for file in [&files.certificate, &files.private_key, &files.peer_ca] {
+            if !file.exists() {
+                let shown = file.display();
+                return Err(CliError::broken(format!("`{shown}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`")));
             }
-            None => Ok((party.to_owned(), files)),
         }
+        Ok((party.to_owned(), files))
     }
 
     /// The SPIFFE id of the party that calls, as its certificate says.
@@ -228,7 +229,8 @@ impl fmt::Display for DialError {
             Self::Refused { party } => {
                 write!(f, "the gateway refused the certificate of `{party}`: its operator issues certificates and adds parties to the configuration")
             }
-            Self::Untrusted { ca, why: rustls::CertificateError::UnknownIssuer } => {
+            // An authority of the same name with another key shows as a bad signature.
+            Self::Untrusted { ca, why: rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature } => {
                 write!(f, "the gateway's certificate is not from an authority in `{ca}`: name the right certificates with `--certs`, and don't go on if they are")
             }
             Self::Untrusted { ca: _, why: rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. } } => {
@@ -255,8 +257,8 @@ async fn dial(address: Address, tls: Option<Tls>) -> Result<Box<dyn Wire + Send 
         Err(error) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => DialError::Untrusted { ca, why: why.clone() },
             Some(rustls::Error::AlertReceived(_)) => DialError::Refused { party },
-            Some(_) => DialError::NoTls { address },
-            None => unreachable(error),
+            // Whatever is no gateway answers with something else, or hangs up.
+            Some(_) | None => DialError::NoTls { address },
         }),
     }
 }
