@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use twinveil::veil::consent::deciding::{Deciding, DecidingRule};
-use twinveil::veil::consent::standing::{Effect, Rule};
+use twinveil::veil::consent::rule::{Effect, Rule};
 use twinveil::veil::name::{RecordId, Spiffe, UnixMs};
 use twinveil::veil::policy::decide;
 use twinveil::veil::policy::floor::Policy;
