@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroize;
 
 use super::{CliError, certs, say};
+use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::name::{Did, Spiffe};
 
 const CONFIG: &str = include_str!("assets/twinveil.toml");
 const POLICY: &str = include_str!("assets/policy.cedar");
+const NOTICE: &str = include_str!("assets/notice.md");
+const TERMS: &str = include_str!("assets/terms.json");
 const GATEWAY: &str = "spiffe://example.org/gateway";
 /// The parties of the template: certificate name and SPIFFE id.
 const PARTIES: [(&str, &str); 8] = [
@@ -31,8 +34,8 @@ Example:
   twinveil init demo
   twinveil serve --config demo/twinveil.toml
 
-The folder gets twinveil.toml, policy.cedar, keys/ (readable by you only) and certs/ (development only). It must be new
-or empty.")]
+The folder gets twinveil.toml, policy.cedar, keys/ (readable by you only) and certs/ (development only); and, for wallets,
+notice.md and terms.json: what every consent says beside who gets what. It must be new or empty.")]
 pub struct Args {
     /// Folder to fill; made where it does not exist
     #[arg(value_name = "DIR")]
@@ -49,7 +52,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
     let shown = dir.display();
     say(format_args!(
         "\nThe certificates are for development only; the keys in `{shown}/keys` are real: keep them to yourself.\n\
-         Next:\n  twinveil serve --config {shown}/twinveil.toml\n  twinveil replay --help\n  twinveil simulate --help"
+         Next:\n  twinveil serve --config {shown}/twinveil.toml\n  twinveil wallet new patient.json\n  \
+         twinveil wallet enrol --help\n  twinveil wallet grant --help"
     ))
 }
 
@@ -84,10 +88,11 @@ fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
         .replace("@WINDFARM@", &key("windfarm")?.to_string())
         .replace("@OPERATOR@", &key("operator")?.to_string());
 
+    let terms = TERMS.replace("@NOTICE@", &data_encoding::HEXLOWER.encode(&sha256(&[NOTICE.as_bytes()])));
     let named = |(name, id): &(&str, &str)| Spiffe::parse(id).map(|id| ((*name).to_owned(), id));
     let parties = PARTIES.iter().map(named).collect::<Result<Vec<_>, _>>().map_err(CliError::broken)?;
     files.extend(certs::write(&dir.join("certs"), &Spiffe::parse(GATEWAY).map_err(CliError::broken)?, &parties)?);
-    for (name, text) in [("policy.cedar", POLICY), ("twinveil.toml", &config)] {
+    for (name, text) in [("policy.cedar", POLICY), ("notice.md", NOTICE), ("terms.json", &terms), ("twinveil.toml", &config)] {
         let file = dir.join(name);
         certs::create(&file, text.as_bytes(), 0o644)?;
         files.push(file);

@@ -124,6 +124,11 @@ impl Wallet {
         &self.open
     }
 
+    /// As [`Self::vault`], for whoever keeps it.
+    pub fn into_vault(self) -> OpenKey {
+        self.open
+    }
+
     /// Signs a grant, a refusal or, as [`SignerRole::Operator`], a mandate: the next record after `head`.
     ///
     /// What the gateway would refuse by its content is refused here, before it is signed.

@@ -10,11 +10,11 @@ use super::{InputError, Recording};
 /// Examples, for the help of every command that takes [`MapArgs`].
 pub const MAP_EXAMPLES: &str = "\
 Examples:
-  --message twinveil.sample.PatientFrame --subject p-17 --time-column t_s --time-format seconds
+  --schema twinveil.sample.PatientFrame --subject p-17 --time-column t_s --time-format seconds
       --time-base 2024-03-04T08:00:00Z --map hr_bpm=vitals.heart_rate_bpm --set modality=MONITOR
-  --message twinveil.sample.PatientFrame --subject-column user --time-column day --time-format %Y-%m-%d
+  --schema twinveil.sample.PatientFrame --subject-column user --time-column day --time-format %Y-%m-%d
       --map 'rr_s*1000=vitals.rr_ms[]'
-  --message twinveil.sample.PatientFrame --subject p-17 --time-column t_s --time-format seconds
+  --schema twinveil.sample.PatientFrame --subject p-17 --time-column t_s --time-format seconds
       --time-base 2024-03-04T08:00:00Z --chunk 125 --map 'ecg_ii_mv=waveforms[channel=ecg_ii_mv].samples[]'
       --set 'waveforms[channel=ecg_ii_mv].rate_hz=500'";
 
@@ -22,7 +22,7 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 pub struct MapArgs {
     /// Full name of the frames' message type
-    #[arg(long, value_name = "MESSAGE")]
+    #[arg(long = "schema", alias = "message", value_name = "MESSAGE")]
     pub message: String,
     /// Compiled descriptor set with the message; the samples in the program where absent
     #[arg(long, value_name = "FILE")]
@@ -38,7 +38,7 @@ pub struct MapArgs {
     pub subject_column: Option<String>,
     /// Column with the time of capture
     #[arg(long, value_name = "COLUMN")]
-    pub time_column: String,
+    pub time_column: Option<String>,
     /// rfc3339, seconds, milliseconds, gaps-ms, or a form such as '%m/%d/%Y %H:%M'
     #[arg(long, value_name = "FORMAT", default_value = "rfc3339")]
     pub time_format: String,
@@ -49,7 +49,7 @@ pub struct MapArgs {
     #[arg(long, value_name = "±HH:MM", allow_hyphen_values = true)]
     pub utc_offset: Option<String>,
     /// A column and the field it fills; may be repeated
-    #[arg(long = "map", value_name = "COLUMN[*FACTOR]=FIELD", required = true)]
+    #[arg(long = "map", value_name = "COLUMN[*FACTOR]=FIELD")]
     pub maps: Vec<String>,
     /// A field and its value in every frame; may be repeated
     #[arg(long = "set", value_name = "FIELD=VALUE")]
@@ -63,8 +63,8 @@ pub struct MapArgs {
 }
 
 impl MapArgs {
-    /// Checks the options.
-    pub fn mapping(&self) -> Result<Mapping, InputError> {
+    /// The message type of the frames.
+    pub fn shape(&self) -> Result<Shape, InputError> {
         let shape = match &self.descriptor {
             None => Shape::builtin(&self.message)?,
             Some(file) => {
@@ -73,17 +73,26 @@ impl MapArgs {
                 Shape::load(&bytes, &self.message).map_err(about)?
             }
         };
-        let shape = match &self.subject_field {
-            Some(field) => shape.with_subject(field)?,
-            None => shape,
-        };
+        match &self.subject_field {
+            Some(field) => shape.with_subject(field),
+            None => Ok(shape),
+        }
+    }
+
+    /// Checks the options for the columns of a CSV file.
+    pub fn mapping(&self) -> Result<Mapping, InputError> {
+        let shape = self.shape()?;
+        if self.maps.is_empty() {
+            return Err(InputError::new("say what the columns are: `--map COLUMN=FIELD`"));
+        }
+        let time_column = self.time_column.clone().ok_or_else(|| InputError::new("name the column with the time: `--time-column COLUMN`"))?;
         let subject = match (&self.subject, &self.subject_column) {
             (Some(subject), None) => Subject::Is(subject.clone()),
             (None, Some(column)) => Subject::Column(column.clone()),
             _ => return Err(InputError::new("name the subject: one of `--subject` and `--subject-column`")),
         };
         let clock = Clock::parse(&self.time_format, self.time_base.as_deref(), self.utc_offset.as_deref())?;
-        let parts = Parts { subject, clock, time_column: Some(self.time_column.clone()), chunk_rows: self.chunk, sort: self.sort };
+        let parts = Parts { subject, clock, time_column: Some(time_column), chunk_rows: self.chunk, sort: self.sort };
         let mut mapping = Mapping::new(shape, parts)?;
         for map in &self.maps {
             let wrong = || InputError::new(format!("`--map {map}`: must be `COLUMN=FIELD` or `COLUMN*FACTOR=FIELD`"));

@@ -293,7 +293,7 @@ fn recording(name: &str, text: &str, change: impl FnOnce(&mut MapArgs)) -> Resul
         subject_field: None,
         subject: Some("p".into()),
         subject_column: None,
-        time_column: "t".into(),
+        time_column: Some("t".into()),
         time_format: "seconds".into(),
         time_base: Some("1970-01-01T00:00:00Z".into()),
         utc_offset: None,
@@ -376,6 +376,8 @@ fn options_that_do_not_fit_are_refused() {
     let text = "t,hr\n0,60\n";
     for (change, says) in [
         ((|args| args.subject = None) as fn(&mut MapArgs), "name the subject"),
+        (|args| args.time_column = None, "name the column with the time"),
+        (|args| args.maps = Vec::new(), "say what the columns are"),
         (|args| args.maps = vec!["hr".into()], "`--map hr`: must be `COLUMN=FIELD`"),
         (|args| args.maps = vec!["hr*x=note".into()], "`--map hr*x=note`: must be"),
         (|args| args.sets = vec!["note".into()], "`--set note`: must be `FIELD=VALUE`"),

@@ -1,0 +1,170 @@
+//! `twinveil explain`: what a recipient gets of the wallet's frames, field by field, and why.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::connect::Connection;
+use super::table::Table;
+use super::wallet::{CARRIER, Desk, load};
+use super::{CliError, OutputArgs, say};
+use crate::proto::v1::{self, ExplainResponse};
+use crate::veil::consent::query::Asks;
+use crate::veil::name::{Purpose, SchemaName, Spiffe, UnixMs};
+use crate::veil::terms;
+
+/// Say what a recipient gets of your frames, and why.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  twinveil explain --dir demo --wallet patient.json --to spiffe://example.org/recipient/clinician \\
+      --purpose dpv:ServiceProvision --schema twinveil.sample.PatientFrame
+
+The answer is the gateway's own decision, not a copy of its rules.")]
+pub struct Args {
+    /// Whose frames: the wallet that granted
+    #[arg(long, value_name = "FILE")]
+    wallet: PathBuf,
+    /// The recipient
+    #[arg(long, value_name = "SPIFFE", value_parser = spiffe)]
+    to: Spiffe,
+    /// What for: a DPV term
+    #[arg(long, value_name = "TERM", value_parser = purpose)]
+    purpose: Purpose,
+    /// Full name of the frames' message type
+    #[arg(long, value_name = "MESSAGE")]
+    schema: String,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) fn spiffe(text: &str) -> Result<Spiffe, String> {
+    Spiffe::parse(text).map_err(|bad| bad.to_string())
+}
+
+pub(super) fn purpose(text: &str) -> Result<Purpose, String> {
+    terms::purpose(text).ok_or_else(|| {
+        let term = text.strip_prefix("dpv:").unwrap_or(text);
+        match crate::config::nearest(term, crate::veil::dpv::PURPOSES.iter().copied()) {
+            Some(near) => format!("not a DPV purpose; did you mean `dpv:{near}`?"),
+            None => "not a DPV purpose, such as `dpv:ServiceProvision`".to_owned(),
+        }
+    })
+}
+
+/// Asks and prints.
+pub fn run(args: Args) -> Result<(), CliError> {
+    let (wallet, origin) = (load(&args.wallet)?, args.connection.origin()?);
+    let asks = Asks::Explain { recipient: args.to.clone(), purpose: args.purpose.clone(), schema: SchemaName::new(args.schema.as_str()) };
+    let answer = super::block_on(async {
+        let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
+        desk.explain(&wallet, &asks, &origin).await
+    })?;
+    if args.output.is_json() { say(as_json(&args, &answer)) } else { say(as_text(&args, &answer)) }
+}
+
+/// The answer first, then a line a field.
+fn as_json(args: &Args, answer: &ExplainResponse) -> String {
+    let valid_until = (answer.valid_until_ms != 0).then(|| UnixMs(answer.valid_until_ms).to_string());
+    let mut lines = vec![json!({
+        "kind": "answer", "recipient": args.to.as_str(), "purpose": args.purpose.as_str(), "schema": args.schema,
+        "delivers": answer.delivers, "valid_until": valid_until,
+    })];
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    lines.extend(answer.fields.iter().map(|field| {
+        json!({
+            "kind": "field", "path": field.path, "sensitivity": word(field.sensitivity().as_str_name()), "category": category(field),
+            "treatment": word(field.treatment().as_str_name()), "how": some(&field.how), "reason": field.reason,
+            "key_holders": some(&field.key_holders),
+        })
+    }));
+    lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn as_text(args: &Args, answer: &ExplainResponse) -> String {
+    let reach = if answer.delivers { "frames reach" } else { "no frame reaches" };
+    let until = match answer.valid_until_ms {
+        0 => "until somebody changes something".to_owned(),
+        ms => format!("until {}, or until somebody changes something", UnixMs(ms)),
+    };
+    let mut table = Table::new(&["path", "sensitivity", "category", "treatment", "how", "why", "key holders"]);
+    for field in &answer.fields {
+        table.push([
+            &field.path,
+            &word(field.sensitivity().as_str_name()),
+            &category(field).unwrap_or_default(),
+            &word(field.treatment().as_str_name()),
+            &field.how,
+            &field.reason,
+            &field.key_holders,
+        ]);
+    }
+    format!("{reach} {} for {}, {until}\n\n{table}", args.to, args.purpose)
+}
+
+/// A word of the contract as it is written everywhere else.
+pub(super) fn word(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+fn category(field: &v1::Explained) -> Option<String> {
+    (field.category() != v1::Category::Unspecified).then(|| word(field.category().as_str_name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches};
+
+    use super::*;
+    use crate::proto::v1::Explained;
+
+    fn args(purpose: &str) -> Result<Args, String> {
+        let words = ["explain", "--wallet", "w.json", "--to", "spiffe://a.example/b", "--purpose", purpose, "--schema", "a.B"];
+        let matches = Args::augment_args(clap::Command::new("explain")).try_get_matches_from(words).map_err(|error| error.to_string())?;
+        Args::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    fn answer(delivers: bool, valid_until_ms: i64) -> ExplainResponse {
+        let field = |path: &str, treatment: v1::Treatment, category: v1::Category, how: &str| Explained {
+            path: path.into(),
+            sensitivity: v1::Sensitivity::Special.into(),
+            category: category.into(),
+            treatment: treatment.into(),
+            how: how.into(),
+            reason: "your record 1".into(),
+            key_holders: String::new(),
+        };
+        let fields = vec![
+            field("vitals.x", v1::Treatment::Generalize, v1::Category::OperatorConduct, "in steps of 5"),
+            field("odd", v1::Treatment::Strip, v1::Category::Unspecified, ""),
+        ];
+        ExplainResponse { fields, valid_until_ms, delivers }
+    }
+
+    #[test]
+    fn it_says_first_whether_frames_flow_and_until_when() {
+        let args = args("dpv:ServiceProvision").expect("good");
+        let text = as_text(&args, &answer(true, 1_000));
+        assert!(text.starts_with("frames reach spiffe://a.example/b for dpv:ServiceProvision, until 1970-01-01T00:00:01Z"), "{text}");
+        assert!(text.contains("operator_conduct  generalize  in steps of 5  your record 1  -"), "{text}");
+        assert!(as_text(&args, &answer(false, 0)).starts_with("no frame reaches spiffe://a.example/b for dpv:ServiceProvision, until somebody"));
+    }
+
+    #[test]
+    fn programs_get_one_object_a_line() {
+        let text = as_json(&args("dpv:ServiceProvision").expect("good"), &answer(true, 0));
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0]["delivers"] == true && lines[0]["valid_until"].is_null());
+        assert!(lines[1]["treatment"] == "generalize" && lines[2]["category"].is_null() && lines[2]["how"].is_null());
+    }
+
+    #[test]
+    fn a_misspelt_purpose_is_refused_with_the_nearest() {
+        assert!(args("dpv:ServiceProvison").expect_err("misspelt").contains("did you mean `dpv:ServiceProvision`?"));
+        assert!(args("ServiceProvision").expect_err("no prefix").contains("did you mean `dpv:ServiceProvision`?"));
+        assert!(args("dpv:Xyzzyzzyx").expect_err("strange").contains("such as"));
+    }
+}

@@ -1,0 +1,176 @@
+//! A `.proto` file or a descriptor set as the bytes of a descriptor set, custom options kept.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use prost_types::{DescriptorProto, FileDescriptorSet};
+use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResolver, IncludeFileResolver};
+
+use super::super::{CliError, plain};
+
+/// Packages whose messages are never frames.
+const FOREIGN: [&str; 3] = ["google.protobuf", "twinveil.v1", "io.intoto"];
+
+/// What was read.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// A serialized `FileDescriptorSet` with all imports.
+    pub(super) set: Vec<u8>,
+    /// The messages that frames could have.
+    roots: Vec<String>,
+    shown: String,
+}
+
+/// Reads a file. `.proto` is compiled; anything else is taken for a descriptor set.
+pub(super) fn read(file: &Path, proto_paths: &[PathBuf]) -> Result<Source, CliError> {
+    let shown = file.display().to_string();
+    if file.extension().is_some_and(|ending| ending == "proto") {
+        let (set, name) = compile(file, proto_paths)?;
+        let roots = roots(&set, |path| path == name).ok_or_else(|| CliError::broken(format!("`{shown}`: the compiled file can't be read")))?;
+        return Ok(Source { set, roots, shown });
+    }
+    let set = std::fs::read(file).map_err(|error| CliError::broken(format!("`{shown}` can't be read: {}", error.kind())))?;
+    let roots = roots(&set, |_| true).ok_or_else(|| {
+        CliError::broken(format!("`{shown}` is no descriptor set: build one with `protoc --include_imports --descriptor_set_out`, or name a .proto file"))
+    })?;
+    Ok(Source { set, roots, shown })
+}
+
+impl Source {
+    /// The one message that frames can have; where there are several somebody has to say.
+    pub(super) fn only_root(&self) -> Result<String, CliError> {
+        match &self.roots[..] {
+            [only] => Ok(only.clone()),
+            [] => Err(CliError::broken(format!("`{}` has no message type", self.shown))),
+            several => Err(CliError::broken(format!("`{}` has several message types: say `--message` with one of {}", self.shown, several.join(", ")))),
+        }
+    }
+}
+
+/// The bytes, and the name under which the file stands in them.
+fn compile(file: &Path, proto_paths: &[PathBuf]) -> Result<(Vec<u8>, String), CliError> {
+    let wrong = |error: protox::Error| {
+        // The long form has line and column.
+        let text = format!("{error:?}");
+        let first = text.lines().next().unwrap_or_default();
+        CliError::broken(format!("`{}`: {}", file.display(), plain(first)))
+    };
+    let mut resolver = ChainFileResolver::new();
+    let own_folder = [file.parent().unwrap_or(Path::new("")).to_owned()];
+    let folders = if proto_paths.is_empty() { &own_folder[..] } else { proto_paths };
+    for folder in folders {
+        resolver.add(IncludeFileResolver::new(folder.clone()));
+    }
+    resolver.add(GoogleFileResolver::new());
+    // Whoever annotates imports this; a copy of their own comes first.
+    let contract = DescriptorSetFileResolver::decode(crate::proto::CONTRACT);
+    resolver.add(contract.map_err(|_| CliError::broken("the contract in this program can't be read"))?);
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).include_source_info(false);
+    compiler.open_file(file).map_err(wrong)?;
+    let name = compiler.files().find(|file| !file.is_import()).map(|file| file.name().to_owned()).unwrap_or_default();
+    Ok((compiler.encode_file_descriptor_set(), name))
+}
+
+/// Top-level messages of the files that count which no field holds; where every one is held, all of them.
+fn roots(set: &[u8], counts: impl Fn(&str) -> bool) -> Option<Vec<String>> {
+    let set = FileDescriptorSet::decode(set).ok()?;
+    if set.file.is_empty() {
+        return None;
+    }
+    let mut held = HashSet::new();
+    let mut all = Vec::new();
+    for file in &set.file {
+        for message in &file.message_type {
+            let name = match file.package() {
+                "" => message.name().to_owned(),
+                package => format!("{package}.{}", message.name()),
+            };
+            hold(message, &name, &mut held);
+            if counts(file.name()) && !FOREIGN.contains(&file.package()) {
+                all.push(name);
+            }
+        }
+    }
+    let free: Vec<String> = all.iter().filter(|name| !held.contains(*name)).cloned().collect();
+    Some(if free.is_empty() { all } else { free })
+}
+
+/// Notes what the fields of a message hold; a message inside itself is not held by that.
+fn hold(message: &DescriptorProto, root: &str, held: &mut HashSet<String>) {
+    for field in &message.field {
+        let holds = field.type_name().trim_start_matches('.');
+        if holds != root {
+            held.insert(holds.to_owned());
+        }
+    }
+    for nested in &message.nested_type {
+        hold(nested, root, held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("twinveil-source-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(path.join("sub")).expect("folder");
+        path
+    }
+
+    #[test]
+    fn the_root_is_the_message_that_nothing_holds() {
+        let dir = folder("roots");
+        let file = dir.join("a.proto");
+        std::fs::write(&file, "syntax = \"proto3\"; message A { B b = 1; map<string, C> c = 2; A again = 3; } message B {} message C {}").expect("file");
+        assert_eq!(read(&file, &[]).expect("read").only_root().expect("one"), "A");
+        std::fs::write(&file, "syntax = \"proto3\"; package p; message A {} message B {}").expect("file");
+        let several = read(&file, &[]).expect("read").only_root().expect_err("two").to_string();
+        assert!(several.ends_with("has several message types: say `--message` with one of p.A, p.B"), "{several}");
+        std::fs::write(&file, "syntax = \"proto3\";").expect("file");
+        assert!(read(&file, &[]).expect("read").only_root().expect_err("none").to_string().ends_with("has no message type"));
+        std::fs::remove_dir_all(&dir).expect("clean");
+    }
+
+    #[test]
+    fn imports_are_found_in_the_folder_or_where_it_is_said() {
+        let dir = folder("imports");
+        let file = dir.join("sub/a.proto");
+        std::fs::write(&file, "syntax = \"proto3\"; import \"b.proto\"; message A { B b = 1; }").expect("file");
+        std::fs::write(dir.join("b.proto"), "syntax = \"proto3\"; message B { int32 x = 1; }").expect("file");
+        assert!(read(&file, &[]).expect_err("not there").to_string().contains("b.proto"));
+        let source = read(&file, &[dir.clone(), dir.join("sub")]);
+        let source = source.or_else(|_| read(&file, &[dir.join("sub"), dir.clone()])).expect("found");
+        assert_eq!(source.only_root().expect("one"), "A");
+        std::fs::remove_dir_all(&dir).expect("clean");
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_named_with_its_line() {
+        let dir = folder("wrong");
+        let file = dir.join("a.proto");
+        std::fs::write(&file, "syntax = \"proto3\";\nmessage A { Missing m = 1; }").expect("file");
+        let error = read(&file, &[]).expect_err("wrong").to_string();
+        assert!(error.contains("a.proto:2:13") && !error.contains('\n'), "{error}");
+        std::fs::write(dir.join("a.binpb"), "nothing").expect("file");
+        assert!(read(&dir.join("a.binpb"), &[]).expect_err("no set").to_string().contains("is no descriptor set"));
+        std::fs::write(dir.join("empty.binpb"), "").expect("file");
+        assert!(read(&dir.join("empty.binpb"), &[]).is_err());
+        assert!(read(&dir.join("none.binpb"), &[]).expect_err("missing").to_string().contains("can't be read"));
+        std::fs::remove_dir_all(&dir).expect("clean");
+    }
+
+    #[test]
+    fn a_descriptor_set_is_taken_as_it_is() {
+        let dir = folder("set");
+        let file = dir.join("samples.binpb");
+        std::fs::write(&file, crate::proto::SAMPLES).expect("file");
+        let source = read(&file, &[]).expect("read");
+        assert_eq!(source.set, crate::proto::SAMPLES);
+        assert_eq!(source.roots, ["twinveil.sample.PatientFrame", "twinveil.sample.TurbineFrame"]);
+        std::fs::remove_dir_all(&dir).expect("clean");
+    }
+}

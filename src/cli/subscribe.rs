@@ -1,0 +1,240 @@
+//! `twinveil subscribe`: a recipient's view as NDJSON, sealed fields opened where the keys are at hand.
+
+mod event;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use prost_reflect::MessageDescriptor;
+
+use super::connect::{Connection, MESSAGE_BYTES_MAX, refused};
+use super::explain::purpose;
+use super::input::Shape;
+use super::wallet::{load, now, unsigned};
+use super::{CliError, unwritten};
+use crate::client::dsse;
+use crate::client::subscriber::{Event, Subscriber};
+use crate::client::wallet::Wallet;
+use crate::proto::v1::frames_client::FramesClient;
+use crate::proto::v1::{Delivery, End, SubscribeRequest, SubscribeResponse};
+use crate::status::Refuse;
+use crate::veil::name::{Did, Purpose, UnixMs};
+
+/// How long a statement that brings a key is good.
+const STATEMENT_MS: i64 = 24 * 3_600 * 1_000;
+
+/// Receive frames as one recipient sees them, one JSON object a line.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  twinveil subscribe --dir demo --as clinician --schema twinveil.sample.PatientFrame --purpose dpv:ServiceProvision
+  twinveil subscribe --dir demo --as researcher --schema twinveil.sample.PatientFrame \\
+      --purpose dpv:ScientificResearch --open researcher.json --count 100
+
+Events: `header` first; `view` when a view of somebody begins, changes or closes; `frame` with the protobuf JSON form of
+the message, and how many sealed groups it had and how many were opened; `gap` where --newest dropped frames; `end`.
+It goes on until Ctrl-C, --count or --seconds. Exit code 2: the gateway ended it and will not have it back.")]
+pub struct Args {
+    /// Full name of the frames' message type
+    #[arg(long, value_name = "MESSAGE")]
+    schema: String,
+    /// What for: a DPV term
+    #[arg(long, value_name = "TERM", value_parser = purpose)]
+    purpose: Purpose,
+    /// A wallet whose key opens what is sealed for it; may be repeated
+    #[arg(long, value_name = "WALLET")]
+    open: Vec<PathBuf>,
+    /// A wallet to speak as, where consents name its did:key; its key opens, too
+    #[arg(long, value_name = "WALLET")]
+    present: Option<PathBuf>,
+    /// When too slow, lose the oldest frames rather than hold the sources back
+    #[arg(long)]
+    newest: bool,
+    /// End after so many frames
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Compiled descriptor set with the message; the samples in the program where absent
+    #[arg(long, value_name = "FILE")]
+    descriptor: Option<PathBuf>,
+    /// The did:key that the gateway must sign announcements with; where absent the certificate vouches for it
+    #[arg(long, value_name = "DID", value_parser = did)]
+    gateway_key: Option<Did>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn did(text: &str) -> Result<Did, String> {
+    Did::parse(text).map_err(|bad| bad.to_string())
+}
+
+/// Prints until it ends.
+pub fn run(args: Args) -> Result<(), CliError> {
+    let shape = match &args.descriptor {
+        None => Shape::builtin(&args.schema)?,
+        Some(file) => {
+            let set = std::fs::read(file).map_err(|error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind())))?;
+            Shape::load(&set, &args.schema).map_err(|error| error.in_file(file.display().to_string()))?
+        }
+    };
+    super::block_on(subscribe(&args, shape.message()))
+}
+
+async fn subscribe(args: &Args, message: &MessageDescriptor) -> Result<(), CliError> {
+    let mut keys = args.open.iter().map(|file| load(file).map(Wallet::into_vault)).collect::<Result<Vec<_>, _>>()?;
+    let mut key = None;
+    if let Some(file) = &args.present {
+        let wallet = load(file)?;
+        let until = UnixMs(now()?.0.saturating_add(STATEMENT_MS));
+        let statement = wallet.recipient_key(&args.connection.identity(None)?, &args.connection.origin()?, until);
+        key = Some(dsse::to_proto(&statement.map_err(|refusal| unsigned(&refusal))?));
+        keys.push(wallet.into_vault());
+    }
+    let delivery = if args.newest { Delivery::Newest } else { Delivery::Lossless };
+    let request = SubscribeRequest { schema: args.schema.clone(), purpose: args.purpose.to_string(), delivery: delivery.into(), key };
+    let channel = args.connection.connect(None).await?;
+    let mut client = FramesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+
+    let mut printer = Printer { subscriber: Subscriber::new(keys, args.gateway_key), message, left: args.count, out: std::io::stdout() };
+    let mut time_up = std::pin::pin!(async {
+        match args.seconds {
+            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            None => std::future::pending().await,
+        }
+    });
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut stream = tokio::select! {
+        answer = client.subscribe(request) => answer.map_err(|status| refused(&status))?.into_inner(),
+        () = time_up.as_mut() => return Ok(()),
+        _ = interrupted.as_mut() => return Ok(()),
+    };
+    loop {
+        let response = tokio::select! {
+            response = stream.message() => response,
+            () = time_up.as_mut() => return Ok(()),
+            _ = interrupted.as_mut() => return Ok(()),
+        };
+        match response {
+            Ok(Some(response)) => {
+                if let Some(ended) = printer.take(response)? {
+                    return ended;
+                }
+            }
+            Ok(None) => return Ok(()),
+            Err(status) => return Err(refused(&status)),
+        }
+    }
+}
+
+/// Turns messages into lines.
+struct Printer<'m, W> {
+    subscriber: Subscriber,
+    message: &'m MessageDescriptor,
+    left: Option<u64>,
+    out: W,
+}
+
+impl<W: Write> Printer<'_, W> {
+    /// Prints what a message says; some result where nothing should follow.
+    fn take(&mut self, response: SubscribeResponse) -> Result<Option<Result<(), CliError>>, CliError> {
+        let events = self.subscriber.take(response).map_err(|error| CliError::broken(format!("the stream is not to be believed: {error}")))?;
+        let mut lines = Vec::new();
+        let mut ended = None;
+        for event in events {
+            event::write(&mut lines, &event, self.message)?;
+            match event {
+                Event::Frame(_) => {
+                    if let Some(left) = &mut self.left {
+                        *left -= 1;
+                        if *left == 0 {
+                            ended = Some(Ok(()));
+                            break;
+                        }
+                    }
+                }
+                Event::Ends(end) => ended = Some(how(&end)),
+                Event::Begins(_) | Event::View(_) | Event::Gap(_) => {}
+            }
+        }
+        self.out.write_all(&lines).and_then(|()| self.out.flush()).map_err(unwritten)?;
+        Ok(ended)
+    }
+}
+
+/// Whether coming back would help: a gateway that stops or a recipient that was too slow is no denial.
+fn how(end: &End) -> Result<(), CliError> {
+    let denial = Refuse::ALL.iter().find(|refuse| refuse.code() == end.code).is_some_and(|refuse| {
+        use tonic::Code;
+        matches!(
+            refuse.status(),
+            Code::PermissionDenied | Code::Unauthenticated | Code::FailedPrecondition | Code::InvalidArgument | Code::NotFound | Code::Unimplemented
+        )
+    });
+    if denial { Err(CliError::denied(format!("{}: {}", super::plain(&end.code), super::plain(&end.reason)))) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::v1::{Batch, Frame, Header, View, subscribe_response::Kind};
+    use crate::veil::crypto::sign::SignKey;
+    use prost::Message;
+
+    fn header() -> Kind {
+        let key = SignKey::from_seed(&crate::veil::crypto::secret::Secret::take(&mut [1; 32])).did();
+        Kind::Header(Header { gateway_key: key.to_string(), ..Header::default() })
+    }
+
+    fn batch(first_handover: u64, frames: usize) -> Kind {
+        let message = crate::proto::sample::PatientFrame { note: "x".into(), ..Default::default() }.encode_to_vec();
+        Kind::Batch(Batch { first_handover, frames: vec![Frame { view: 1, message: message.into() }; frames] })
+    }
+
+    type Ended = Result<Option<Result<(), CliError>>, CliError>;
+
+    fn print(count: Option<u64>, kinds: Vec<Kind>) -> (Ended, String) {
+        let shape = Shape::builtin("twinveil.sample.PatientFrame").expect("built in");
+        let mut printer = Printer { subscriber: Subscriber::new(Vec::new(), None), message: shape.message(), left: count, out: Vec::new() };
+        let mut ended = Ok(None);
+        for kind in kinds {
+            ended = printer.take(SubscribeResponse { kind: Some(kind) });
+            if !matches!(ended, Ok(None)) {
+                break;
+            }
+        }
+        (ended, String::from_utf8(printer.out).expect("utf-8"))
+    }
+
+    fn view() -> Kind {
+        Kind::View(View { view: 1, open: true, subject: "abc".into(), ..View::default() })
+    }
+
+    #[test]
+    fn it_ends_at_the_count_and_prints_no_frame_more() {
+        let (ended, text) = print(Some(3), vec![header(), view(), batch(1, 2), batch(3, 2), batch(5, 1)]);
+        assert_eq!(ended, Ok(Some(Ok(()))));
+        let events: Vec<String> =
+            text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["event"].as_str().expect("event").into()).collect();
+        assert_eq!(events, ["header", "view", "frame", "frame", "frame"]);
+    }
+
+    #[test]
+    fn a_denial_ends_with_two_and_anything_else_with_nothing() {
+        let end = |refuse: Refuse| Kind::End(End { code: refuse.code().into(), reason: refuse.text().into() });
+        for (refuse, denied) in [(Refuse::NotAllowed, true), (Refuse::BadKeyStatement, true), (Refuse::Shutdown, false), (Refuse::TooSlow, false)] {
+            let (ended, text) = print(None, vec![header(), end(refuse)]);
+            let expected = if denied { Err(CliError::denied(refuse.message())) } else { Ok(()) };
+            assert_eq!(ended, Ok(Some(expected)));
+            assert!(text.contains(&format!("{{\"event\":\"end\",\"code\":\"{}\"", refuse.code())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stream_with_a_hole_in_it_is_not_believed() {
+        let (ended, _) = print(None, vec![header(), view(), batch(2, 1)]);
+        assert!(ended.expect_err("hole").to_string().starts_with("the stream is not to be believed: hand-over number 1 is missing"));
+    }
+}

@@ -1,0 +1,147 @@
+//! `twinveil wallet withdraw`: one call, no reason asked, in force when it answers.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::super::connect::Connection;
+use super::super::table::Table;
+use super::super::{CliError, OutputArgs, say};
+use super::desk::{self, Desk};
+use super::{CARRIER, Role, hex, load, now, unsigned, write_envelope};
+use crate::proto::v1::{StreamBarrier, WithdrawResponse};
+use crate::veil::consent::withdrawal::Reach;
+use crate::veil::name::UnixMs;
+
+/// End what was granted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+No reason is asked. When it answers it is in force on every open stream: for each it says the last frame that was handed
+over under the old consent. It ends permits only; to end a forbid, grant with `--replaces`. Signed ahead, with
+`--offline`, it waits in a drawer until `twinveil wallet submit` sends it; it never reaches grants that are made later.
+
+Examples:
+  twinveil wallet withdraw --dir demo --wallet patient.json --all
+  twinveil wallet withdraw --dir demo --wallet patient.json 5f3ac0b1
+  twinveil wallet withdraw --dir demo --wallet patient.json --up-to 7 --offline --out withdrawal.json")]
+pub(super) struct Args {
+    /// The wallet that granted
+    #[arg(long, value_name = "FILE")]
+    wallet: PathBuf,
+    /// Records: their ids, or the first 8 digits or more
+    #[arg(value_name = "ID", required_unless_present_any = ["all", "up_to"], conflicts_with_all = ["all", "up_to"])]
+    ids: Vec<String>,
+    /// Everything that was granted so far
+    #[arg(long, conflicts_with = "up_to")]
+    all: bool,
+    /// Every record up to this number
+    #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
+    up_to: Option<u64>,
+    /// As whom to speak
+    #[arg(long, value_enum, default_value_t = Role::Subject)]
+    role: Role,
+    /// Only sign: print the record, or write it to --out, for `twinveil wallet submit`
+    #[arg(long, conflicts_with = "all")]
+    offline: bool,
+    /// Where to write the record that was signed offline
+    #[arg(long, value_name = "FILE", requires = "offline")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    if !args.offline {
+        return super::super::block_on(send(args));
+    }
+    let reach = args.reach_offline().ok_or_else(|| CliError::broken("offline, a withdrawal takes whole record ids: 64 digits"))?;
+    let record = load(&args.wallet)?.withdraw(&reach, args.role.into(), &args.connection.origin()?, now()?);
+    write_envelope(&record.map_err(|refusal| unsigned(&refusal))?, args.out.as_deref())
+}
+
+impl Args {
+    /// What can be said without asking the gateway.
+    fn reach_offline(&self) -> Option<Reach> {
+        match self.up_to {
+            Some(seq) => Some(Reach::UpTo(seq)),
+            None if self.all => None,
+            None => desk::in_full(&self.ids).map(Reach::Records),
+        }
+    }
+}
+
+async fn send(args: &Args) -> Result<(), CliError> {
+    let (wallet, origin) = (load(&args.wallet)?, args.connection.origin()?);
+    let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
+    let reach = match args.reach_offline() {
+        Some(reach) => reach,
+        None => {
+            let standing = desk.standing(&wallet, &origin).await?;
+            if args.all && standing.seq == 0 {
+                return tell(&WithdrawResponse::default(), args.output);
+            }
+            if args.all { Reach::UpTo(standing.seq) } else { Reach::Records(desk::whole_ids(&args.ids, &standing)?) }
+        }
+    };
+    let record = wallet.withdraw(&reach, args.role.into(), &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
+    tell(&desk.withdraw(&record).await?, args.output)
+}
+
+/// How many grants ended, and where each open stream stood.
+pub(super) fn tell(answer: &WithdrawResponse, output: OutputArgs) -> Result<(), CliError> {
+    if output.is_json() {
+        let record = if answer.record.is_empty() { None } else { Some(hex(&answer.record)) };
+        let streams: Vec<_> = answer.streams.iter().map(stream_json).collect();
+        return say(json!({"record": record, "ended": answer.ended, "streams": streams}));
+    }
+    say(format_args!("ended {}", answer.ended))?;
+    if answer.streams.is_empty() { Ok(()) } else { say(format_args!("\n{}", streams(&answer.streams))) }
+}
+
+pub(super) fn stream_json(stream: &StreamBarrier) -> serde_json::Value {
+    json!({
+        "stream": hex(&stream.stream_id), "recipient": stream.recipient, "purpose": stream.purpose,
+        "view": stream.view, "last_handover": stream.last_handover,
+    })
+}
+
+pub(super) fn streams(streams: &[StreamBarrier]) -> Table {
+    let mut table = Table::new(&["open stream", "recipient", "purpose", "view", "last hand-over"]);
+    for stream in streams {
+        table.push([&hex(&stream.stream_id), &stream.recipient, &stream.purpose, &stream.view, &stream.last_handover]);
+    }
+    table
+}
+
+/// An instant in a gateway's answer; 0 and the end of all time are no instants.
+pub(super) fn instant(ms: i64) -> Option<String> {
+    (ms != 0 && ms != i64::MAX).then(|| UnixMs(ms).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches};
+
+    use super::*;
+    use crate::veil::name::RecordId;
+
+    fn args(line: &str) -> Result<Args, String> {
+        let words = ["withdraw", "--wallet", "w.json"].into_iter().chain(line.split_terminator(' '));
+        let matches = Args::augment_args(clap::Command::new("withdraw")).try_get_matches_from(words).map_err(|error| error.to_string())?;
+        Args::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_withdrawal_names_records_or_a_number_or_all() {
+        let id = "aa".repeat(32);
+        assert_eq!(args(&id).expect("id").reach_offline(), Some(Reach::Records(vec![RecordId([0xaa; 32])])));
+        assert_eq!(args("--up-to 7").expect("number").reach_offline(), Some(Reach::UpTo(7)));
+        assert_eq!(args("--all").expect("all").reach_offline(), None);
+        assert_eq!(args("aaaaaaaa").expect("beginning").reach_offline(), None);
+        for line in ["", "--all aaaaaaaa", "--all --up-to 7", "--up-to 0", "--all --offline", "--up-to 7 --out x"] {
+            assert!(args(line).is_err(), "{line}");
+        }
+    }
+}
