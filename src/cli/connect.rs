@@ -136,12 +136,13 @@ impl Connection {
         let certs = self.certs.clone().unwrap_or_else(|| self.dir.join("certs"));
         let file = |name: &str, ending: &str| certs.join(format!("{name}.{ending}"));
         let files = PemFiles { certificate: file(party, "pem"), private_key: file(party, "key"), peer_ca: file("ca", "pem") };
-        match [&files.certificate, &files.private_key, &files.peer_ca].into_iter().find(|file| !file.exists()) {
-            Some(missing) => {
-                Err(CliError::broken(format!("`{}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`", missing.display())))
+        for file in [&files.certificate, &files.private_key, &files.peer_ca] {
+            if !file.exists() {
+                let shown = file.display();
+                return Err(CliError::broken(format!("`{shown}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`")));
             }
-            None => Ok((party.to_owned(), files)),
         }
+        Ok((party.to_owned(), files))
     }
 
     /// The SPIFFE id of the party that calls, as its certificate says.
@@ -255,8 +256,8 @@ async fn dial(address: Address, tls: Option<Tls>) -> Result<Box<dyn Wire + Send 
         Err(error) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => DialError::Untrusted { ca, why: why.clone() },
             Some(rustls::Error::AlertReceived(_)) => DialError::Refused { party },
-            Some(_) => DialError::NoTls { address },
-            None => unreachable(error),
+            // Whatever is no gateway answers with something else, or hangs up.
+            Some(_) | None => DialError::NoTls { address },
         }),
     }
 }

@@ -224,5 +224,3 @@ mod tests {
         assert_eq!(codes, [1, 2, 3]);
     }
 }
-/// placeholder
-pub fn main() -> ExitCode { ExitCode::SUCCESS }
