@@ -6,15 +6,15 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use twinveil::proto::SAMPLES;
 use twinveil::veil::consent::deciding::{Deciding, DecidingRule};
-use twinveil::veil::consent::standing::{Effect, Rule};
+use twinveil::veil::consent::rule::{Effect, Rule};
 use twinveil::veil::name::{RecordId, Spiffe, UnixMs};
 use twinveil::veil::policy::decide;
 use twinveil::veil::policy::floor::Policy;
+use twinveil::veil::schema::load;
 use twinveil::veil::terms::{self, Category, Treatment};
 use twinveil::veil::view::Program;
-
-mod frames;
 
 const POLICY: &str = r#"
 @id("clinical")
@@ -26,7 +26,7 @@ when { resource.sensitivity == Sensitivity::"identifying" };
 "#;
 
 fn views(c: &mut Criterion) {
-    let schema = frames::schema();
+    let schema = load(SAMPLES, "twinveil.sample.PatientFrame", None).expect("our own sample");
     let recipient = Spiffe::parse("spiffe://example.org/clinician").expect("an id");
     let purpose = terms::purpose("dpv:ServiceProvision").expect("a DPV term");
     let policy = Policy::load(POLICY, &[(recipient.clone(), vec!["clinical".to_owned()])]).expect("a policy");

@@ -10,12 +10,12 @@ use twinveil::veil::schema::{Schema, load};
 use twinveil::veil::terms::Treatment;
 
 /// The schema of the frames.
-pub fn schema() -> Schema {
+pub(crate) fn schema() -> Schema {
     load(SAMPLES, "twinveil.sample.PatientFrame", None).expect("our own sample")
 }
 
 /// A frame with so many samples: 142, 970 and 3,600 bytes with 1, 208 and 866.
-pub fn frame(samples: usize) -> PatientFrame {
+pub(crate) fn frame(samples: usize) -> PatientFrame {
     PatientFrame {
         patient_id: "p-2041".into(),
         device_id: "mon-77".into(),
@@ -33,20 +33,20 @@ pub fn frame(samples: usize) -> PatientFrame {
 }
 
 /// What the clinician's neighbour gets: six fields less.
-pub const STRIPPED: [&str; 6] = ["patient_id", "device_id", "identity.family_name", "position.latitude", "position.longitude", "note"];
+pub(crate) const STRIPPED: [&str; 6] = ["patient_id", "device_id", "identity.family_name", "position.latitude", "position.longitude", "note"];
 
 /// Keeps every field but those six.
-pub fn strip(schema: &Schema) -> Decision {
+pub(crate) fn strip(schema: &Schema) -> Decision {
     decision(schema, |path| if STRIPPED.contains(&path) { Treatment::Strip } else { Treatment::Keep })
 }
 
 /// A decision by path.
-pub fn decision(schema: &Schema, treatment: impl Fn(&str) -> Treatment) -> Decision {
+pub(crate) fn decision(schema: &Schema, treatment: impl Fn(&str) -> Treatment) -> Decision {
     let decided = |path: &str| Decided { treatment: treatment(path), holders: Holders::VaultAndRecipient, reason: Reason::Floor };
     Decision { sites: schema.sites().iter().map(|site| decided(site.path.as_str())).collect() }
 }
 
 /// The three sizes, encoded.
-pub fn sizes() -> Vec<Vec<u8>> {
+pub(crate) fn sizes() -> Vec<Vec<u8>> {
     [1, 208, 866].map(|samples| frame(samples).encode_to_vec()).to_vec()
 }

@@ -2,7 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::store::StoreError;
-use crate::veil::consent::standing::{GrantState, Head, RecipientIdentity, mandate_deciding};
+use crate::veil::consent::deciding::{RecipientIdentity, mandate_deciding};
+use crate::veil::consent::standing::{GrantState, Head};
 use crate::veil::consent::testing::{self, DAY, GATEWAY, HOUR, grant, key, signed, withdraw_records, withdraw_up_to};
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::terms::purpose;

@@ -4,7 +4,8 @@
 //! purpose; what is absent is not "any". Of all permits that decide, the most protective treatment holds.
 
 use super::record::{Matcher, Recipient, SignerRole};
-use super::standing::{Effect, Grant, GrantState, Rule, Standing};
+use super::rule::{Effect, Rule};
+use super::standing::{Grant, GrantState, Standing};
 use crate::veil::name::{Did, Purpose, RecordId, SealKey, Spiffe, UnixMs};
 
 /// A recipient as the gateway knows it.

@@ -4,6 +4,7 @@
 //! Every payload is JSON in a DSSE envelope. It is parsed once, after a signature verified, never re-serialised, and
 //! bound to one gateway; a member that nobody knows, or that this gateway can't honour yet, refuses the record.
 
+pub mod chain;
 pub mod deciding;
 pub mod document;
 pub mod enrolment;
@@ -12,6 +13,7 @@ pub mod query;
 pub mod recipient_key;
 pub mod record;
 pub mod refusal;
+pub mod rule;
 pub mod standing;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -9,7 +9,7 @@ use std::fmt;
 use super::document::{ConsentDocument, RecipientDocument, RuleDocument};
 use super::envelope::Payload;
 use super::refusal::RecordRefusal;
-use super::standing::{Effect, Rule};
+use super::rule::{Effect, Rule};
 use super::text;
 use crate::veil::name::{Did, FieldPath, Origin, Purpose, RecordId, SealKey, Spiffe, UnixMs};
 use crate::veil::terms::{self, Category, Sensitivity, Treatment};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::standing::Head;
+use super::chain::Head;
 use crate::veil::name::{Did, Origin, RecordId, UnixMs};
 
 /// Why a signed record is not taken.

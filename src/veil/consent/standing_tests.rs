@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::super::testing::{DAY, HOUR, NOW, after, consent, grant, key, seal_key, verified, withdraw_records, withdraw_up_to, withdrawal};
 use super::*;
+use crate::veil::consent::deciding::{Deciding, RecipientIdentity, mandate_deciding};
 use crate::veil::name::{Did, Purpose, SealKey, Spiffe};
 use crate::veil::terms::purpose;
 

@@ -11,7 +11,8 @@
 //! which only looks stricter: the recipient gets no key, and the value is sealed to the vault alone. A key is given by the
 //! record that decided and by no other. With no key at all, there is nobody to seal to: the field is stripped.
 
-use super::super::consent::standing::{Deciding, Effect, Rule};
+use super::super::consent::deciding::Deciding;
+use super::super::consent::rule::{Effect, Rule};
 use super::super::name::{PolicyId, RecordId};
 use super::super::schema::{Content, NodeId, Schema, Site, SiteId, selector};
 use super::super::terms::{Sensitivity, Treatment};

@@ -1,11 +1,36 @@
 //! Fragments: the plaintext of a sealed group, and how it goes back into the clear frame it was taken from.
 
-use super::group::OpenError;
 use crate::veil::outcome::Refusal;
 use crate::veil::wire::{Reader, Record, Value, push_len_prefixed, push_varint, varint};
 
 /// How deep a fragment's path may lead.
 const LEVELS_MAX: u64 = 64;
+
+/// Why a group was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The group has no SFrame header, or its plaintext is no list of fragments.
+    Malformed,
+    /// The group is sealed under another key: not mine.
+    OtherKey,
+    /// The counter was seen before, or is too old to tell.
+    Replayed,
+    /// The tag does not match: bent on the way, or moved to another frame.
+    Forged,
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the sealed group is malformed",
+            Self::OtherKey => "the sealed group is for another key",
+            Self::Replayed => "the sealed group was seen before",
+            Self::Forged => "the sealed group does not belong to this frame, or was changed",
+        })
+    }
+}
+
+impl std::error::Error for OpenError {}
 
 /// Protobuf bytes and where they belong.
 #[derive(Clone, Debug, PartialEq, Eq)]

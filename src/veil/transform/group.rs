@@ -14,6 +14,7 @@
 //! lp(x) = u32be(length of x) | x. A fragment without levels is opened by appending it to the clear frame; one with levels
 //! by appending it inside that element and mending the lengths.
 
+pub use super::fragment::OpenError;
 use super::fragment::{Fragment, parse_fragments};
 use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::hash::{hkdf_sha256, lp};
@@ -216,32 +217,6 @@ pub struct Opener {
     cipher: Cipher,
     window: Window,
 }
-
-/// Why a group was not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// The group has no SFrame header, or its plaintext is no list of fragments.
-    Malformed,
-    /// The group is sealed under another key: not mine.
-    OtherKey,
-    /// The counter was seen before, or is too old to tell.
-    Replayed,
-    /// The tag does not match: bent on the way, or moved to another frame.
-    Forged,
-}
-
-impl std::fmt::Display for OpenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "the sealed group is malformed",
-            Self::OtherKey => "the sealed group is for another key",
-            Self::Replayed => "the sealed group was seen before",
-            Self::Forged => "the sealed group does not belong to this frame, or was changed",
-        })
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 impl Opener {
     /// The key id that the groups carry.

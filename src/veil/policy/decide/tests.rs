@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::veil::consent::standing::DecidingRule;
+use crate::veil::consent::deciding::DecidingRule;
 use crate::veil::name::{FieldPath, SealKey, UnixMs};
 use crate::veil::schema::{Kind, load, load_annotated};
 use crate::veil::terms::Category;
