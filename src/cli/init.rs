@@ -185,6 +185,27 @@ mod tests {
     }
 
     #[test]
+    fn the_gateway_takes_the_sample_policy() {
+        let dir = folder("policy");
+        fill_folder(&dir).expect("made");
+        let config = Config::load_with(&dir.join("twinveil.toml"), |_| None).expect("checked");
+        let groups = |groups: &[std::sync::Arc<str>]| groups.iter().map(ToString::to_string).collect();
+        let recipients: Vec<_> = config.parties().iter().map(|party| (party.spiffe.clone(), groups(&party.groups))).collect();
+        crate::veil::policy::floor::Policy::load(POLICY, &recipients).expect("taken");
+        std::fs::remove_dir_all(&dir).expect("clean");
+    }
+
+    #[test]
+    fn the_terms_name_the_notice_beside_them() {
+        let dir = folder("terms");
+        fill_folder(&dir).expect("made");
+        let read = |name: &str| std::fs::read(dir.join(name)).expect(name);
+        let terms: serde_json::Value = serde_json::from_slice(&read("terms.json")).expect("JSON");
+        assert_eq!(terms["notice"]["sha256"], data_encoding::HEXLOWER.encode(&sha256(&[&read("notice.md")])));
+        std::fs::remove_dir_all(&dir).expect("clean");
+    }
+
+    #[test]
     fn the_sample_policy_is_cedar_and_every_rule_has_an_id() {
         let policies: cedar_policy::PolicySet = POLICY.parse().expect("Cedar");
         assert!(policies.policies().count() >= 10);
