@@ -21,9 +21,10 @@ const MARK: &str = "development only";
 #[command(after_help = "\
 Examples:
   twinveil certs --dir certs --party hospital=spiffe://example.org/source/hospital
-  twinveil certs --dir certs --server spiffe://ward.example.org/gateway --party nurse=spiffe://ward.example.org/nurse
+  twinveil certs --dir certs --server spiffe://ward.example.org/gateway \\
+      --party nurse=spiffe://ward.example.org/nurse
 
-The files are for development only: they are valid for a year, for localhost, 127.0.0.1 and ::1, and the key of the
+The files are for development only: they are valid for a year, for localhost, 127.0.0.1 and ::1, and the key of the \
 authority lies beside them. Nothing is overwritten.")]
 pub struct Args {
     /// Folder for the files; made where it does not exist

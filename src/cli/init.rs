@@ -34,7 +34,7 @@ Example:
   twinveil init demo
   twinveil serve --config demo/twinveil.toml
 
-The folder gets twinveil.toml, policy.cedar, keys/ (readable by you only) and certs/ (development only); and, for wallets,
+The folder gets twinveil.toml, policy.cedar, keys/ (readable by you only) and certs/ (development only); and, for wallets, \
 notice.md and terms.json: what every consent says beside who gets what. It must be new or empty.")]
 pub struct Args {
     /// Folder to fill; made where it does not exist

@@ -29,7 +29,7 @@ pub(super) const CARRIER: &str = "portal";
 /// Make keys; grant, withdraw and see consents.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Keys stay in the wallet's file; only what they signed is sent. Whoever hands a record in needs a certificate of a party
+Keys stay in the wallet's file; only what they signed is sent. Whoever hands a record in needs a certificate of a party \
 that may submit (`--as`, unless said: portal), and is not who it speaks for.")]
 pub struct Args {
     #[command(subcommand)]
@@ -55,7 +55,7 @@ Examples:
   twinveil wallet new patient.json
   twinveil wallet new operator.json --from-key demo/keys/operator.key
 
-It prints the did:key that consents speak of, and the key that data is sealed for. Keep a copy of the file: without it
+It prints the did:key that consents speak of, and the key that data is sealed for. Keep a copy of the file: without it \
 nobody can withdraw what it granted, or open what was sealed for it.")]
 struct NewArgs {
     /// The file; it must not exist
@@ -81,7 +81,7 @@ struct ShowArgs {
     output: OutputArgs,
 }
 
-/// Send a record that was signed offline: a grant, a withdrawal, or an enrolment with both signatures.
+/// Send a record that was signed offline.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
