@@ -163,7 +163,7 @@ impl Connection {
         if address.port == 0 {
             return Err(CliError::broken("the configuration takes any free port: say which it is with `--gateway HOST:PORT`"));
         }
-        let insecure = self.insecure || (told.insecure && self.gateway.is_none());
+        let insecure = self.insecure || (told.insecure && address.is_loopback());
         if insecure && !address.is_loopback() {
             return Err(CliError::broken(format!("`{address}` is not this machine: `--insecure` would send everything in the clear")));
         }

@@ -19,6 +19,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::veil::name::UnixMs;
+use crate::world::Clock;
+
 /// A privacy-preserving gateway for digital-twin data.
 #[derive(Debug, Parser)]
 #[command(
@@ -190,6 +193,11 @@ pub(crate) fn plain(text: &str) -> String {
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CliError::broken(format!("no runtime: {}", error.kind())))?.block_on(work)
+}
+
+/// The time by this machine's clock.
+pub(crate) fn now() -> Result<UnixMs, CliError> {
+    Clock::new().now().map_err(CliError::broken)
 }
 
 /// Reads a text file that somebody named.

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use super::super::connect::{Connection, refused};
-use super::super::{CliError, OutputArgs};
+use super::super::{CliError, OutputArgs, now};
 use super::desk::Desk;
-use super::{CARRIER, from_key, grant, load, now, read_envelope, unsigned, write_envelope};
+use super::{CARRIER, from_key, grant, load, read_envelope, unsigned, write_envelope};
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::name::Spiffe;
 

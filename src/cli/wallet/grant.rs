@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::connect::{Connection, code, refused};
-use super::super::{CliError, OutputArgs, plain, read_text, say};
+use super::super::{CliError, OutputArgs, now, plain, read_text, say};
 use super::desk::{self, Desk};
-use super::{CARRIER, Role, hex, load, now, rule, unsigned, write_envelope};
+use super::{CARRIER, Role, hex, load, rule, unsigned, write_envelope};
 use crate::client::wallet::{Terms, Wallet};
 use crate::proto::v1::{StandingResponse, SubmitResponse};
 use crate::veil::consent::document::{ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument};

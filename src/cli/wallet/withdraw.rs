@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::super::connect::Connection;
 use super::super::table::Table;
-use super::super::{CliError, OutputArgs, say};
+use super::super::{CliError, OutputArgs, now, say};
 use super::desk::{self, Desk};
-use super::{CARRIER, Role, hex, load, now, unsigned, write_envelope};
+use super::{CARRIER, Role, hex, load, unsigned, write_envelope};
 use crate::proto::v1::{StreamBarrier, WithdrawResponse};
 use crate::veil::consent::withdrawal::Reach;
 use crate::veil::name::UnixMs;
