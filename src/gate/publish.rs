@@ -75,13 +75,20 @@ impl Publisher {
     {
         let mut body = std::pin::pin!(body);
         let mut deframer = Deframer::default();
+        let mut stopping = self.shared.hub.stopping();
         let end = 'call: loop {
-            let data = match body.frame().await {
-                None if deframer.is_midway() => break Some(Refuse::Malformed),
-                None => break None,
+            let frame = tokio::select! {
+                biased;
+                // What was not acknowledged the source sends again.
+                () = stopping.wait() => break Some(Refuse::Shutdown),
+                frame = body.frame() => frame.transpose().map_err(drop),
+            };
+            let data = match frame {
+                Ok(None) if deframer.is_midway() => break Some(Refuse::Malformed),
+                Ok(None) => break None,
                 // The source is gone in mid-stream; what was acknowledged stays.
-                Some(Err(_)) => return,
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Err(()) => return,
+                Ok(Some(frame)) => frame.into_data().unwrap_or_default(),
             };
             deframer.push(data);
             loop {

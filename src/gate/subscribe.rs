@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
 use super::codec::{BatchWriter, framed};
-use super::hub::{Chunk, Ended, Hub, Lag, Next, Queue};
+use super::hub::{Chunk, Ended, Hub, Lag, Lost, Next, Queue};
 use super::views::{Ask, Seen, ViewMaker};
 use crate::ledger::{Barrier, StreamSettled, Subject};
 use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
@@ -100,12 +100,21 @@ struct State {
     by_subject: HashMap<Option<Did>, usize>,
     /// The chunk at hand, the next frame in it, and where each of its subjects stands in `seen`.
     chunk: Option<(Arc<Chunk>, usize)>,
+    /// How many views were ever opened: the next one's number is one more.
+    shown: u32,
     writer: BatchWriter,
+    /// Whose frames are in the writer, and where in it the last one of each ends.
+    written: Vec<(Option<Did>, usize)>,
+    /// What the connection takes next.
     out: BytesMut,
-    /// The subjects with frames in the message whose rest is still here.
-    half_way: Vec<Option<Did>>,
-    /// Something other than frames is to be said.
-    recheck: bool,
+    /// How many bytes the connection took.
+    sent: u64,
+    /// Whose frames are in `out`, and where in the stream the last one of each ends.
+    half_way: Vec<(Option<Did>, u64)>,
+    /// Which view is to be looked at next, where something other than frames may have to be said.
+    recheck: Option<usize>,
+    /// What the queue let go of and was not announced yet.
+    lost: Vec<Lost>,
     cut_off: bool,
     ended: Option<Option<Refuse>>,
     trailers_sent: bool,
@@ -141,16 +150,15 @@ impl Stream {
             Some(subject) => state.by_subject.get(&Some(*subject)).and_then(|index| state.seen.get(*index)).map(|seen| seen.number)?,
             None => 0,
         };
-        let half_way = match subject {
-            Some(subject) => state.half_way.contains(&Some(*subject)),
-            None => !state.half_way.is_empty(),
-        };
-        state.cut_off |= half_way;
-        state.recheck = true;
+        let sent = state.sent;
+        let concerned = |about: &Option<Did>| subject.is_none_or(|subject| *about == Some(*subject));
+        state.cut_off |= state.half_way.iter().any(|(about, end)| *end > sent && concerned(about));
+        state.recheck = Some(0);
         let settled = self.settled_in(&state, view);
         drop(state);
         self.queue.nudge();
-        Some(settled)
+        // One that never showed the subject has nothing to say.
+        (subject.is_none() || view > 0).then_some(settled)
     }
 }
 
@@ -209,11 +217,7 @@ impl SubscribeBody {
                 return Poll::Ready(Some(Err(Refuse::CutOff)));
             }
             if !state.out.is_empty() {
-                let piece = state.out.split_to(state.out.len().min(PIECE_BYTES)).freeze();
-                if state.out.is_empty() {
-                    state.half_way.clear();
-                }
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
+                return Poll::Ready(Some(Ok(Frame::data(state.piece()))));
             }
             if let Some(refuse) = state.ended {
                 if std::mem::replace(&mut state.trailers_sent, true) {
@@ -228,12 +232,12 @@ impl SubscribeBody {
                     continue;
                 }
             };
-            if std::mem::take(&mut state.recheck) {
-                state.recheck_all(&shared, &stream.ask, now);
+            if state.recheck.is_some() {
+                state.recheck_views(&shared, &stream.ask, now);
                 continue;
             }
-            if lag == Lag::DropOldest {
-                state.say_gap(&stream.queue);
+            if lag == Lag::DropOldest && state.say_gap(&shared, &stream, now) {
+                continue;
             }
             if state.chunk.is_none() {
                 match stream.queue.poll_next(cx) {
@@ -245,10 +249,9 @@ impl SubscribeBody {
                         });
                         continue;
                     }
-                    Poll::Pending if !state.out.is_empty() => continue,
                     Poll::Pending => {
                         if state.sleep(&mut self.timer, now, cx) {
-                            state.recheck = true;
+                            state.recheck = Some(0);
                             continue;
                         }
                         return Poll::Pending;
@@ -265,7 +268,17 @@ impl SubscribeBody {
 }
 
 impl State {
-    /// Transforms frames that are at hand until a batch is full.
+    /// What the connection takes now.
+    fn piece(&mut self) -> Bytes {
+        let piece = self.out.split_to(self.out.len().min(PIECE_BYTES)).freeze();
+        self.sent += piece.len() as u64;
+        if self.out.is_empty() {
+            self.half_way.clear();
+        }
+        piece
+    }
+
+    /// Transforms frames that are at hand until a batch is full, or a view has to be announced first.
     fn collect(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
         let mandate_generation = shared.maker.judge().ledger().mandate_generation();
         while self.writer.bytes() < BATCH_BYTES {
@@ -277,16 +290,22 @@ impl State {
                 if self.ended.is_some() {
                     return;
                 }
+                if !self.out.is_empty() {
+                    // The frame waits until the announcement has gone: what is transformed ahead of the connection stays small.
+                    self.chunk = Some((chunk, at));
+                    return;
+                }
             }
-            let about = subject.map(|subject| subject.did());
             if let Some(seen) = self.seen.get_mut(index) {
                 let number = seen.number;
                 if let Some(view) = seen.view() {
                     match view.apply(raw) {
                         Ok(frame) => {
                             self.writer.push(number, &frame);
-                            if !self.half_way.contains(&about) {
-                                self.half_way.push(about);
+                            let (about, end) = (subject.map(|subject| subject.did()), self.writer.bytes());
+                            match self.written.last_mut() {
+                                Some(last) if last.0 == about => last.1 = end,
+                                _ => self.written.push((about, end)),
                             }
                         }
                         Err(refusal) => {
@@ -303,11 +322,13 @@ impl State {
 
     /// Counts what is collected as handed over; it goes to the connection with the next bytes.
     fn hand_over(&mut self, shared: &Shared) {
-        let count = self.writer.count();
+        let (count, bytes) = (self.writer.count(), self.writer.bytes());
         if count > 0 {
             self.writer.finish(self.handed_over + 1, &mut self.out);
             self.handed_over += count;
             shared.counters.frames_out.add(count);
+            let end = self.sent + self.out.len() as u64;
+            self.half_way.extend(self.written.drain(..).map(|(about, at)| (about, end - (bytes - at) as u64)));
         }
     }
 
@@ -317,15 +338,24 @@ impl State {
             return *index;
         }
         let index = self.seen.len();
-        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        self.seen.push(Seen::new(subject.cloned(), number, ViewId(random())));
+        self.seen.push(Seen::new(subject.cloned(), ViewId(random())));
         self.by_subject.insert(key, index);
         index
     }
 
     fn refresh(&mut self, shared: &Shared, ask: &Ask, index: usize, now: UnixMs) {
         let Some(seen) = self.seen.get_mut(index) else { return };
-        match shared.maker.refresh(ask, seen, now) {
+        let first = seen.number == 0;
+        if first {
+            seen.number = self.shown.saturating_add(1);
+        }
+        let refreshed = shared.maker.refresh(ask, seen, now);
+        match (first, seen.is_open()) {
+            (true, true) => self.shown = seen.number,
+            (true, false) => seen.number = 0,
+            (false, _) => {}
+        }
+        match refreshed {
             Ok(None) => {}
             Ok(Some(view)) => {
                 // What was collected under the view before goes first.
@@ -339,23 +369,46 @@ impl State {
         }
     }
 
-    fn recheck_all(&mut self, shared: &Shared, ask: &Ask, now: UnixMs) {
+    /// Looks at views in order until something is to be said or all were looked at; the rest follows when that is out.
+    fn recheck_views(&mut self, shared: &Shared, ask: &Ask, now: UnixMs) {
         let mandate_generation = shared.maker.judge().ledger().mandate_generation();
-        for index in 0..self.seen.len() {
-            if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
+        let mut index = self.recheck.take().unwrap_or(0);
+        while let Some(seen) = self.seen.get(index) {
+            if !seen.is_current(mandate_generation, now) {
                 self.refresh(shared, ask, index, now);
             }
+            index += 1;
+            if self.ended.is_some() || !self.out.is_empty() {
+                break;
+            }
         }
+        self.recheck = (self.ended.is_none() && index < self.seen.len()).then_some(index);
     }
 
-    /// Announces what this recipient was too slow for; of subjects it sees nothing of, it learns nothing.
-    fn say_gap(&mut self, queue: &Queue) {
-        let lost = queue.take_lost();
-        let visible = |about: &Option<Did>| self.by_subject.get(about).and_then(|index| self.seen.get(*index)).is_some_and(Seen::is_open);
-        let frames: u64 = lost.iter().filter(|(about, _)| visible(about)).map(|(_, frames)| frames).sum();
-        if frames > 0 {
+    /// Announces what this recipient was too slow for; of subjects it sees nothing of, it learns nothing. True: something is
+    /// to be said.
+    fn say_gap(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) -> bool {
+        self.lost.extend(stream.queue.take_lost());
+        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
+        let mut frames = 0;
+        while let Some(lost) = self.lost.last() {
+            let (subject, count) = (lost.subject.clone(), lost.frames);
+            let index = self.place_of(subject.as_ref());
+            if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
+                self.refresh(shared, &stream.ask, index, now);
+                if self.ended.is_some() || !self.out.is_empty() {
+                    break;
+                }
+            }
+            if self.seen.get(index).is_some_and(Seen::is_open) {
+                frames += count;
+            }
+            self.lost.pop();
+        }
+        if frames > 0 && self.ended.is_none() {
             self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::Gap(Gap { frames })) }));
         }
+        !self.out.is_empty()
     }
 
     fn end(&mut self, refuse: Refuse) {
@@ -389,7 +442,7 @@ impl Body for SubscribeBody {
             && timer.as_mut().poll(cx).is_ready()
         {
             self.timer = None;
-            self.stream.lock().recheck = true;
+            self.stream.lock().recheck = Some(0);
         }
         self.poll_state(cx)
     }

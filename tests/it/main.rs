@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod architecture;
+mod gateway;
+mod harness;
 mod pipeline;
