@@ -2,6 +2,7 @@
 //! and recipients that talk to it as anybody's would. Every wait has an end and says what it waited for.
 
 mod people;
+pub(crate) mod recompute;
 mod streams;
 
 use std::future::Future;
@@ -47,7 +48,7 @@ pub(crate) async fn soon<T>(what: &str, waiting: impl Future<Output = T>) -> T {
 }
 
 /// Asks again and again until it is so.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     soon(what, async {
         loop {
             if let Some(found) = ask().await {
@@ -89,7 +90,7 @@ static MADE: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
     ["own", "strangers"].map(|name| {
         let dir = std::env::temp_dir().join(format!("twinveil-it-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
-        init::run(init::Args { dir: dir.clone() }).unwrap();
+        init::fill_folder(&dir).unwrap();
         dir
     })
 });
@@ -229,7 +230,7 @@ impl World {
 
     /// Waits until no stream of a recipient is open.
     pub(crate) async fn no_stream_left(&self) {
-        eventually("the last stream to be closed", || async {
+        eventually("the last stream to be closed", async || {
             let opened = self.metric("twinveil_streams_opened_total").await;
             (opened == self.metric("twinveil_streams_closed_total").await).then_some(())
         })
