@@ -229,7 +229,8 @@ impl fmt::Display for DialError {
             Self::Refused { party } => {
                 write!(f, "the gateway refused the certificate of `{party}`: its operator issues certificates and adds parties to the configuration")
             }
-            Self::Untrusted { ca, why: rustls::CertificateError::UnknownIssuer } => {
+            // An authority of the same name with another key shows as a bad signature.
+            Self::Untrusted { ca, why: rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature } => {
                 write!(f, "the gateway's certificate is not from an authority in `{ca}`: name the right certificates with `--certs`, and don't go on if they are")
             }
             Self::Untrusted { ca: _, why: rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. } } => {

@@ -22,6 +22,7 @@ use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
 use crate::veil::crypto::CryptoRng;
 use crate::veil::name::{Did, StreamId, UnixMs, ViewId};
+use crate::veil::view::Space;
 use crate::world::{Clock, entropy};
 
 /// Bytes go to the connection in pieces of at most this many.
@@ -103,6 +104,7 @@ struct State {
     /// How many views were ever opened: the next one's number is one more.
     shown: u32,
     writer: BatchWriter,
+    space: Space,
     /// Whose frames are in the writer, and where in it the last one of each ends.
     written: Vec<(Option<Did>, usize)>,
     /// What the connection takes next.
@@ -299,7 +301,7 @@ impl State {
             if let Some(seen) = self.seen.get_mut(index) {
                 let number = seen.number;
                 if let Some(view) = seen.view() {
-                    match view.apply(raw) {
+                    match view.apply(raw, &mut self.space) {
                         Ok(frame) => {
                             self.writer.push(number, &frame);
                             let (about, end) = (subject.map(|subject| subject.did()), self.writer.bytes());

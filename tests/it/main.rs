@@ -6,3 +6,4 @@ mod architecture;
 mod gateway;
 mod harness;
 mod pipeline;
+mod process;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use prost::Message;
-use twinveil::proto::sample::PatientFrame;
+use twinveil::proto::sample::{PatientFrame, Position};
 use twinveil::veil::consent::record::SignerRole;
 use twinveil::veil::consent::withdrawal::Reach;
 
@@ -13,8 +13,6 @@ use super::{ADVERTISING, CARE, MAINTENANCE, RENDERING, RESEARCH, START_MS, patie
 use crate::harness::{Ask, Given, PATIENT, Sub, TURBINE, World, eventually, soon};
 
 const PARTIES: [(&str, &str); 4] = [("clinician", CARE), ("researcher", RESEARCH), ("renderer", RENDERING), ("advertiser", ADVERTISING)];
-/// The last frame of a test says so in the counter, which reaches nobody else than by this mark.
-const LAST: &str = "last";
 
 fn given(world: &World) -> Given {
     Given::to(world, &PARTIES.map(|(party, _)| party), CARE).purposes(&PARTIES.map(|(_, purpose)| purpose))
@@ -31,16 +29,15 @@ struct Seen {
     closed: Vec<u32>,
 }
 
-/// Reads until there were `last` frames of the view that opened last.
+/// Reads until every source has sent its last frame: the one with a position, which every recipient sees something of.
 async fn read(mut sub: Sub, marks: usize, progress: Arc<AtomicU64>) -> Seen {
     let (mut frames, mut marked) = (HashMap::<u32, Vec<u64>>::new(), 0);
     while marked < marks {
         let received = sub.frame().await;
         frames.entry(received.view).or_default().push(received.handover);
         progress.fetch_add(1, Ordering::Relaxed);
-        // Everybody sees the clock of the last frames; for advertisers they are the only ones with steps.
         let message = PatientFrame::decode(&received.message[..]).unwrap();
-        marked += usize::from(message.activity.is_some());
+        marked += usize::from(message.position.is_some());
     }
     let closed = sub.views.iter().filter(|view| !view.open).map(|view| view.view).collect();
     Seen { stream: sub.header.stream_id.to_vec(), frames, closed }
@@ -50,7 +47,8 @@ async fn read(mut sub: Sub, marks: usize, progress: Arc<AtomicU64>) -> Seen {
 async fn after_a_withdrawal_is_answered_none_of_a_hundred_streams_under_load_hands_over_more_of_the_subject() {
     const STREAMS_PER_PARTY: usize = 25;
     const SOURCES: usize = 3;
-    let world = World::start().await;
+    // Short queues: sources send as fast as the slowest of a hundred reads.
+    let world = World::with("[limits]\nframe_bytes_max = 16384\nbatch_bytes_max = 65536\nqueue_bytes_max = 65536").await;
     let mut people = HashMap::new();
     for source in 0..SOURCES {
         for name in ["leaver", "stayer"] {
@@ -60,15 +58,19 @@ async fn after_a_withdrawal_is_answered_none_of_a_hundred_streams_under_load_han
             people.insert(id, person);
         }
     }
-    let progress = Arc::new(AtomicU64::new(0));
-    let mut readers = Vec::new();
+    let (mut readers, mut progress) = (Vec::new(), Vec::new());
     for (party, purpose) in PARTIES {
         let channel = world.channel(party).await;
         for _ in 0..STREAMS_PER_PARTY {
             let sub = Sub::open(channel.clone(), Ask::of(PATIENT, purpose)).await.unwrap();
-            readers.push(tokio::spawn(read(sub, SOURCES, Arc::clone(&progress))));
+            let seen = Arc::new(AtomicU64::new(0));
+            readers.push(tokio::spawn(read(sub, SOURCES, Arc::clone(&seen))));
+            progress.push(seen);
         }
     }
+    let seen_by_each = |count| progress.iter().all(|seen| seen.load(Ordering::Relaxed) >= count).then_some(());
+    let first: Vec<_> = people.keys().map(|id| frame(id, 0, "first")).collect();
+    world.publish("hospital", PATIENT, &first).await;
     let stop = Arc::new(AtomicBool::new(false));
     let mut sources = Vec::new();
     for number in 0..SOURCES {
@@ -82,18 +84,18 @@ async fn after_a_withdrawal_is_answered_none_of_a_hundred_streams_under_load_han
                         ["leaver", "stayer"].map(|name| frame(&format!("{name}-{number}"), sequence, "some words"))
                     })
                     .collect();
-                assert_eq!(source.send(&batch).await.accepted, 10);
+                assert_eq!(source.send(&batch).await.accepted, sequence * 2);
             }
-            let mut last = frame(&format!("stayer-{number}"), sequence + 1, LAST);
-            last.activity = Some(twinveil::proto::sample::Activity { steps: Some(1_000), ..Default::default() });
+            let mut last = frame(&format!("stayer-{number}"), sequence + 1, "");
+            last.position = Some(Position { latitude: 48.2, longitude: 16.4, altitude_m: 200.0, speed_m_s: 3.0 });
             source.send(&[last]).await;
-            sequence + 1
+            // With the first frame.
+            sequence + 2
         }));
     }
-    eventually("frames on every stream", async || { (progress.load(Ordering::Relaxed) > 4_000).then_some(()) }).await;
+    eventually("load on every stream", async || seen_by_each(300)).await;
     let answer = world.withdraw_all(&people["leaver-0"]).await;
-    let after = progress.load(Ordering::Relaxed);
-    eventually("more frames after the withdrawal", async || { (progress.load(Ordering::Relaxed) > after + 4_000).then_some(()) }).await;
+    eventually("more load after the withdrawal", async || seen_by_each(600)).await;
     stop.store(true, Ordering::Relaxed);
     let mut sent = Vec::new();
     for source in sources {

@@ -31,7 +31,7 @@ fn stand_in(text: &str) -> String {
     if text.is_empty() { String::new() } else { STAND_IN.into() }
 }
 
-/// Keeps a message only where something is left in it.
+/// Keeps a message only where something is left in it; a number without presence that became 0 is not there.
 fn visible<M: Message + Default + PartialEq>(message: M) -> Option<M> {
     (message.encoded_len() > 0).then_some(message)
 }
@@ -87,7 +87,7 @@ pub(crate) fn researcher(frame: &PatientFrame) -> PatientFrame {
             let (birth_date, postcode) = (prefix(&identity.birth_date, 4), prefix(&identity.postcode, 2));
             visible(Identity { birth_date, postcode, ..Identity::default() })
         }),
-        position: frame.position.as_ref().map(position),
+        position: frame.position.as_ref().map(position).and_then(visible),
         vitals: frame.vitals.as_ref().map(vitals),
         waveforms: frame
             .waveforms
@@ -105,7 +105,7 @@ pub(crate) fn renderer(frame: &PatientFrame) -> PatientFrame {
     PatientFrame {
         patient_id: stand_in(&frame.patient_id),
         captured_at_ms: frame.captured_at_ms,
-        position: frame.position.as_ref().map(position),
+        position: frame.position.as_ref().map(position).and_then(visible),
         vitals: frame.vitals.as_ref().and_then(|found| visible(Vitals { rr_ms: Vec::new(), ..vitals(found) })),
         ..PatientFrame::default()
     }
@@ -114,7 +114,7 @@ pub(crate) fn renderer(frame: &PatientFrame) -> PatientFrame {
 /// Roughly how active.
 pub(crate) fn advertiser(frame: &PatientFrame) -> PatientFrame {
     PatientFrame {
-        position: frame.position.as_ref().map(|found| Position { speed_m_s: position(found).speed_m_s, ..Position::default() }),
+        position: frame.position.as_ref().and_then(|found| visible(Position { speed_m_s: position(found).speed_m_s, ..Position::default() })),
         activity: frame.activity.as_ref().and_then(|found| visible(Activity { sleep_s: None, ..activity(found) })),
         ..PatientFrame::default()
     }

@@ -140,8 +140,8 @@ pub(crate) struct Sub {
     pub lost: u64,
     /// The last word, if it was said.
     pub end: Option<End>,
-    /// Every byte of every frame and message, as received.
-    pub raw: Vec<Bytes>,
+    /// Every message as received, where somebody wants them: see [`Self::keeping`].
+    pub kept: Option<Vec<SubscribeResponse>>,
 }
 
 impl Sub {
@@ -157,13 +157,19 @@ impl Sub {
             views: Vec::new(),
             lost: 0,
             end: None,
-            raw: Vec::new(),
+            kept: None,
         };
         match sub.next().await? {
             Some(Event::Begins(header)) => sub.header = header,
             other => panic!("a stream begins with a header, not with {other:?}"),
         }
         Ok(sub)
+    }
+
+    /// Keeps every message from here on, to look at as a whole.
+    pub(crate) fn keeping(mut self) -> Self {
+        self.kept = Some(Vec::new());
+        self
     }
 
     /// What comes next; `None` at a good end.
@@ -174,7 +180,9 @@ impl Sub {
     async fn wait(&mut self) -> Result<Option<Event>, Status> {
         while self.ready.is_empty() {
             let Some(message) = self.stream.message().await? else { return Ok(None) };
-            self.raw.push(message.encode_to_vec().into());
+            if let Some(kept) = &mut self.kept {
+                kept.push(message.clone());
+            }
             self.ready.extend(self.reader.take(message).unwrap_or_else(|error| panic!("a stream that is not to be believed: {error}")));
         }
         let event = self.ready.pop_front();
