@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod architecture;
+mod consent;
 mod gateway;
 mod harness;
+mod manual;
 mod pipeline;
 mod process;
+mod readme;
+mod recordings;
+mod store;

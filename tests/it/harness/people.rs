@@ -15,7 +15,7 @@ use twinveil::veil::consent::record::SignerRole;
 use twinveil::veil::consent::standing::Head;
 use twinveil::veil::consent::withdrawal::Reach;
 use twinveil::veil::crypto::secret::Secret;
-use twinveil::veil::name::{RecordId, SchemaName, UnixMs};
+use twinveil::veil::name::{Origin, RecordId, SchemaName, UnixMs};
 use twinveil::veil::terms;
 use twinveil::world::entropy;
 
@@ -127,6 +127,11 @@ impl Given {
         self
     }
 
+    /// As a wallet signs it, wherever the chain stands.
+    pub(crate) fn sign(&self, wallet: &Wallet, role: SignerRole, gateway: &Origin, head: Head, now: UnixMs) -> Envelope {
+        wallet.grant(&self.0, role, gateway, head, now, &mut entropy()).expect("a grant as wallets sign them")
+    }
+
     pub(crate) fn replaces(mut self, record: RecordId) -> Self {
         self.0.replaces.push(record.to_string());
         self
@@ -191,7 +196,7 @@ impl World {
     /// Signs the next record of a wallet.
     pub(crate) async fn signed(&self, wallet: &Wallet, role: SignerRole, given: &Given) -> Envelope {
         let head = self.head(wallet).await;
-        wallet.grant(&given.0, role, &self.origin(), head, self.now(), &mut entropy()).expect("a grant as wallets sign them")
+        given.sign(wallet, role, &self.origin(), head, self.now())
     }
 
     /// Signs a grant and hands it in.

@@ -19,6 +19,10 @@ fn round(value: f32, decimals: i32) -> f32 {
 }
 
 fn place(latitude: f64, longitude: f64, resolution: Resolution) -> (f64, f64) {
+    // What is 0 is not on the wire, and half a place is none.
+    if latitude == 0.0 || longitude == 0.0 {
+        return (0.0, 0.0);
+    }
     let centre = LatLng::from(LatLng::new(latitude, longitude).unwrap().to_cell(resolution));
     (centre.lat(), centre.lng())
 }
