@@ -11,9 +11,10 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::{CliError, plain};
@@ -25,6 +26,8 @@ use crate::veil::name::{Origin, Spiffe};
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7443";
 /// Longer than this nobody waits for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long a gateway may take to say its first word.
+const WELCOME_MAX: Duration = Duration::from_secs(2);
 /// How often a silent gateway is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The largest message that is taken: the largest batch a gateway may be told to send, and its frame.
@@ -74,7 +77,11 @@ impl Told {
             CliError::broken(format!("`{}`, line {line}: not TOML: {}", file.display(), plain(error.message())))
         })?;
         let text = |key: &str| table.get(key).and_then(toml::Value::as_str).map(str::to_owned);
-        Ok(Self { origin: text("origin"), listen: text("listen"), insecure: table.get("insecure").and_then(toml::Value::as_bool) == Some(true) })
+        Ok(Self {
+            origin: text("origin"),
+            listen: text("listen"),
+            insecure: table.get("insecure").and_then(toml::Value::as_bool) == Some(true),
+        })
     }
 }
 
@@ -129,7 +136,8 @@ impl Connection {
 
     /// The PEM files of the party that calls; `default` is who calls unless the command line says.
     fn pem_files(&self, default: Option<&str>) -> Result<(String, PemFiles), CliError> {
-        let party = self.party.as_deref().or(default).ok_or_else(|| CliError::broken("say who you are: `--as NAME`, such as `--as clinician`"))?;
+        let party =
+            self.party.as_deref().or(default).ok_or_else(|| CliError::broken("say who you are: `--as NAME`, such as `--as clinician`"))?;
         if party.is_empty() || party.contains(['/', '\\']) || party.starts_with('.') {
             return Err(CliError::broken(format!("`--as {}`: the name of a party, not of a file", plain(party))));
         }
@@ -139,7 +147,9 @@ impl Connection {
         for file in [&files.certificate, &files.private_key, &files.peer_ca] {
             if !file.exists() {
                 let shown = file.display();
-                return Err(CliError::broken(format!("`{shown}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`")));
+                return Err(CliError::broken(format!(
+                    "`{shown}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`"
+                )));
             }
         }
         Ok((party.to_owned(), files))
@@ -149,7 +159,8 @@ impl Connection {
     pub fn identity(&self, default: Option<&str>) -> Result<Spiffe, CliError> {
         let (_, files) = self.pem_files(default)?;
         let shown = files.certificate.display();
-        let leaf = CertificateDer::from_pem_file(&files.certificate).map_err(|_| CliError::broken(format!("`{shown}`: not a PEM file with a certificate")))?;
+        let leaf = CertificateDer::from_pem_file(&files.certificate)
+            .map_err(|_| CliError::broken(format!("`{shown}`: not a PEM file with a certificate")))?;
         identity::spiffe(&leaf).map_err(|error| CliError::broken(format!("`{shown}`: {error}")))
     }
 
@@ -160,7 +171,7 @@ impl Connection {
         if address.port == 0 {
             return Err(CliError::broken("the configuration takes any free port: say which it is with `--gateway HOST:PORT`"));
         }
-        let insecure = self.insecure || (told.insecure && self.gateway.is_none());
+        let insecure = self.insecure || (told.insecure && address.is_loopback());
         if insecure && !address.is_loopback() {
             return Err(CliError::broken(format!("`{address}` is not this machine: `--insecure` would send everything in the clear")));
         }
@@ -169,15 +180,13 @@ impl Connection {
         } else {
             let (party, files) = self.pem_files(default)?;
             let config = ClientTls::load(&files).map_err(CliError::broken)?.config();
-            let host = ServerName::try_from(address.host.clone()).map_err(|_| CliError::broken(format!("`{address}` has no name that a certificate could have")))?;
+            let host = ServerName::try_from(address.host.clone())
+                .map_err(|_| CliError::broken(format!("`{address}` has no name that a certificate could have")))?;
             Some(Tls { connector: TlsConnector::from(config), host, party: party.into(), ca: files.peer_ca.display().to_string().into() })
         };
         let scheme = if insecure { "http" } else { "https" };
         let uri: Uri = format!("{scheme}://{address}").parse().map_err(|_| CliError::broken(format!("`{address}` is no address")))?;
-        let endpoint = Endpoint::from(uri)
-            .connect_timeout(CONNECT_MAX)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
+        let endpoint = Endpoint::from(uri).connect_timeout(CONNECT_MAX).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_while_idle(true);
         let connector = tower::service_fn(move |_: Uri| {
             let (address, tls) = (address.clone(), tls.clone());
             async move { dial(address, tls).await.map(TokioIo::new) }
@@ -227,18 +236,25 @@ impl fmt::Display for DialError {
             }
             Self::Unreachable { address, kind } => write!(f, "`{address}` can't be reached: {kind}: check `--gateway`"),
             Self::Refused { party } => {
-                write!(f, "the gateway refused the certificate of `{party}`: its operator issues certificates and adds parties to the configuration")
+                write!(
+                    f,
+                    "the gateway refused the certificate of `{party}`: its operator issues certificates and adds parties to the configuration"
+                )
             }
             // An authority of the same name with another key shows as a bad signature.
             Self::Untrusted { ca, why: rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature } => {
-                write!(f, "the gateway's certificate is not from an authority in `{ca}`: name the right certificates with `--certs`, and don't go on if they are")
+                write!(
+                    f,
+                    "the gateway's certificate is not from an authority in `{ca}`: name the right certificates with `--certs`, and don't go on if they are"
+                )
             }
-            Self::Untrusted { ca: _, why: rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. } } => {
-                f.write_str("the gateway's certificate is for another host: name the one it is for with `--gateway`")
-            }
+            Self::Untrusted {
+                ca: _,
+                why: rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. },
+            } => f.write_str("the gateway's certificate is for another host: name the one it is for with `--gateway`"),
             Self::Untrusted { ca: _, why } => write!(f, "the gateway's certificate is not good: {why}: its operator has to renew it"),
             Self::NoTls { address } => {
-                write!(f, "`{address}` does not speak TLS as a gateway does: use `--insecure` for a gateway with `insecure = true`")
+                write!(f, "`{address}` hangs up or does not speak TLS: use `--insecure` for a gateway with `insecure = true`")
             }
         }
     }
@@ -253,13 +269,23 @@ async fn dial(address: Address, tls: Option<Tls>) -> Result<Box<dyn Wire + Send 
     let _best_effort = socket.set_nodelay(true);
     let Some(Tls { connector, host, party, ca }) = tls else { return Ok(Box::new(socket)) };
     match connector.connect(host, socket).await {
-        Ok(stream) => Ok(Box::new(stream)),
+        Ok(stream) => welcome(stream, party).await,
         Err(error) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => DialError::Untrusted { ca, why: why.clone() },
             Some(rustls::Error::AlertReceived(_)) => DialError::Refused { party },
             // Whatever is no gateway answers with something else, or hangs up.
             Some(_) | None => DialError::NoTls { address },
         }),
+    }
+}
+
+/// With TLS 1.3 a client's certificate is judged after the client's part of the handshake is done. A gateway that takes it speaks
+/// first (RFC 9113 §3.4); one that does not closes. Whoever does neither may be a proxy that waits for the client.
+async fn welcome(stream: TlsStream<TcpStream>, party: Arc<str>) -> Result<Box<dyn Wire + Send + Unpin>, DialError> {
+    let mut stream = BufReader::new(stream);
+    match tokio::time::timeout(WELCOME_MAX, stream.fill_buf()).await {
+        Ok(Ok([])) | Ok(Err(_)) => Err(DialError::Refused { party }),
+        Ok(Ok(_)) | Err(_) => Ok(Box::new(stream)),
     }
 }
 
@@ -285,14 +311,10 @@ pub(super) fn refused(status: &tonic::Status) -> CliError {
             _ => CliError::denied(message),
         };
     }
-    // With TLS 1.3 a client's certificate is judged after the client's handshake is done.
-    if let Some(rustls::Error::AlertReceived(_)) = status.source().and_then(find::<rustls::Error>) {
-        return CliError::denied("the gateway refused the certificate: its operator issues certificates and adds parties to the configuration");
-    }
     match status.code() {
         tonic::Code::Unimplemented => CliError::broken("whatever listens there is no gateway, or an older one: check `--gateway`"),
         tonic::Code::OutOfRange => CliError::broken("the gateway sent a message that is larger than this program takes"),
-        _ => CliError::broken("the gateway closed the connection: it was stopped, or its configuration has no party with this certificate"),
+        _ => CliError::broken("the connection to the gateway broke: it was stopped, the network failed, or only one side speaks TLS"),
     }
 }
 

