@@ -143,6 +143,8 @@ impl Gateway {
         listen::run(sockets.gate, self.listening, stop).await;
         for task in [health, ticking, ending] {
             task.abort();
+            // Its share of the store goes with it: whoever starts again on the same folder finds it closed.
+            let _aborted = task.await;
         }
     }
 }

@@ -58,7 +58,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
     ))
 }
 
-fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
+/// Fills the folder and names every file made.
+pub fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
     let broken = |path: &Path, error: std::io::Error| CliError::broken(format!("`{}`: {}", path.display(), error.kind()));
     match std::fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
         Ok(true) => {}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::ledger::Subject;
+use crate::stop::{Stop, Stopper, stop};
 use crate::veil::name::{Did, SchemaName, Spiffe};
 use crate::veil::outcome::Refusal;
 use crate::veil::view::{Frames, Raw};
@@ -102,10 +103,19 @@ pub struct Queue {
 struct QueueState {
     chunks: VecDeque<(Arc<Chunk>, usize)>,
     bytes: usize,
-    lost: HashMap<Option<Did>, u64>,
+    lost: HashMap<Option<Did>, Lost>,
     ended: Option<Ended>,
     gone: bool,
     reader: Option<Waker>,
+}
+
+/// Frames of one subject that a full queue let go of.
+#[derive(Debug)]
+pub struct Lost {
+    /// Whom they were about.
+    pub subject: Option<Arc<Subject>>,
+    /// How many.
+    pub frames: u64,
 }
 
 /// What a reader finds.
@@ -153,9 +163,9 @@ impl Queue {
         Some((chunk, at))
     }
 
-    /// What was lost since the last call, by subject.
-    pub fn take_lost(&self) -> HashMap<Option<Did>, u64> {
-        std::mem::take(&mut self.lock().lost)
+    /// What was lost since the last call.
+    pub fn take_lost(&self) -> impl Iterator<Item = Lost> + use<> {
+        std::mem::take(&mut self.lock().lost).into_values()
     }
 
     /// Wakes the reader: something other than frames is to be said.
@@ -205,8 +215,9 @@ impl Queue {
                     let Some((old, at)) = state.chunks.pop_front() else { break };
                     state.bytes -= old.frames.bytes();
                     for index in at..old.frames.len() {
-                        let about = old.get(index).and_then(|(_, subject)| subject.map(|subject| subject.did()));
-                        *state.lost.entry(about).or_default() += 1;
+                        let subject = old.get(index).and_then(|(_, subject)| subject);
+                        let lost = state.lost.entry(subject.map(|subject| subject.did()));
+                        lost.or_insert_with(|| Lost { subject: subject.cloned(), frames: 0 }).frames += 1;
                     }
                 }
             }
@@ -225,20 +236,33 @@ impl Queue {
 /// Everybody who listens, by schema.
 #[derive(Debug)]
 pub struct Hub {
-    topics: RwLock<HashMap<SchemaName, Arc<Vec<Arc<Queue>>>>>,
+    topics: RwLock<Topics>,
     stall_max: Duration,
+    stopper: Stopper,
+    stopping: Stop,
+}
+
+#[derive(Debug, Default)]
+struct Topics {
+    queues: HashMap<SchemaName, Arc<Vec<Arc<Queue>>>>,
+    /// Whoever comes now comes too late.
+    shut: bool,
 }
 
 impl Hub {
     /// A hub whose sources wait at most `stall_max` for a lossless subscription that stopped reading.
     pub fn new(stall_max: Duration) -> Self {
-        Self { topics: RwLock::default(), stall_max }
+        let (stopper, stopping) = stop();
+        Self { topics: RwLock::default(), stall_max, stopper, stopping }
     }
 
-    /// Adds a queue.
+    /// Adds a queue; where the gateway stops, it has ended.
     pub fn join(&self, schema: &SchemaName, queue: Arc<Queue>) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        let topic = topics.entry(schema.clone()).or_default();
+        if topics.shut {
+            queue.end(Ended::Shutdown);
+        }
+        let topic = topics.queues.entry(schema.clone()).or_default();
         let mut queues = Vec::clone(topic);
         queues.push(queue);
         *topic = Arc::new(queues);
@@ -248,13 +272,18 @@ impl Hub {
     pub fn leave(&self, schema: &SchemaName, queue: &Arc<Queue>) {
         queue.leave();
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(topic) = topics.get_mut(schema) {
+        if let Some(topic) = topics.queues.get_mut(schema) {
             *topic = Arc::new(topic.iter().filter(|other| !Arc::ptr_eq(other, queue)).cloned().collect());
         }
     }
 
     fn queues(&self, schema: &SchemaName) -> Option<Arc<Vec<Arc<Queue>>>> {
-        self.topics.read().unwrap_or_else(PoisonError::into_inner).get(schema).cloned()
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).queues.get(schema).cloned()
+    }
+
+    /// Tells sources when to stop.
+    pub fn stopping(&self) -> Stop {
+        self.stopping.clone()
     }
 
     /// Gives a chunk to everybody who listens: first to all with room, then to those who make sources wait. Returns when
@@ -285,11 +314,14 @@ impl Hub {
         }
     }
 
-    /// Ends every queue.
+    /// Ends every queue, and every source's call.
     pub fn shut_down(&self) {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        for queue in topics.values().flat_map(|queues| queues.iter()) {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        topics.shut = true;
+        for queue in topics.queues.values().flat_map(|queues| queues.iter()) {
             queue.end(Ended::Shutdown);
         }
+        drop(topics);
+        self.stopper.stop();
     }
 }

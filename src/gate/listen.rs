@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{identity, tls};
 use super::route::Router;
-use super::subscribe::PIECE_BYTES;
+use super::handover::PIECE_BYTES;
 use crate::config::{Config, Party};
 use crate::stop::Stop;
 use crate::telemetry::Counters;
@@ -93,6 +93,7 @@ pub async fn run(listener: TcpListener, listening: Listening, mut stop: Stop) {
     let drained = tokio::time::timeout(DRAIN_MAX, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "connections were cut: they did not end in time");
+        connections.shutdown().await;
     }
 }
 

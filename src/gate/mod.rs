@@ -1,6 +1,7 @@
 //! The data plane: frames only. It opens envelopes, never payloads.
 
 pub mod codec;
+mod handover;
 pub mod hub;
 pub mod identity;
 pub mod listen;

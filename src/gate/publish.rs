@@ -19,7 +19,7 @@ use super::subscribe::Shared;
 use crate::ledger::Subject;
 use crate::proto::v1::{PublishOpen, PublishResponse, Refused, RefusedLater};
 use crate::status::{Refuse, trailers};
-use crate::veil::name::Spiffe;
+use crate::veil::name::{Did, Spiffe};
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::Schema;
 use crate::veil::view::{Frames, SubjectValue};
@@ -27,6 +27,8 @@ use crate::veil::wire::{Reader, Value};
 
 /// How many acknowledgements may wait for a source that does not read them.
 const ACKS_MAX: usize = 64;
+/// The most frames of a batch: what is said about each of them is longer than the shortest of them.
+const FRAMES_MAX: usize = 65_536;
 /// How many subjects a stream remembers.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -75,13 +77,20 @@ impl Publisher {
     {
         let mut body = std::pin::pin!(body);
         let mut deframer = Deframer::default();
+        let mut stopping = self.shared.hub.stopping();
         let end = 'call: loop {
-            let data = match body.frame().await {
-                None if deframer.is_midway() => break Some(Refuse::Malformed),
-                None => break None,
+            let frame = tokio::select! {
+                biased;
+                // What was not acknowledged the source sends again.
+                () = stopping.wait() => break Some(Refuse::Shutdown),
+                frame = body.frame() => frame.transpose().map_err(drop),
+            };
+            let data = match frame {
+                Ok(None) if deframer.is_midway() => break Some(Refuse::Malformed),
+                Ok(None) => break None,
                 // The source is gone in mid-stream; what was acknowledged stays.
-                Some(Err(_)) => return,
-                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Err(()) => return,
+                Ok(Some(frame)) => frame.into_data().unwrap_or_default(),
             };
             deframer.push(data);
             loop {
@@ -139,14 +148,14 @@ impl Publisher {
         let frames = Frames::new(batch, places).map_err(|_| Refuse::Malformed)?;
         let first = self.through;
         self.through += frames.len() as u64;
-        let mut sorted = Sorted { refused: Vec::new(), taken: vec![false; frames.len()], about: Vec::new(), subjects: Vec::new() };
+        let mut sorted = Sorted { taken: vec![false; frames.len()], ..Sorted::default() };
         for index in 0..frames.len() {
             match self.place(schema, &frames, index, &mut sorted) {
                 Ok(()) => {}
                 Err(code) => sorted.refused.push(Refused { index: first + index as u64, code: code.to_owned() }),
             }
         }
-        let Sorted { refused, taken, about, subjects } = sorted;
+        let Sorted { refused, taken, about, subjects, .. } = sorted;
         let mut frames = frames;
         frames.retain(|index| taken.get(index).copied().unwrap_or(false));
         self.accepted += frames.len() as u64;
@@ -186,18 +195,16 @@ impl Publisher {
                 Some(self.subject(value).ok_or(Refuse::NotEnrolled.code())?)
             }
         };
-        let same = |other: &Option<Arc<Subject>>| match (other, &subject) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
-        let position = match sorted.subjects.iter().position(same) {
-            Some(position) => position,
-            None => {
+        let did = subject.as_ref().map(|subject| subject.did());
+        let position = match sorted.last {
+            // Frames of one subject come in runs.
+            Some((last, position)) if last == did => position,
+            _ => *sorted.positions.entry(did).or_insert_with(|| {
                 sorted.subjects.push(subject);
                 sorted.subjects.len() - 1
-            }
+            }),
         };
+        sorted.last = Some((did, position));
         sorted.about.push(u16::try_from(position).map_err(|_| Refusal::TooLarge.code())?);
         if let Some(taken) = sorted.taken.get_mut(index) {
             *taken = true;
@@ -218,17 +225,24 @@ impl Publisher {
     }
 }
 
+#[derive(Default)]
 struct Sorted {
     refused: Vec<Refused>,
     taken: Vec<bool>,
     about: Vec<u16>,
     subjects: Vec<Option<Arc<Subject>>>,
+    /// Where each subject stands in `subjects`, and the one before.
+    positions: HashMap<Option<Did>, usize>,
+    last: Option<(Option<Did>, usize)>,
 }
 
 /// Where the frames of a `PublishBatch` lie.
 fn places(batch: &[u8]) -> Result<Vec<Range<u32>>, Refuse> {
     let mut places = Vec::new();
     for record in Reader::new(batch) {
+        if places.len() >= FRAMES_MAX {
+            return Err(Refuse::TooLarge);
+        }
         match record.map_err(|_| Refuse::Malformed)? {
             crate::veil::wire::Record { number: 1, value: Value::Len(frame) } => {
                 // A slice of `batch`: its place is where it points to.

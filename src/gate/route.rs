@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use prost::Message;
 use tower::ServiceExt;
 
-use super::codec::Deframer;
+use super::codec::{Broken, Deframer, PREFIX_BYTES};
 use super::hub::Lag;
 use super::publish::{AckBody, PublishLimits, Publisher};
 use super::subscribe::{Shared, SubscribeBody};
@@ -72,10 +72,14 @@ impl Router {
         if !caller.may.contains(&May::Subscribe) {
             return Err(Refuse::NotAllowed);
         }
-        let body = Limited::new(request.into_body(), SUBSCRIBE_BYTES_MAX).collect().await.map_err(|_| Refuse::Malformed)?;
+        let body = Limited::new(request.into_body(), SUBSCRIBE_BYTES_MAX + PREFIX_BYTES).collect().await.map_err(|_| Refuse::TooLarge)?;
         let mut deframer = Deframer::default();
         deframer.push(body.to_bytes());
-        let message = deframer.next(SUBSCRIBE_BYTES_MAX).map_err(|_| Refuse::Compressed)?.ok_or(Refuse::Malformed)?;
+        let message = match deframer.next(SUBSCRIBE_BYTES_MAX) {
+            Ok(message) => message.ok_or(Refuse::Malformed)?,
+            Err(Broken::Compressed) => return Err(Refuse::Compressed),
+            Err(Broken::TooLarge) => return Err(Refuse::TooLarge),
+        };
         if deframer.is_midway() {
             return Err(Refuse::Malformed);
         }
@@ -113,7 +117,7 @@ impl Router {
     async fn control(self, caller: Arc<Party>, mut request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
         request.extensions_mut().insert(Carrier(caller));
         let response = self.control.oneshot(request.map(tonic::body::Body::new)).await?;
-        Ok(response.map(AnswerBody::Control))
+        Ok(if is_unknown(&response) { refused(Refuse::UnknownMethod) } else { response.map(AnswerBody::Control) })
     }
 }
 
@@ -121,6 +125,13 @@ fn check_grpc(request: &Request<Incoming>) -> Result<(), Refuse> {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let grpc = content_type == "application/grpc" || content_type.starts_with("application/grpc+proto");
     if grpc && request.method() == http::Method::POST { Ok(()) } else { Err(Refuse::Malformed) }
+}
+
+/// Whether no service has the method: the answer is a bare `UNIMPLEMENTED`, without a word.
+fn is_unknown<B>(response: &Response<B>) -> bool {
+    let unimplemented = HeaderValue::from(tonic::Code::Unimplemented as i32);
+    let headers = response.headers();
+    headers.get("grpc-status") == Some(&unimplemented) && !headers.contains_key("grpc-message")
 }
 
 fn streaming(body: AnswerBody) -> Response<AnswerBody> {

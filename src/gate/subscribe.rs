@@ -1,40 +1,31 @@
 //! A recipient's stream. Raw frames are pulled, judged and transformed when the connection takes bytes, and not before: what a
 //! withdrawal finds is at most the connection's own write buffer.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dashmap::DashMap;
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
-use super::codec::{BatchWriter, framed};
-use super::hub::{Chunk, Ended, Hub, Lag, Next, Queue};
-use super::views::{Ask, Seen, ViewMaker};
-use crate::ledger::{Barrier, StreamSettled, Subject};
-use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
+use super::codec::framed;
+use super::handover::{Handover, random};
+use super::hub::{Ended, Hub, Lag, Next, Queue};
+use super::views::{Ask, ViewMaker};
+use crate::ledger::{Barrier, StreamSettled};
+use crate::proto::v1::{Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
-use crate::veil::crypto::CryptoRng;
-use crate::veil::name::{Did, StreamId, UnixMs, ViewId};
-use crate::veil::view::Space;
-use crate::world::{Clock, entropy};
+use crate::veil::name::{Did, StreamId};
+use crate::world::Clock;
 
-/// Bytes go to the connection in pieces of at most this many.
-pub const PIECE_BYTES: usize = 8 * 1024;
 /// The most bytes that a stream's write buffer holds: one piece that waits, and the window's rest before it.
 pub const WRITE_BUFFER_BYTES: u32 = 16 * 1024;
-/// Frames are collected to about this many bytes before they are handed over.
-const BATCH_BYTES: usize = 6 * 1024;
 /// How many chunks a stream looks at before it lets others have a turn.
 const ROUNDS_MAX: usize = 64;
-/// How long an idle stream sleeps at the most before it looks at the clock.
-const IDLE_MS_MAX: i64 = 60_000;
 
 /// Every open stream: what the barrier settles.
 #[derive(Debug, Default)]
@@ -89,36 +80,17 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Stream {
     id: StreamId,
-    ask: Ask,
-    queue: Arc<Queue>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    handed_over: u64,
-    seen: Vec<Seen>,
-    by_subject: HashMap<Option<Did>, usize>,
-    /// The chunk at hand, the next frame in it, and where each of its subjects stands in `seen`.
-    chunk: Option<(Arc<Chunk>, usize)>,
-    writer: BatchWriter,
-    space: Space,
-    out: BytesMut,
-    /// The subjects with frames in the message whose rest is still here.
-    half_way: Vec<Option<Did>>,
-    /// Something other than frames is to be said.
-    recheck: bool,
-    cut_off: bool,
-    ended: Option<Option<Refuse>>,
-    trailers_sent: bool,
+    pub(super) ask: Ask,
+    pub(super) queue: Arc<Queue>,
+    state: Mutex<Handover>,
 }
 
 impl Stream {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Handover> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settled_in(&self, state: &State, view: u32) -> StreamSettled {
+    fn settled_in(&self, state: &Handover, view: u32) -> StreamSettled {
         StreamSettled {
             stream: self.id,
             recipient: self.ask.listener.spiffe.clone(),
@@ -143,16 +115,13 @@ impl Stream {
             Some(subject) => state.by_subject.get(&Some(*subject)).and_then(|index| state.seen.get(*index)).map(|seen| seen.number)?,
             None => 0,
         };
-        let half_way = match subject {
-            Some(subject) => state.half_way.contains(&Some(*subject)),
-            None => !state.half_way.is_empty(),
-        };
-        state.cut_off |= half_way;
-        state.recheck = true;
+        state.cut_off |= state.is_half_way(subject);
+        state.recheck = Some(0);
         let settled = self.settled_in(&state, view);
         drop(state);
         self.queue.nudge();
-        Some(settled)
+        // One that never showed the subject has nothing to say.
+        (subject.is_none() || view > 0).then_some(settled)
     }
 }
 
@@ -170,22 +139,12 @@ impl std::fmt::Debug for SubscribeBody {
     }
 }
 
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    fill(&mut entropy(), &mut bytes);
-    bytes
-}
-
-fn fill(entropy: &mut impl CryptoRng, bytes: &mut [u8]) {
-    entropy.fill_bytes(bytes);
-}
-
 impl SubscribeBody {
     /// Opens a stream; it is in the hub and under the barrier from here on.
     pub fn open(shared: Arc<Shared>, ask: Ask, lag: Lag, queue_bytes_max: usize) -> Self {
         let queue = Arc::new(Queue::new(lag, queue_bytes_max));
         let id = StreamId(random());
-        let mut state = State::default();
+        let mut state = Handover::default();
         let header = Header {
             stream_id: Bytes::copy_from_slice(&id.0),
             origin: shared.maker.origin().to_string(),
@@ -211,11 +170,7 @@ impl SubscribeBody {
                 return Poll::Ready(Some(Err(Refuse::CutOff)));
             }
             if !state.out.is_empty() {
-                let piece = state.out.split_to(state.out.len().min(PIECE_BYTES)).freeze();
-                if state.out.is_empty() {
-                    state.half_way.clear();
-                }
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
+                return Poll::Ready(Some(Ok(Frame::data(state.piece()))));
             }
             if let Some(refuse) = state.ended {
                 if std::mem::replace(&mut state.trailers_sent, true) {
@@ -230,12 +185,12 @@ impl SubscribeBody {
                     continue;
                 }
             };
-            if std::mem::take(&mut state.recheck) {
-                state.recheck_all(&shared, &stream.ask, now);
+            if state.recheck.is_some() {
+                state.recheck_views(&shared, &stream.ask, now);
                 continue;
             }
-            if lag == Lag::DropOldest {
-                state.say_gap(&stream.queue);
+            if lag == Lag::DropOldest && state.say_gap(&shared, &stream, now) {
+                continue;
             }
             if state.chunk.is_none() {
                 match stream.queue.poll_next(cx) {
@@ -247,10 +202,9 @@ impl SubscribeBody {
                         });
                         continue;
                     }
-                    Poll::Pending if !state.out.is_empty() => continue,
                     Poll::Pending => {
                         if state.sleep(&mut self.timer, now, cx) {
-                            state.recheck = true;
+                            state.recheck = Some(0);
                             continue;
                         }
                         return Poll::Pending;
@@ -266,122 +220,6 @@ impl SubscribeBody {
     }
 }
 
-impl State {
-    /// Transforms frames that are at hand until a batch is full.
-    fn collect(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
-        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
-        while self.writer.bytes() < BATCH_BYTES {
-            let Some((chunk, at)) = self.chunk.take().or_else(|| stream.queue.try_next()) else { break };
-            let Some((raw, subject)) = chunk.get(at) else { continue };
-            let index = self.place_of(subject);
-            if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
-                self.refresh(shared, &stream.ask, index, now);
-                if self.ended.is_some() {
-                    return;
-                }
-            }
-            let about = subject.map(|subject| subject.did());
-            if let Some(seen) = self.seen.get_mut(index) {
-                let number = seen.number;
-                if let Some(view) = seen.view() {
-                    match view.apply(raw, &mut self.space) {
-                        Ok(frame) => {
-                            self.writer.push(number, &frame);
-                            if !self.half_way.contains(&about) {
-                                self.half_way.push(about);
-                            }
-                        }
-                        Err(refusal) => {
-                            chunk.tally().refuse(refusal);
-                            shared.counters.refused(refusal);
-                            tracing::warn!(code = refusal.code(), source = %chunk.source(), recipient = %stream.ask.listener.spiffe, schema = %stream.ask.schema.name(), "a frame could not be judged for a recipient");
-                        }
-                    }
-                }
-            }
-            self.chunk = Some((chunk, at + 1));
-        }
-    }
-
-    /// Counts what is collected as handed over; it goes to the connection with the next bytes.
-    fn hand_over(&mut self, shared: &Shared) {
-        let count = self.writer.count();
-        if count > 0 {
-            self.writer.finish(self.handed_over + 1, &mut self.out);
-            self.handed_over += count;
-            shared.counters.frames_out.add(count);
-        }
-    }
-
-    fn place_of(&mut self, subject: Option<&Arc<Subject>>) -> usize {
-        let key = subject.map(|subject| subject.did());
-        if let Some(index) = self.by_subject.get(&key) {
-            return *index;
-        }
-        let index = self.seen.len();
-        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        self.seen.push(Seen::new(subject.cloned(), number, ViewId(random())));
-        self.by_subject.insert(key, index);
-        index
-    }
-
-    fn refresh(&mut self, shared: &Shared, ask: &Ask, index: usize, now: UnixMs) {
-        let Some(seen) = self.seen.get_mut(index) else { return };
-        match shared.maker.refresh(ask, seen, now) {
-            Ok(None) => {}
-            Ok(Some(view)) => {
-                // What was collected under the view before goes first.
-                self.hand_over(shared);
-                self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::View(view)) }));
-            }
-            Err(refuse) => {
-                self.hand_over(shared);
-                self.end(refuse);
-            }
-        }
-    }
-
-    fn recheck_all(&mut self, shared: &Shared, ask: &Ask, now: UnixMs) {
-        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
-        for index in 0..self.seen.len() {
-            if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
-                self.refresh(shared, ask, index, now);
-            }
-        }
-    }
-
-    /// Announces what this recipient was too slow for; of subjects it sees nothing of, it learns nothing.
-    fn say_gap(&mut self, queue: &Queue) {
-        let lost = queue.take_lost();
-        let visible = |about: &Option<Did>| self.by_subject.get(about).and_then(|index| self.seen.get(*index)).is_some_and(Seen::is_open);
-        let frames: u64 = lost.iter().filter(|(about, _)| visible(about)).map(|(_, frames)| frames).sum();
-        if frames > 0 {
-            self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::Gap(Gap { frames })) }));
-        }
-    }
-
-    fn end(&mut self, refuse: Refuse) {
-        let end = End { code: refuse.code().to_owned(), reason: refuse.text().to_owned() };
-        self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::End(end)) }));
-        self.ended = Some(Some(refuse));
-        self.chunk = None;
-    }
-
-    /// Sets the timer to the next instant at which a view ends by itself; true: it is there.
-    fn sleep(&self, timer: &mut Option<Pin<Box<Sleep>>>, now: UnixMs, cx: &mut Context<'_>) -> bool {
-        let next = self.seen.iter().map(|seen| seen.valid_until().0).filter(|at| *at > now.0).min();
-        let Some(next) = next else {
-            *timer = None;
-            return false;
-        };
-        let wait_ms = (next - now.0).clamp(1, IDLE_MS_MAX);
-        let mut sleep = Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())));
-        let due = sleep.as_mut().poll(cx).is_ready();
-        *timer = Some(sleep);
-        due
-    }
-}
-
 impl Body for SubscribeBody {
     type Data = Bytes;
     type Error = Refuse;
@@ -391,7 +229,7 @@ impl Body for SubscribeBody {
             && timer.as_mut().poll(cx).is_ready()
         {
             self.timer = None;
-            self.stream.lock().recheck = true;
+            self.stream.lock().recheck = Some(0);
         }
         self.poll_state(cx)
     }

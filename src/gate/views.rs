@@ -67,7 +67,7 @@ pub struct Ask {
 pub struct Seen {
     /// Whom it is of.
     pub subject: Option<Arc<Subject>>,
-    /// Its number in the stream.
+    /// Its number in the stream; 0 until it opens for the first time, so that numbers tell nothing of subjects who are hidden.
     pub number: u32,
     view: Option<View>,
     id: ViewId,
@@ -82,10 +82,10 @@ pub struct Seen {
 
 impl Seen {
     /// A view that was not made yet.
-    pub fn new(subject: Option<Arc<Subject>>, number: u32, id: ViewId) -> Self {
+    pub fn new(subject: Option<Arc<Subject>>, id: ViewId) -> Self {
         Self {
             subject,
-            number,
+            number: 0,
             view: None,
             id,
             epoch: 0,
@@ -202,8 +202,12 @@ impl ViewMaker {
             holders: &|holders: Holders| judgement.holders(holders),
         };
         let Some((bindings, announced)) = Bindings::new(&program, &source, &mut entropy()) else {
-            seen.close();
-            return Err(Refuse::BadKeyStatement);
+            // Whoever named the key withholds their own frames, and nobody else's.
+            tracing::warn!(schema = %ask.schema.name(), recipient = %ask.listener.spiffe, "a key is of low order: nothing can be sealed to it, and nothing is sent");
+            seen.view = None;
+            seen.keys.clear();
+            seen.valid_until = boundary;
+            return Ok(was_open.then(|| self.closed(ask, seen, now)));
         };
         let keys_announced: Vec<_> = announced.iter().map(|(epoch, announced)| announce::sign(&self.sign, epoch, announced)).collect();
         self.judge.ledger().announced().note(seen.id, seen.epoch, &ask.listener.spiffe, &keys_announced);

@@ -4,7 +4,12 @@
 
 mod architecture;
 mod cli;
+mod consent;
+mod gateway;
+mod harness;
 mod manual;
 mod pipeline;
-mod readme;
 mod process;
+mod readme;
+mod recordings;
+mod store;

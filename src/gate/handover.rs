@@ -1,0 +1,242 @@
+//! What one stream has said and says next: views, batches of transformed frames, gaps, its end, in the order in which the
+//! connection takes them. Always used under the stream's lock, which the barrier of a withdrawal takes, too.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Sleep;
+
+use super::codec::{BatchWriter, framed};
+use super::hub::{Chunk, Lost};
+use super::subscribe::{Shared, Stream};
+use super::views::{Ask, Seen};
+use crate::ledger::Subject;
+use crate::proto::v1::{End, Gap, SubscribeResponse, subscribe_response::Kind};
+use crate::status::Refuse;
+use crate::veil::crypto::CryptoRng;
+use crate::veil::name::{Did, UnixMs, ViewId};
+use crate::veil::view::Space;
+use crate::world::entropy;
+
+/// Bytes go to the connection in pieces of at most this many.
+pub(super) const PIECE_BYTES: usize = 8 * 1024;
+/// Frames are collected to about this many bytes before they are handed over.
+const BATCH_BYTES: usize = 6 * 1024;
+/// How long an idle stream sleeps at the most before it looks at the clock.
+const IDLE_MS_MAX: i64 = 60_000;
+
+/// What one stream has said and says next.
+#[derive(Debug, Default)]
+pub(super) struct Handover {
+    pub(super) handed_over: u64,
+    pub(super) seen: Vec<Seen>,
+    pub(super) by_subject: HashMap<Option<Did>, usize>,
+    /// The chunk at hand, the next frame in it, and where each of its subjects stands in `seen`.
+    pub(super) chunk: Option<(Arc<Chunk>, usize)>,
+    /// How many views were ever opened: the next one's number is one more.
+    pub(super) shown: u32,
+    pub(super) writer: BatchWriter,
+    pub(super) space: Space,
+    /// Whose frames are in the writer, and where in it the last one of each ends.
+    pub(super) written: Vec<(Option<Did>, usize)>,
+    /// What the connection takes next.
+    pub(super) out: BytesMut,
+    /// How many bytes the connection took.
+    pub(super) sent: u64,
+    /// Whose frames are in `out`, and where in the stream the last one of each ends.
+    pub(super) half_way: Vec<(Option<Did>, u64)>,
+    /// Which view is to be looked at next, where something other than frames may have to be said.
+    pub(super) recheck: Option<usize>,
+    /// What the queue let go of and was not announced yet.
+    pub(super) lost: Vec<Lost>,
+    pub(super) cut_off: bool,
+    pub(super) ended: Option<Option<Refuse>>,
+    pub(super) trailers_sent: bool,
+}
+
+impl Handover {
+    /// Whether a part of a frame of `subject` (of anybody, where `None`) is out, and its rest is still here.
+    pub(super) fn is_half_way(&self, subject: Option<&Did>) -> bool {
+        let concerned = |about: &Option<Did>| subject.is_none_or(|subject| *about == Some(*subject));
+        self.half_way.iter().any(|(about, end)| *end > self.sent && concerned(about))
+    }
+
+    /// What the connection takes now.
+    pub(super) fn piece(&mut self) -> Bytes {
+        let piece = self.out.split_to(self.out.len().min(PIECE_BYTES)).freeze();
+        self.sent += piece.len() as u64;
+        if self.out.is_empty() {
+            self.half_way.clear();
+        }
+        piece
+    }
+
+    /// Transforms frames that are at hand until a batch is full, or a view has to be announced first.
+    pub(super) fn collect(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
+        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
+        while self.writer.bytes() < BATCH_BYTES {
+            let Some((chunk, at)) = self.chunk.take().or_else(|| stream.queue.try_next()) else { break };
+            let Some((raw, subject)) = chunk.get(at) else { continue };
+            let index = self.place_of(subject);
+            if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
+                self.refresh(shared, &stream.ask, index, now);
+                if self.ended.is_some() {
+                    return;
+                }
+                if !self.out.is_empty() {
+                    // The frame waits until the announcement has gone: what is transformed ahead of the connection stays small.
+                    self.chunk = Some((chunk, at));
+                    return;
+                }
+            }
+            if let Some(seen) = self.seen.get_mut(index) {
+                let number = seen.number;
+                if let Some(view) = seen.view() {
+                    match view.apply(raw, &mut self.space) {
+                        Ok(frame) => {
+                            self.writer.push(number, &frame);
+                            let (about, end) = (subject.map(|subject| subject.did()), self.writer.bytes());
+                            match self.written.last_mut() {
+                                Some(last) if last.0 == about => last.1 = end,
+                                _ => self.written.push((about, end)),
+                            }
+                        }
+                        Err(refusal) => {
+                            chunk.tally().refuse(refusal);
+                            shared.counters.refused(refusal);
+                            tracing::warn!(code = refusal.code(), source = %chunk.source(), recipient = %stream.ask.listener.spiffe, schema = %stream.ask.schema.name(), "a frame could not be judged for a recipient");
+                        }
+                    }
+                }
+            }
+            self.chunk = Some((chunk, at + 1));
+        }
+    }
+
+    /// Counts what is collected as handed over; it goes to the connection with the next bytes.
+    pub(super) fn hand_over(&mut self, shared: &Shared) {
+        let (count, bytes) = (self.writer.count(), self.writer.bytes());
+        if count > 0 {
+            self.writer.finish(self.handed_over + 1, &mut self.out);
+            self.handed_over += count;
+            shared.counters.frames_out.add(count);
+            let end = self.sent + self.out.len() as u64;
+            self.half_way.extend(self.written.drain(..).map(|(about, at)| (about, end - (bytes - at) as u64)));
+        }
+    }
+
+    fn place_of(&mut self, subject: Option<&Arc<Subject>>) -> usize {
+        let key = subject.map(|subject| subject.did());
+        if let Some(index) = self.by_subject.get(&key) {
+            return *index;
+        }
+        let index = self.seen.len();
+        self.seen.push(Seen::new(subject.cloned(), ViewId(random())));
+        self.by_subject.insert(key, index);
+        index
+    }
+
+    fn refresh(&mut self, shared: &Shared, ask: &Ask, index: usize, now: UnixMs) {
+        let Some(seen) = self.seen.get_mut(index) else { return };
+        let first = seen.number == 0;
+        if first {
+            seen.number = self.shown.saturating_add(1);
+        }
+        let refreshed = shared.maker.refresh(ask, seen, now);
+        match (first, seen.is_open()) {
+            (true, true) => self.shown = seen.number,
+            (true, false) => seen.number = 0,
+            (false, _) => {}
+        }
+        match refreshed {
+            Ok(None) => {}
+            Ok(Some(view)) => {
+                // What was collected under the view before goes first.
+                self.hand_over(shared);
+                self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::View(view)) }));
+            }
+            Err(refuse) => {
+                self.hand_over(shared);
+                self.end(refuse);
+            }
+        }
+    }
+
+    /// Looks at views in order until something is to be said or all were looked at; the rest follows when that is out.
+    pub(super) fn recheck_views(&mut self, shared: &Shared, ask: &Ask, now: UnixMs) {
+        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
+        let mut index = self.recheck.take().unwrap_or(0);
+        while let Some(seen) = self.seen.get(index) {
+            if !seen.is_current(mandate_generation, now) {
+                self.refresh(shared, ask, index, now);
+            }
+            index += 1;
+            if self.ended.is_some() || !self.out.is_empty() {
+                break;
+            }
+        }
+        self.recheck = (self.ended.is_none() && index < self.seen.len()).then_some(index);
+    }
+
+    /// Announces what this recipient was too slow for; of subjects it sees nothing of, it learns nothing. True: something is
+    /// to be said.
+    pub(super) fn say_gap(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) -> bool {
+        self.lost.extend(stream.queue.take_lost());
+        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
+        let mut frames = 0;
+        while let Some(lost) = self.lost.last() {
+            let (subject, count) = (lost.subject.clone(), lost.frames);
+            let index = self.place_of(subject.as_ref());
+            if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
+                self.refresh(shared, &stream.ask, index, now);
+                if self.ended.is_some() || !self.out.is_empty() {
+                    break;
+                }
+            }
+            if self.seen.get(index).is_some_and(Seen::is_open) {
+                frames += count;
+            }
+            self.lost.pop();
+        }
+        if frames > 0 && self.ended.is_none() {
+            self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::Gap(Gap { frames })) }));
+        }
+        !self.out.is_empty()
+    }
+
+    pub(super) fn end(&mut self, refuse: Refuse) {
+        let end = End { code: refuse.code().to_owned(), reason: refuse.text().to_owned() };
+        self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::End(end)) }));
+        self.ended = Some(Some(refuse));
+        self.chunk = None;
+    }
+
+    /// Sets the timer to the next instant at which a view ends by itself; true: it is there.
+    pub(super) fn sleep(&self, timer: &mut Option<Pin<Box<Sleep>>>, now: UnixMs, cx: &mut Context<'_>) -> bool {
+        let next = self.seen.iter().map(|seen| seen.valid_until().0).filter(|at| *at > now.0).min();
+        let Some(next) = next else {
+            *timer = None;
+            return false;
+        };
+        let wait_ms = (next - now.0).clamp(1, IDLE_MS_MAX);
+        let mut sleep = Box::pin(tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())));
+        let due = sleep.as_mut().poll(cx).is_ready();
+        *timer = Some(sleep);
+        due
+    }
+}
+
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut entropy(), &mut bytes);
+    bytes
+}
+
+fn fill(entropy: &mut impl CryptoRng, bytes: &mut [u8]) {
+    entropy.fill_bytes(bytes);
+}

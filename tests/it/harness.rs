@@ -1,0 +1,278 @@
+//! A whole gateway in the test's own process: made by `twinveil init`, on free ports, behind mutual TLS, with wallets, sources
+//! and recipients that talk to it as anybody's would. Every wait has an end and says what it waited for.
+
+mod people;
+pub(crate) mod recompute;
+mod streams;
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+use twinveil::cli::init;
+use twinveil::config::{Config, read_key};
+use twinveil::gate::tls::{ClientTls, PemFiles};
+use twinveil::proto::v1::consents_client::ConsentsClient;
+use twinveil::server::{Gateway, Sockets, StartError};
+use twinveil::stop::{Stopper, stop};
+use twinveil::veil::crypto::secret::Secret;
+use twinveil::veil::name::{Origin, Spiffe, UnixMs};
+use twinveil::world::Clock;
+
+pub(crate) use people::{Given, forbid, permit, permit_all, permit_category, sealed_for_recipient};
+pub(crate) use streams::{Ask, Source, Sub, acks, prefixed, raw_call, status_of};
+
+/// Nothing in a test takes longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The name in the sample configuration.
+pub(crate) const ORIGIN: &str = "gateway.example.org/twins";
+pub(crate) const PATIENT: &str = "twinveil.sample.PatientFrame";
+pub(crate) const TURBINE: &str = "twinveil.sample.TurbineFrame";
+
+/// Waits, for a bounded time, and says for what.
+pub(crate) async fn soon<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited {} s for {what}", PATIENCE.as_secs()),
+    }
+}
+
+/// Asks again and again until it is so.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    soon(what, async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+/// A folder that ends with the test.
+#[derive(Debug)]
+pub(crate) struct Folder(pub PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("twinveil-it-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Two folders as `twinveil init` makes them, once for all tests: the one that gateways are started from, and a stranger's.
+static MADE: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
+    ["own", "strangers"].map(|name| {
+        let dir = std::env::temp_dir().join(format!("twinveil-it-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        init::fill_folder(&dir).unwrap();
+        dir
+    })
+});
+
+/// The folder of somebody else's gateway.
+pub(crate) fn strangers_folder() -> &'static Path {
+    &MADE[1]
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() { copy(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), target).unwrap()) }
+    }
+}
+
+/// A fresh folder with everything that a gateway needs.
+pub(crate) fn made_folder() -> Folder {
+    let folder = Folder::new();
+    copy(&MADE[0], &folder.0);
+    folder
+}
+
+/// One gateway and everybody around it.
+pub(crate) struct World {
+    pub folder: Folder,
+    pub clock: Arc<Clock>,
+    pub gate: SocketAddr,
+    health: SocketAddr,
+    serving: Option<(Stopper, JoinHandle<()>)>,
+    portal: Channel,
+}
+
+impl World {
+    /// A gateway with the sample configuration.
+    pub(crate) async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// The sample configuration with these lines behind it.
+    pub(crate) async fn with(lines: &str) -> Self {
+        let folder = made_folder();
+        let file = folder.join("twinveil.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}\n{lines}\n")).unwrap();
+        Self::at(folder, Arc::new(Clock::new())).await.expect("the sample configuration starts")
+    }
+
+    /// A gateway on a folder that is there.
+    pub(crate) async fn at(folder: Folder, clock: Arc<Clock>) -> Result<Self, StartError> {
+        let gateway = open(&folder, &clock).await?;
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let sockets = Sockets { gate: bind().await.unwrap(), health: bind().await.unwrap() };
+        let (gate, health) = (sockets.gate.local_addr().unwrap(), sockets.health.local_addr().unwrap());
+        let (stopper, stop) = stop();
+        let serving = Some((stopper, tokio::spawn(gateway.serve(sockets, stop))));
+        let portal = channel(gate, &pem_files(&folder.0, "portal")).await.expect("the portal connects");
+        Ok(Self { folder, clock, gate, health, serving, portal })
+    }
+
+    /// Stops as an operator would, and waits until it has.
+    pub(crate) async fn stop(mut self) -> (Folder, Arc<Clock>) {
+        self.stop_serving().await;
+        let folder = std::mem::replace(&mut self.folder, Folder::new());
+        (folder, Arc::clone(&self.clock))
+    }
+
+    /// As [`Self::stop`], for tests that watch what happens meanwhile.
+    pub(crate) async fn stop_serving(&mut self) {
+        let (stopper, serving) = self.serving.take().expect("serving");
+        stopper.stop();
+        soon("the gateway to stop", serving).await.expect("it stops without a panic");
+    }
+
+    /// Stops and starts again on the same folder.
+    pub(crate) async fn restart(self) -> Self {
+        let (folder, clock) = self.stop().await;
+        Self::at(folder, clock).await.expect("what was written starts again")
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        self.clock.now().expect("the test's clock is right")
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::new(ORIGIN)
+    }
+
+    /// The name in a party's certificate.
+    pub(crate) fn spiffe(&self, party: &str) -> Spiffe {
+        let config = Config::load_with(&self.folder.join("twinveil.toml"), |_| None).unwrap();
+        config.party_named(party).expect("a party of the sample").spiffe.clone()
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn channel(&self, party: &str) -> Channel {
+        channel(self.gate, &pem_files(&self.folder.0, party)).await.expect("a party connects")
+    }
+
+    /// A connection with the smallest windows: what is not read stays at the gateway.
+    pub(crate) async fn narrow_channel(&self, party: &str) -> Channel {
+        let narrow = |endpoint: Endpoint| endpoint.initial_stream_window_size(16_384).initial_connection_window_size(65_535);
+        channel_with(self.gate, &pem_files(&self.folder.0, party), narrow).await.expect("a party connects")
+    }
+
+    /// Where wallets hand in what they sign.
+    pub(crate) fn consents(&self) -> ConsentsClient<Channel> {
+        ConsentsClient::new(self.portal.clone())
+    }
+
+    /// A key in the folder.
+    pub(crate) fn key(&self, name: &str) -> Secret<32> {
+        read_key(name, &self.folder.join(&format!("keys/{name}.key"))).unwrap()
+    }
+
+    /// One answer of the health port.
+    pub(crate) async fn http(&self, path: &str) -> String {
+        let (health, path) = (self.health, path.to_owned());
+        let asking = tokio::task::spawn_blocking(move || {
+            let mut socket = std::net::TcpStream::connect(health).unwrap();
+            write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        soon("an answer of the health port", asking).await.unwrap()
+    }
+
+    /// One number of the metrics.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.http("/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or_else(|| panic!("no metric `{name}`"));
+        line.parse().unwrap()
+    }
+
+    /// Waits until no stream of a recipient is open.
+    pub(crate) async fn no_stream_left(&self) {
+        eventually("the last stream to be closed", async || {
+            let opened = self.metric("twinveil_streams_opened_total").await;
+            (opened == self.metric("twinveil_streams_closed_total").await).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Opens; a gateway that has just stopped may hold the folder a moment longer.
+async fn open(folder: &Folder, clock: &Arc<Clock>) -> Result<Gateway, StartError> {
+    let mut tries = 0;
+    loop {
+        let config = Config::load_with(&folder.join("twinveil.toml"), |_| None).expect("a checked configuration");
+        match Gateway::open(config, Arc::clone(clock)) {
+            Err(error) if error.code() == "TV-D01" && tries < 100 => tries += 1,
+            answer => return answer,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The certificate and key of a party, and whom it believes.
+pub(crate) fn pem_files(folder: &Path, party: &str) -> PemFiles {
+    let certs = folder.join("certs");
+    PemFiles { certificate: certs.join(format!("{party}.pem")), private_key: certs.join(format!("{party}.key")), peer_ca: certs.join("ca.pem") }
+}
+
+/// Connects with a certificate.
+pub(crate) async fn channel(gate: SocketAddr, files: &PemFiles) -> Result<Channel, tonic::transport::Error> {
+    channel_with(gate, files, |endpoint| endpoint).await
+}
+
+async fn channel_with(gate: SocketAddr, files: &PemFiles, shape: impl FnOnce(Endpoint) -> Endpoint) -> Result<Channel, tonic::transport::Error> {
+    let tls = TlsConnector::from(ClientTls::load(files).unwrap().config());
+    let connector = tower::service_fn(move |_: Uri| {
+        let tls = tls.clone();
+        async move {
+            let socket = TcpStream::connect(gate).await?;
+            socket.set_nodelay(true)?;
+            let stream = tls.connect(ServerName::try_from("localhost").expect("a name"), socket).await?;
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
+        }
+    });
+    let endpoint = shape(Endpoint::from_shared(format!("https://localhost:{}", gate.port())).unwrap());
+    soon("a connection to the gateway", endpoint.connect_with_connector(connector)).await
+}

@@ -1,0 +1,308 @@
+//! Sources and recipients over the generated clients, and calls that no proper client makes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+use tower::ServiceExt;
+use twinveil::client::subscriber::{Event, Received, Subscriber, SubscriberError};
+use twinveil::proto::intoto;
+use twinveil::proto::v1::frames_client::FramesClient;
+use twinveil::proto::v1::publish_request::Kind;
+use twinveil::proto::v1::{
+    Delivery, End, Header, PublishBatch, PublishOpen, PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, View,
+};
+use twinveil::veil::crypto::wrap::OpenKey;
+
+use super::{World, soon};
+
+/// A source's open call.
+pub(crate) struct Source {
+    requests: mpsc::Sender<PublishRequest>,
+    acks: Streaming<PublishResponse>,
+}
+
+impl World {
+    /// Opens a source's call.
+    pub(crate) async fn source(&self, party: &str, schema: &str) -> Source {
+        let channel = self.channel(party).await;
+        Source::open(channel, schema).await.expect("a source may publish")
+    }
+
+    /// Sends whole frames over a call of its own; all of them are taken.
+    pub(crate) async fn publish<M: Message>(&self, party: &str, schema: &str, frames: &[M]) {
+        let mut source = self.source(party, schema).await;
+        let ack = source.send(frames).await;
+        assert_eq!((ack.accepted, ack.refused.as_slice()), (frames.len() as u64, &[][..]));
+        source.finish().await.expect("a call that ends well");
+    }
+
+    /// Opens a recipient's stream and reads its header.
+    pub(crate) async fn subscribe(&self, party: &str, ask: Ask) -> Sub {
+        let channel = self.channel(party).await;
+        Sub::open(channel, ask).await.expect("a recipient may subscribe")
+    }
+}
+
+impl Source {
+    pub(crate) async fn open(channel: Channel, schema: &str) -> Result<Self, Status> {
+        let (requests, reader) = mpsc::channel(1);
+        let open = PublishRequest { kind: Some(Kind::Open(PublishOpen { schema: schema.into() })) };
+        requests.send(open).await.unwrap();
+        let mut client = FramesClient::new(channel).max_encoding_message_size(64 << 20);
+        let answer = soon("the answer to Publish", client.publish(ReceiverStream::new(reader))).await?;
+        Ok(Self { requests, acks: answer.into_inner() })
+    }
+
+    /// Sends a batch of encoded frames and does not wait.
+    pub(crate) async fn push(&self, frames: Vec<Vec<u8>>) {
+        let frames = frames.into_iter().map(Bytes::from).collect();
+        let batch = PublishRequest { kind: Some(Kind::Batch(PublishBatch { frames })) };
+        soon("room for a batch", self.requests.send(batch)).await.expect("the call is open");
+    }
+
+    /// The next acknowledgement.
+    pub(crate) async fn ack(&mut self) -> Result<PublishResponse, Status> {
+        let answer = soon("an acknowledgement", self.acks.message()).await?;
+        answer.ok_or_else(|| Status::ok("the call ended"))
+    }
+
+    /// Sends a batch of encoded frames and waits for its acknowledgement.
+    pub(crate) async fn send_bytes(&mut self, frames: Vec<Vec<u8>>) -> PublishResponse {
+        self.push(frames).await;
+        self.ack().await.expect("a batch is acknowledged")
+    }
+
+    /// Sends a batch and waits for its acknowledgement.
+    pub(crate) async fn send<M: Message>(&mut self, frames: &[M]) -> PublishResponse {
+        self.send_bytes(frames.iter().map(Message::encode_to_vec).collect()).await
+    }
+
+    /// Ends the call; the acknowledgements that came after the last one read.
+    pub(crate) async fn finish(self) -> Result<Vec<PublishResponse>, Status> {
+        let Self { requests, mut acks } = self;
+        drop(requests);
+        let mut last = Vec::new();
+        while let Some(ack) = soon("the end of Publish", acks.message()).await? {
+            last.push(ack);
+        }
+        Ok(last)
+    }
+}
+
+/// What a recipient asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    request: SubscribeRequest,
+    keys: Vec<[u8; 32]>,
+}
+
+impl Ask {
+    pub(crate) fn of(schema: &str, purpose: &str) -> Self {
+        let request = SubscribeRequest { schema: schema.into(), purpose: purpose.into(), delivery: Delivery::Lossless.into(), key: None };
+        Self { request, keys: Vec::new() }
+    }
+
+    pub(crate) fn newest(mut self) -> Self {
+        self.request.delivery = Delivery::Newest.into();
+        self
+    }
+
+    /// A statement that brings a key.
+    pub(crate) fn stating(mut self, statement: intoto::Envelope) -> Self {
+        self.request.key = Some(statement);
+        self
+    }
+
+    /// Opens with the private key of this seed.
+    pub(crate) fn opening(mut self, seed: [u8; 32]) -> Self {
+        self.keys.push(seed);
+        self
+    }
+}
+
+/// A recipient's stream, read as a recipient reads it.
+pub(crate) struct Sub {
+    stream: Streaming<SubscribeResponse>,
+    reader: Subscriber,
+    ready: VecDeque<Event>,
+    pub header: Header,
+    /// Every view message so far.
+    pub views: Vec<View>,
+    /// Frames that the gateway said were dropped.
+    pub lost: u64,
+    /// The last word, if it was said.
+    pub end: Option<End>,
+    /// Every message as received, where somebody wants them: see [`Self::keeping`].
+    pub kept: Option<Vec<SubscribeResponse>>,
+}
+
+impl Sub {
+    pub(crate) async fn open(channel: Channel, ask: Ask) -> Result<Self, Status> {
+        let mut client = FramesClient::new(channel).max_decoding_message_size(64 << 20);
+        let stream = soon("the answer to Subscribe", client.subscribe(ask.request)).await?.into_inner();
+        let keys = ask.keys.iter().map(|seed| OpenKey::from_seed(&twinveil::veil::crypto::secret::Secret::take(&mut { *seed })).unwrap());
+        let mut sub = Self {
+            stream,
+            reader: Subscriber::new(keys.collect(), None),
+            ready: VecDeque::new(),
+            header: Header::default(),
+            views: Vec::new(),
+            lost: 0,
+            end: None,
+            kept: None,
+        };
+        match sub.next().await? {
+            Some(Event::Begins(header)) => sub.header = header,
+            other => panic!("a stream begins with a header, not with {other:?}"),
+        }
+        Ok(sub)
+    }
+
+    /// Keeps every message from here on, to look at as a whole.
+    pub(crate) fn keeping(mut self) -> Self {
+        self.kept = Some(Vec::new());
+        self
+    }
+
+    /// What comes next; `None` at a good end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>, Status> {
+        soon("the next message of a stream", self.wait()).await
+    }
+
+    async fn wait(&mut self) -> Result<Option<Event>, Status> {
+        while self.ready.is_empty() {
+            let Some(message) = self.stream.message().await? else { return Ok(None) };
+            if let Some(kept) = &mut self.kept {
+                kept.push(message.clone());
+            }
+            self.ready.extend(self.reader.take(message).unwrap_or_else(|error| panic!("a stream that is not to be believed: {error}")));
+        }
+        let event = self.ready.pop_front();
+        match &event {
+            Some(Event::View(view)) => self.views.push(view.clone()),
+            Some(Event::Gap(frames)) => self.lost += frames,
+            Some(Event::Ends(end)) => self.end = Some(end.clone()),
+            _ => {}
+        }
+        Ok(event)
+    }
+
+    /// The next frame, whatever else is said before.
+    pub(crate) async fn frame(&mut self) -> Received {
+        loop {
+            match self.next().await {
+                Ok(Some(Event::Frame(frame))) => return frame,
+                Ok(Some(Event::Begins(_) | Event::View(_) | Event::Gap(_))) => {}
+                other => panic!("a frame was awaited and not {other:?}"),
+            }
+        }
+    }
+
+    pub(crate) async fn frames(&mut self, count: usize) -> Vec<Received> {
+        let mut frames = Vec::with_capacity(count);
+        while frames.len() < count {
+            frames.push(self.frame().await);
+        }
+        frames
+    }
+
+    /// The next frame as a message, opened where the keys at hand open it.
+    pub(crate) async fn message<M: Message + Default>(&mut self) -> M {
+        M::decode(&self.frame().await.message[..]).expect("stock stubs parse what comes")
+    }
+
+    pub(crate) async fn messages<M: Message + Default>(&mut self, count: usize) -> Vec<M> {
+        let mut messages = Vec::with_capacity(count);
+        while messages.len() < count {
+            messages.push(self.message().await);
+        }
+        messages
+    }
+
+    /// The next view, which must come before any frame.
+    pub(crate) async fn view(&mut self) -> View {
+        match self.next().await {
+            Ok(Some(Event::View(view))) => view,
+            other => panic!("a view was awaited and not {other:?}"),
+        }
+    }
+
+    /// Reads to the end: the frames on the way, and how it ended.
+    pub(crate) async fn rest(&mut self) -> (Vec<Received>, Result<(), Status>) {
+        let mut frames = Vec::new();
+        loop {
+            match self.next().await {
+                Ok(Some(Event::Frame(frame))) => frames.push(frame),
+                Ok(Some(_)) => {}
+                Ok(None) => return (frames, Ok(())),
+                Err(status) => return (frames, Err(status)),
+            }
+        }
+    }
+
+    /// Whether nothing at all comes for this long.
+    pub(crate) async fn is_quiet(&mut self, wait: Duration) -> bool {
+        tokio::time::timeout(wait, self.wait()).await.is_err()
+    }
+
+    /// The next message of the stream as it is, past the reader.
+    pub(crate) async fn unread(&mut self) -> Result<Option<SubscribeResponse>, Status> {
+        soon("the next message of a stream", self.stream.message()).await
+    }
+
+    pub(crate) fn take(&mut self, message: SubscribeResponse) -> Result<Vec<Event>, SubscriberError> {
+        self.reader.take(message)
+    }
+}
+
+/// Flag, length, message.
+pub(crate) fn prefixed(flag: u8, message: &[u8]) -> Bytes {
+    [&[flag][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat().into()
+}
+
+/// A call with a body of these pieces, byte for byte. Without an end the call stays open: the sender is handed back.
+pub(crate) async fn raw_call(
+    channel: Channel,
+    path: &str,
+    content_type: &str,
+    pieces: Vec<Bytes>,
+    end: bool,
+) -> (http::Response<tonic::body::Body>, Option<mpsc::Sender<Result<Frame<Bytes>, Status>>>) {
+    let (sender, reader) = mpsc::channel(pieces.len().max(1));
+    for piece in pieces {
+        sender.send(Ok(Frame::data(piece))).await.unwrap();
+    }
+    let body = tonic::body::Body::new(StreamBody::new(ReceiverStream::new(reader)));
+    let request = http::Request::post(path).header("content-type", content_type).header("te", "trailers").body(body).unwrap();
+    let kept = (!end).then_some(sender);
+    let response = soon("an answer to a raw call", channel.oneshot(request)).await.expect("an answer");
+    (response, kept)
+}
+
+/// How a call ended, wherever that is said.
+pub(crate) async fn status_of(response: http::Response<tonic::body::Body>) -> (Code, String) {
+    let (parts, body) = response.into_parts();
+    let trailers = soon("the end of a call", body.collect()).await.ok().and_then(|body| body.trailers().cloned());
+    let headers = if parts.headers.contains_key("grpc-status") { parts.headers } else { trailers.expect("a status") };
+    let status = Status::from_header_map(&headers).expect("a status");
+    (status.code(), status.message().to_owned())
+}
+
+/// The acknowledgements in a raw answer.
+pub(crate) fn acks(body: &[u8]) -> Vec<PublishResponse> {
+    let (mut acks, mut rest) = (Vec::new(), body);
+    while let Some((&[_, a, b, c, d], after)) = rest.split_first_chunk::<5>() {
+        let (message, behind) = after.split_at(u32::from_be_bytes([a, b, c, d]) as usize);
+        acks.push(PublishResponse::decode(message).unwrap());
+        rest = behind;
+    }
+    acks
+}
