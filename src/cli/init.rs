@@ -57,7 +57,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
     ))
 }
 
-fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
+/// Makes the folder and everything in it; says which files.
+pub(super) fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
     let broken = |path: &Path, error: std::io::Error| CliError::broken(format!("`{}`: {}", path.display(), error.kind()));
     match std::fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
         Ok(true) => {}

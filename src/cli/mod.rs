@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod connect;
+pub mod demo;
 pub mod explain;
 pub mod init;
 pub mod input;
@@ -50,6 +51,7 @@ enum Command {
     Publish(publish::Args),
     Subscribe(subscribe::Args),
     Simulate(simulate::Args),
+    Demo(demo::Args),
 }
 
 /// Reads the command line, runs one command, says on standard error why it did not end well.
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Demo(args) => demo::run(args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,6 +99,7 @@ fn usage(asked: &clap::Error) -> ExitCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "table")]
     Text,
     /// One JSON object a line, for programs.
     Json,
