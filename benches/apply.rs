@@ -17,7 +17,7 @@ use twinveil::veil::name::{Origin, ViewId};
 use twinveil::veil::policy::Decision;
 use twinveil::veil::schema::Schema;
 use twinveil::veil::terms::{self, Treatment};
-use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, View};
+use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, Space, View};
 use twinveil::world::entropy;
 
 mod frames;
@@ -73,9 +73,9 @@ fn apply(c: &mut Criterion) {
             ("seal-aes-gcm", &seal, Suite::Aes256Gcm),
             ("seal-chacha20", &seal, Suite::ChaCha20Poly1305),
         ] {
-            let mut view = view(&schema, decision, suite);
+            let (mut view, mut space) = (view(&schema, decision, suite), Space::default());
             group.bench_function(id(name), |b| {
-                b.iter(|| black_box(view.apply(Raw::new(black_box(&frame))).expect("well-formed").bytes().len()));
+                b.iter(|| black_box(view.apply(Raw::new(black_box(&frame)), &mut space).expect("well-formed").bytes().len()));
             });
         }
         let mut out = Vec::with_capacity(frame.len());

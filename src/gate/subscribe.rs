@@ -22,6 +22,7 @@ use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
 use crate::veil::crypto::CryptoRng;
 use crate::veil::name::{Did, StreamId, UnixMs, ViewId};
+use crate::veil::view::Space;
 use crate::world::{Clock, entropy};
 
 /// Bytes go to the connection in pieces of at most this many.
@@ -101,6 +102,7 @@ struct State {
     /// The chunk at hand, the next frame in it, and where each of its subjects stands in `seen`.
     chunk: Option<(Arc<Chunk>, usize)>,
     writer: BatchWriter,
+    space: Space,
     out: BytesMut,
     /// The subjects with frames in the message whose rest is still here.
     half_way: Vec<Option<Did>>,
@@ -282,7 +284,7 @@ impl State {
             if let Some(seen) = self.seen.get_mut(index) {
                 let number = seen.number;
                 if let Some(view) = seen.view() {
-                    match view.apply(raw) {
+                    match view.apply(raw, &mut self.space) {
                         Ok(frame) => {
                             self.writer.push(number, &frame);
                             if !self.half_way.contains(&about) {

@@ -17,7 +17,7 @@ use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, CaseValue, Content, NodeId, SEA
 use twinveil::veil::terms::{self, Treatment};
 use twinveil::veil::transform::fragment::{merge, split};
 use twinveil::veil::transform::group::Opener;
-use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, View};
+use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, Space, Veiled, View};
 use twinveil::veil::wire::{self, Reader};
 use twinveil::world::entropy;
 
@@ -324,8 +324,20 @@ fn decision(schema: &Schema, dice: &mut Dice, among: &[Treatment]) -> Decision {
     Decision { sites: schema.sites().iter().map(|_| decided(among[dice.roll(among.len() as u64) as usize])).collect() }
 }
 
+/// A view and room for it.
+struct Tried {
+    view: View,
+    space: Space,
+}
+
+impl Tried {
+    fn apply(&mut self, frame: Raw<'_>) -> Result<Veiled<'_>, Refusal> {
+        self.view.apply(frame, &mut self.space)
+    }
+}
+
 /// A view of the decision, and what opens its groups.
-pub(crate) fn view(schema: &Schema, decision: &Decision) -> (View, Vec<Opener>) {
+fn view(schema: &Schema, decision: &Decision) -> (Tried, Vec<Opener>) {
     let program = Arc::new(Program::compile(schema, decision));
     let holder = OpenKey::from_seed(&Secret::random(&mut entropy())).expect("a key");
     let key = holder.seal_key();
@@ -342,7 +354,7 @@ pub(crate) fn view(schema: &Schema, decision: &Decision) -> (View, Vec<Opener>) 
     };
     let (bindings, announced) = Bindings::new(&program, &source, &mut entropy()).expect("good keys");
     let openers = announced.iter().map(|(epoch, announced)| epoch.open(announced, &holder).expect("ours")).collect();
-    (View::new(program, bindings), openers)
+    (Tried { view: View::new(program, bindings), space: Space::default() }, openers)
 }
 
 fn cases() -> ProptestConfig {

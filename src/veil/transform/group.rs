@@ -86,7 +86,7 @@ impl Epoch {
         let commit = self.commit(&info, seed.expose());
         let wraps = holders.iter().map(|holder| wrap(holder, &info, &commit, seed.expose(), entropy)).collect::<Option<Vec<_>>>()?;
         let cipher = Cipher::new(self, &self.base_key(&info, seed.expose()))?;
-        Some((Sealer { cipher, ctr: 0, plain: Vec::new(), aad: Vec::new() }, Announced { commit, wraps }))
+        Some((Sealer { cipher, ctr: 0 }, Announced { commit, wraps }))
     }
 
     /// Finds the wrap that is for `key` and makes an opener; `None` where none is, or the seed is not the committed one.
@@ -140,8 +140,6 @@ impl Cipher {
 pub struct Sealer {
     cipher: Cipher,
     ctr: u64,
-    plain: Vec<u8>,
-    aad: Vec<u8>,
 }
 
 impl Sealer {
@@ -150,26 +148,25 @@ impl Sealer {
         self.ctr
     }
 
-    /// Seals `fragments` (already encoded) with `clear` as the frame they belong to, and appends field `number` to `out`.
-    pub(crate) fn seal(&mut self, number: u32, clear: &[u8], fragments: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    /// Pads and seals `plain` (encoded fragments) in place, with `clear` as the frame they belong to, and appends field
+    /// `number` to `out`. `aad` is room to work in.
+    pub(crate) fn seal(&mut self, number: u32, clear: &[u8], plain: &mut Vec<u8>, aad: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         if self.ctr >= GROUPS_MAX {
             return Err(Refusal::SealFailed);
         }
-        self.aad.clear();
-        push_header(&mut self.aad, self.cipher.kid, self.ctr);
-        let header = self.aad.len();
-        self.aad.extend_from_slice(FRAME_LABEL);
-        self.aad.extend_from_slice(clear);
-        self.plain.clear();
-        self.plain.extend_from_slice(fragments);
-        let padded = self.plain.len().max(1).next_multiple_of(PAD_BYTES);
-        self.plain.resize(padded, 0);
-        let tag = self.cipher.key.seal(&self.cipher.nonce(self.ctr), &self.aad, &mut self.plain).map_err(|_| Refusal::SealFailed)?;
+        aad.clear();
+        push_header(aad, self.cipher.kid, self.ctr);
+        let header = aad.len();
+        aad.extend_from_slice(FRAME_LABEL);
+        aad.extend_from_slice(clear);
+        let padded = plain.len().max(1).next_multiple_of(PAD_BYTES);
+        plain.resize(padded, 0);
+        let tag = self.cipher.key.seal(&self.cipher.nonce(self.ctr), aad, plain).map_err(|_| Refusal::SealFailed)?;
         self.ctr += 1;
         push_tag(out, number, LEN);
         push_varint(out, (header + padded + TAG_BYTES) as u64);
-        out.extend_from_slice(self.aad.get(..header).unwrap_or_default());
-        out.extend_from_slice(&self.plain);
+        out.extend_from_slice(aad.get(..header).unwrap_or_default());
+        out.extend_from_slice(plain);
         out.extend_from_slice(&tag);
         Ok(())
     }
@@ -330,7 +327,7 @@ mod tests {
             push_fragment(&mut fragments, &[(9, 1)], b"\x10\x06");
             let clear = b"\x4a\x00\x4a\x00".to_vec();
             let mut frame = clear.clone();
-            sealer.seal(SEALED_FIELD, &clear, &fragments, &mut frame).expect("seal");
+            sealer.seal(SEALED_FIELD, &clear, &mut fragments, &mut Vec::new(), &mut frame).expect("seal");
 
             assert!(epoch(suite).open(&announced, &other).is_none());
             let mut opener = epoch(suite).open(&announced, &mine).expect("mine");
@@ -357,8 +354,8 @@ mod tests {
     fn groups_with_nothing_in_them_look_like_small_ones() {
         let (mut sealer, _) = epoch(Suite::ChaCha20Poly1305).begin(&[], &mut Steps(1)).expect("begin");
         let (mut empty, mut small) = (Vec::new(), Vec::new());
-        sealer.seal(SEALED_FIELD, b"", b"", &mut empty).expect("seal");
-        sealer.seal(SEALED_FIELD, b"", b"\x01\x02\x08\x05", &mut small).expect("seal");
+        sealer.seal(SEALED_FIELD, b"", &mut Vec::new(), &mut Vec::new(), &mut empty).expect("seal");
+        sealer.seal(SEALED_FIELD, b"", &mut b"\x01\x02\x08\x05".to_vec(), &mut Vec::new(), &mut small).expect("seal");
         assert_eq!(empty.len(), small.len());
     }
 

@@ -18,34 +18,33 @@ use crate::veil::wire::{
     unzigzag, varint, varint_len, write_varint,
 };
 
-/// A program, the bindings of one subject and stream, and room to work in.
+/// A program and the bindings of one subject and stream.
 #[derive(Debug)]
 pub struct View {
     program: Arc<Program>,
     bindings: Bindings,
-    work: Work,
 }
 
-/// Buffers that live as long as the view: no allocation per frame.
+/// Room to work in: buffers that live as long as a stream and serve all its views, so that a frame allocates nothing.
 #[derive(Debug, Default)]
-struct Work {
+pub struct Space {
     out: Vec<u8>,
     /// Per slot: sealed records of the message that is being walked, as a stack.
-    sealed: Vec<Vec<u8>>,
+    sealed: [Vec<u8>; SLOTS_MAX],
     /// Per slot: finished fragments of this frame.
-    fragments: Vec<Vec<u8>>,
+    fragments: [Vec<u8>; SLOTS_MAX],
     path: Vec<(u32, u32)>,
     /// How many elements of each walked field of the open messages came out, as a stack.
     ordinals: Vec<u32>,
     plain: Vec<u8>,
+    aad: Vec<u8>,
+    group: Vec<u8>,
 }
 
 impl View {
     /// Joins a program with the bindings that were made for it.
     pub fn new(program: Arc<Program>, bindings: Bindings) -> Self {
-        let slots = program.slots.len();
-        let work = Work { sealed: vec![Vec::new(); slots], fragments: vec![Vec::new(); slots], ..Work::default() };
-        Self { program, bindings, work }
+        Self { program, bindings }
     }
 
     /// The program.
@@ -59,8 +58,8 @@ impl View {
     }
 
     /// Makes what the recipient may see of a frame. On a refusal nothing of the frame remains.
-    pub fn apply<'v>(&'v mut self, frame: Raw<'_>) -> Result<Veiled<'v>, Refusal> {
-        let work = &mut self.work;
+    pub fn apply<'s>(&mut self, frame: Raw<'_>, space: &'s mut Space) -> Result<Veiled<'s>, Refusal> {
+        let work = &mut *space;
         work.out.clear();
         work.out.reserve(frame.0.len() + 64);
         for buffer in work.sealed.iter_mut().chain(&mut work.fragments) {
@@ -71,9 +70,9 @@ impl View {
         let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals: !self.program.slots.is_empty() };
         let done = walk.message(0, frame.0, 1).and_then(|()| if walk.seals { walk.seal_groups() } else { Ok(()) });
         match done {
-            Ok(()) => Ok(Veiled(&self.work.out)),
+            Ok(()) => Ok(Veiled(&space.out)),
             Err(refusal) => {
-                self.work.out.clear();
+                space.out.clear();
                 Err(refusal)
             }
         }
@@ -83,7 +82,7 @@ impl View {
 struct Walk<'w> {
     program: &'w Program,
     bindings: &'w mut Bindings,
-    work: &'w mut Work,
+    work: &'w mut Space,
     seals: bool,
 }
 
@@ -382,9 +381,9 @@ impl<'w> Walk<'w> {
                 push_fragment(&mut work.plain, &[], sealed);
             }
             work.plain.extend_from_slice(fragments);
-            let (frame, mut group) = (slice(&work.out, 0, clear), Vec::with_capacity(work.plain.len() + 96));
-            sealer.seal(SEALED_FIELD, frame, &work.plain, &mut group)?;
-            work.out.extend_from_slice(&group);
+            work.group.clear();
+            sealer.seal(SEALED_FIELD, slice(&work.out, 0, clear), &mut work.plain, &mut work.aad, &mut work.group)?;
+            work.out.extend_from_slice(&work.group);
         }
         Ok(())
     }

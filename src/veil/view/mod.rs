@@ -6,7 +6,7 @@ mod bindings;
 mod compile;
 mod frame;
 
-pub use apply::View;
+pub use apply::{Space, View};
 pub use bindings::{Bindings, BindingsSource};
 pub use compile::Program;
 pub use frame::{Frames, Raw, SubjectValue, Veiled};

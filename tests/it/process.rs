@@ -1,0 +1,167 @@
+//! What does a gateway remember that was killed? The program itself, as an operator runs it: `twinveil serve` as a child, wallets
+//! and sources as other children, and SIGKILL in between.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_twinveil");
+const HOSPITAL: &str = "spiffe://example.org/source/hospital";
+const CLINICIAN: &str = "spiffe://example.org/recipient/clinician";
+
+/// A folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("twinveil-process-{}-{name}", std::process::id()));
+        let _left_over = std::fs::remove_dir_all(&path);
+        let made = Command::new(BINARY).args(["init"]).arg(&path).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _best_effort = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Gateway {
+    child: Child,
+    address: String,
+}
+
+impl Gateway {
+    fn start(dir: &Path) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["serve", "--config"])
+            .arg(dir.join("twinveil.toml"))
+            .env("TWINVEIL_LISTEN", "127.0.0.1:0")
+            .env("TWINVEIL_HEALTH_LISTEN", "127.0.0.1:0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+        let Some(address) = address else {
+            let output = child.wait_with_output().unwrap();
+            panic!("no address in `{line}`: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        Self { child, address }
+    }
+
+    /// Kills the running one first: two can't have one store.
+    fn start_after(dir: &Path, running: &mut Self) -> Self {
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        Self::start(dir)
+    }
+
+    fn run(&self, dir: &Path, words: &[&str]) -> Output {
+        Command::new(BINARY).args(words).args(["--gateway", &self.address]).current_dir(dir).output().unwrap()
+    }
+
+    fn done(&self, dir: &Path, words: &[&str]) -> String {
+        let output = self.run(dir, words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _already_waited = self.child.wait();
+    }
+}
+
+fn grant<'a>(purpose: &'a str, days: &'a str) -> Vec<&'a str> {
+    vec!["wallet", "grant", "--wallet", "w.json", "--to", CLINICIAN, "--purpose", purpose, "--permit", "health=keep", "--days", days]
+}
+
+fn new_wallet(dir: &Path) {
+    let made = Command::new(BINARY).args(["wallet", "new", "w.json"]).current_dir(dir).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_between_any_two_calls() {
+    let folder = Folder::new("survives");
+    let dir = &folder.0;
+    new_wallet(dir);
+    let mut gateway = Gateway::start(dir);
+    let restart = |gateway: &mut Gateway| *gateway = Gateway::start_after(dir, gateway);
+    gateway.done(dir, &["wallet", "enrol", "--wallet", "w.json", "--source", HOSPITAL, "--value", "p-1", "--source-key", "keys/hospital.key"]);
+    restart(&mut gateway);
+    // Enrolled once and for all: another wallet can't take the value.
+    std::fs::rename(dir.join("w.json"), dir.join("first.json")).unwrap();
+    new_wallet(dir);
+    let again = ["wallet", "enrol", "--wallet", "w.json", "--source", HOSPITAL, "--value", "p-1", "--source-key", "keys/hospital.key"];
+    let refused = gateway.run(dir, &again);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("TV-L04"), "{refused:?}");
+    std::fs::rename(dir.join("first.json"), dir.join("w.json")).unwrap();
+
+    gateway.done(dir, &grant("dpv:ServiceProvision", "7"));
+    restart(&mut gateway);
+    assert!(gateway.done(dir, &["wallet", "standing", "--wallet", "w.json"]).contains(" live "));
+    gateway.done(dir, &["wallet", "withdraw", "--wallet", "w.json", "--all"]);
+    restart(&mut gateway);
+    let standing = gateway.done(dir, &["wallet", "standing", "--wallet", "w.json"]);
+    assert!(standing.contains(" withdrawn ") && !standing.contains(" live "), "{standing}");
+    // The chain goes on where it was.
+    gateway.done(dir, &grant("dpv:ImproveHealthcare", "7"));
+}
+
+#[test]
+fn kills_under_load_lose_nothing_that_was_acknowledged() {
+    let rounds = if std::env::var_os("TWINVEIL_LONG").is_some() { 100 } else { 3 };
+    let folder = Folder::new("load");
+    let dir = &folder.0;
+    new_wallet(dir);
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..rounds {
+        let gateway = Gateway::start(dir);
+        let pid = gateway.child.id().to_string();
+        // The kill comes at another moment in every round, in the middle of whatever is being written.
+        let delay = format!("0.{:02}", 5 + (round * 37) % 90);
+        let mut killer = Command::new("sh").args(["-c", &format!("sleep {delay}; kill -9 {pid}")]).spawn().unwrap();
+        for _ in 0..20 {
+            let answer = gateway.run(dir, &grant("dpv:ServiceProvision", "7"));
+            if !answer.status.success() {
+                break;
+            }
+            let text = String::from_utf8(answer.stdout).unwrap();
+            let record = text.lines().find_map(|line| line.strip_prefix("record")).map(|id| id.trim().to_owned());
+            acknowledged.push(record.unwrap_or_else(|| panic!("no record in `{text}`")));
+        }
+        killer.wait().unwrap();
+        drop(gateway);
+    }
+    let gateway = Gateway::start(dir);
+    let standing = gateway.done(dir, &["wallet", "standing", "--wallet", "w.json", "--output", "json"]);
+    for record in &acknowledged {
+        assert!(standing.contains(record), "{record} was acknowledged and is gone");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_read_stops_the_start_and_says_so() {
+    let folder = Folder::new("unreadable");
+    let dir = &folder.0;
+    std::fs::write(dir.join("store"), "not a folder").unwrap();
+    let output = Command::new(BINARY)
+        .args(["serve", "--config"])
+        .arg(dir.join("twinveil.toml"))
+        .env("TWINVEIL_LISTEN", "127.0.0.1:0")
+        .env("TWINVEIL_HEALTH_LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("TV-D"), "{said}");
+}
