@@ -21,9 +21,10 @@ const MARK: &str = "development only";
 #[command(after_help = "\
 Examples:
   twinveil certs --dir certs --party hospital=spiffe://example.org/source/hospital
-  twinveil certs --dir certs --server spiffe://ward.example.org/gateway --party nurse=spiffe://ward.example.org/nurse
+  twinveil certs --dir certs --server spiffe://ward.example.org/gateway \\
+      --party nurse=spiffe://ward.example.org/nurse
 
-The files are for development only: they are valid for a year, for localhost, 127.0.0.1 and ::1, and the key of the
+The files are for development only: they are valid for a year, for localhost, 127.0.0.1 and ::1, and the key of the \
 authority lies beside them. Nothing is overwritten.")]
 pub struct Args {
     /// Folder for the files; made where it does not exist
@@ -74,15 +75,16 @@ pub(super) fn write(dir: &Path, server: &Spiffe, parties: &[(String, Spiffe)]) -
     }
     std::fs::create_dir_all(dir).map_err(|error| CliError::broken(format!("`{}` can't be made: {}", dir.display(), error.kind())))?;
 
+    let yesterday = yesterday()?;
     let made = |error: rcgen::Error| CliError::broken(format!("a certificate can't be made: {error}"));
-    let mut params = dated(&format!("Twinveil authority, {MARK}"));
+    let mut params = dated(&format!("Twinveil authority, {MARK}"), yesterday);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().map_err(made)?).map_err(made)?;
     let mut files = pair(dir, "ca", &ca.pem(), ca.key())?;
 
     let leaf = |name: &str, id: &Spiffe, hosts: Vec<SanType>, usage: ExtendedKeyUsagePurpose| {
-        let mut params = dated(&format!("{name}, {MARK}"));
+        let mut params = dated(&format!("{name}, {MARK}"), yesterday);
         params.subject_alt_names = hosts;
         params.subject_alt_names.push(SanType::URI(id.as_str().try_into()?));
         params.is_ca = IsCa::ExplicitNoCa;
@@ -107,12 +109,11 @@ pub(super) fn write(dir: &Path, server: &Spiffe, parties: &[(String, Spiffe)]) -
 }
 
 /// From yesterday, for clocks that lag, to the same month and day of next year.
-fn dated(name: &str) -> CertificateParams {
+fn dated(name: &str, yesterday: jiff::civil::Date) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.remove(DnType::CommonName);
     params.distinguished_name.push(DnType::CommonName, name);
     params.distinguished_name.push(DnType::OrganizationName, MARK);
-    let yesterday = yesterday();
     let (month, day) = (yesterday.month().unsigned_abs(), yesterday.day().unsigned_abs());
     params.not_before = date_time_ymd(yesterday.year().into(), month, day);
     // 29 February has no next year's twin.
@@ -120,9 +121,11 @@ fn dated(name: &str) -> CertificateParams {
     params
 }
 
-fn yesterday() -> jiff::civil::Date {
-    let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
-    today.yesterday().unwrap_or(today)
+fn yesterday() -> Result<jiff::civil::Date, CliError> {
+    let now = super::now()?;
+    let now = jiff::Timestamp::from_millisecond(now.0).map_err(|_| CliError::broken(format!("the clock of this machine says {now}: set it")))?;
+    let today = jiff::tz::Offset::UTC.to_datetime(now).date();
+    Ok(today.yesterday().unwrap_or(today))
 }
 
 fn pair(dir: &Path, name: &str, certificate: &str, key: &KeyPair) -> Result<Vec<PathBuf>, CliError> {

@@ -11,9 +11,10 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::{CliError, plain};
@@ -25,6 +26,8 @@ use crate::veil::name::{Origin, Spiffe};
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7443";
 /// Longer than this nobody waits for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long a gateway may take to say its first word.
+const WELCOME_MAX: Duration = Duration::from_secs(2);
 /// How often a silent gateway is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The largest message that is taken: the largest batch a gateway may be told to send, and its frame.
@@ -160,7 +163,7 @@ impl Connection {
         if address.port == 0 {
             return Err(CliError::broken("the configuration takes any free port: say which it is with `--gateway HOST:PORT`"));
         }
-        let insecure = self.insecure || (told.insecure && self.gateway.is_none());
+        let insecure = self.insecure || (told.insecure && address.is_loopback());
         if insecure && !address.is_loopback() {
             return Err(CliError::broken(format!("`{address}` is not this machine: `--insecure` would send everything in the clear")));
         }
@@ -238,7 +241,7 @@ impl fmt::Display for DialError {
             }
             Self::Untrusted { ca: _, why } => write!(f, "the gateway's certificate is not good: {why}: its operator has to renew it"),
             Self::NoTls { address } => {
-                write!(f, "`{address}` does not speak TLS as a gateway does: use `--insecure` for a gateway with `insecure = true`")
+                write!(f, "`{address}` hangs up or does not speak TLS: use `--insecure` for a gateway with `insecure = true`")
             }
         }
     }
@@ -253,13 +256,23 @@ async fn dial(address: Address, tls: Option<Tls>) -> Result<Box<dyn Wire + Send 
     let _best_effort = socket.set_nodelay(true);
     let Some(Tls { connector, host, party, ca }) = tls else { return Ok(Box::new(socket)) };
     match connector.connect(host, socket).await {
-        Ok(stream) => Ok(Box::new(stream)),
+        Ok(stream) => welcome(stream, party).await,
         Err(error) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(why)) => DialError::Untrusted { ca, why: why.clone() },
             Some(rustls::Error::AlertReceived(_)) => DialError::Refused { party },
             // Whatever is no gateway answers with something else, or hangs up.
             Some(_) | None => DialError::NoTls { address },
         }),
+    }
+}
+
+/// With TLS 1.3 a client's certificate is judged after the client's part of the handshake is done. A gateway that takes it speaks
+/// first (RFC 9113 §3.4); one that does not closes. Whoever does neither may be a proxy that waits for the client.
+async fn welcome(stream: TlsStream<TcpStream>, party: Arc<str>) -> Result<Box<dyn Wire + Send + Unpin>, DialError> {
+    let mut stream = BufReader::new(stream);
+    match tokio::time::timeout(WELCOME_MAX, stream.fill_buf()).await {
+        Ok(Ok([])) | Ok(Err(_)) => Err(DialError::Refused { party }),
+        Ok(Ok(_)) | Err(_) => Ok(Box::new(stream)),
     }
 }
 
@@ -285,14 +298,10 @@ pub(super) fn refused(status: &tonic::Status) -> CliError {
             _ => CliError::denied(message),
         };
     }
-    // With TLS 1.3 a client's certificate is judged after the client's handshake is done.
-    if let Some(rustls::Error::AlertReceived(_)) = status.source().and_then(find::<rustls::Error>) {
-        return CliError::denied("the gateway refused the certificate: its operator issues certificates and adds parties to the configuration");
-    }
     match status.code() {
         tonic::Code::Unimplemented => CliError::broken("whatever listens there is no gateway, or an older one: check `--gateway`"),
         tonic::Code::OutOfRange => CliError::broken("the gateway sent a message that is larger than this program takes"),
-        _ => CliError::broken("the gateway closed the connection: it was stopped, or its configuration has no party with this certificate"),
+        _ => CliError::broken("the connection to the gateway broke: it was stopped, the network failed, or only one side speaks TLS"),
     }
 }
 

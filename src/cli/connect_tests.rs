@@ -92,22 +92,26 @@ fn a_server_that_speaks_no_tls_or_is_of_another_authority_is_not_talked_to() {
         socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("written");
     });
     let error = fails(&to);
-    assert!(error.contains("does not speak TLS"), "{error}");
+    assert!(error.contains("hangs up or does not speak TLS"), "{error}");
     server.join().expect("server");
 
-    let (own, key) = (dir.join("other/server.pem"), dir.join("other/server.key"));
-    let config = crate::gate::tls::server(&PemFiles { certificate: own, private_key: key, peer_ca: dir.join("certs/ca.pem") }).expect("server");
-    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    to.gateway = Some(other.local_addr().expect("address").to_string());
-    let server = std::thread::spawn(move || {
-        let (mut socket, _) = other.accept().expect("client");
-        let mut connection = rustls::ServerConnection::new(config).expect("server");
-        // The client hangs up in the middle: that is what the test is about.
-        while connection.complete_io(&mut socket).is_ok() && connection.is_handshaking() {}
-    });
-    let error = fails(&to);
-    assert!(error.contains("is not from an authority in"), "{error}");
-    server.join().expect("server");
+    // Its own certificate from another authority; then ours, but it trusts the other authority's clients only.
+    for (own, peers, says) in [("other", "certs", "is not from an authority in"), ("certs", "other", "the gateway refused the certificate of `portal`")] {
+        let file = |folder: &str, name: &str| dir.join(folder).join(name);
+        let files = PemFiles { certificate: file(own, "server.pem"), private_key: file(own, "server.key"), peer_ca: file(peers, "ca.pem") };
+        let config = crate::gate::tls::server(&files).expect("server");
+        let other = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+        to.gateway = Some(other.local_addr().expect("address").to_string());
+        let server = std::thread::spawn(move || {
+            let (mut socket, _) = other.accept().expect("client");
+            let mut connection = rustls::ServerConnection::new(config).expect("server");
+            // It ends in the middle, on one side or the other: that is what the test is about.
+            while connection.complete_io(&mut socket).is_ok() && connection.is_handshaking() {}
+        });
+        let error = fails(&to);
+        assert!(error.contains(says), "{error}");
+        server.join().expect("server");
+    }
     std::fs::remove_dir_all(&dir).expect("clean");
 }
 

@@ -9,6 +9,7 @@ use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::name::{Did, Spiffe};
+use crate::world::entropy;
 
 const CONFIG: &str = include_str!("assets/twinveil.toml");
 const POLICY: &str = include_str!("assets/policy.cedar");
@@ -34,7 +35,7 @@ Example:
   twinveil init demo
   twinveil serve --config demo/twinveil.toml
 
-The folder gets twinveil.toml, policy.cedar, keys/ (readable by you only) and certs/ (development only); and, for wallets,
+The folder gets twinveil.toml, policy.cedar, keys/ (readable by you only) and certs/ (development only); and, for wallets, \
 notice.md and terms.json: what every consent says beside who gets what. It must be new or empty.")]
 pub struct Args {
     /// Folder to fill; made where it does not exist
@@ -103,20 +104,13 @@ pub(super) fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
 
 /// Writes a fresh key and returns its public half, for the keys that sign.
 fn write_key(file: &Path) -> Result<Did, CliError> {
-    let mut seed = [0; 32];
-    fill(&mut seed)?;
-    let secret = Secret::take(&mut seed);
+    let secret = Secret::random(&mut entropy());
     let mut text = data_encoding::HEXLOWER.encode(secret.expose());
     text.push('\n');
     let written = certs::create(file, text.as_bytes(), 0o600);
     text.zeroize();
     written?;
     Ok(SignKey::from_seed(&secret).did())
-}
-
-/// Fresh entropy from the operating system.
-fn fill(bytes: &mut [u8]) -> Result<(), CliError> {
-    getrandom::fill(bytes).map_err(|error| CliError::broken(format!("the operating system gives no entropy: {error}")))
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::veil::name::UnixMs;
+use crate::world::Clock;
+
 /// A privacy-preserving gateway for digital-twin data.
 #[derive(Debug, Parser)]
 #[command(
@@ -29,9 +32,9 @@ use clap::Parser;
     max_term_width = 100,
     after_help = "\
 Begin with:
-  twinveil init demo                              a folder with a configuration, keys and certificates
-  twinveil serve --config demo/twinveil.toml      the gateway
-  twinveil wallet new patient.json                the keys of a patient
+  twinveil init demo
+  twinveil serve --config demo/twinveil.toml
+  twinveil wallet new patient.json
 
 Exit codes: 0 done, 1 a check found something, 2 denied, 3 broken."
 )]
@@ -108,8 +111,8 @@ pub enum Output {
 /// `--output`, for every command that prints facts.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct OutputArgs {
-    /// Text for people, or one JSON object a line with stable keys
-    #[arg(long, value_enum, value_name = "FORM", default_value_t = Output::Text)]
+    /// `text` for people, or `json`: one object a line with stable keys
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Output::Text, hide_possible_values = true)]
     pub output: Output,
 }
 
@@ -194,6 +197,11 @@ pub(crate) fn plain(text: &str) -> String {
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CliError::broken(format!("no runtime: {}", error.kind())))?.block_on(work)
+}
+
+/// The time by this machine's clock.
+pub(crate) fn now() -> Result<UnixMs, CliError> {
+    Clock::new().now().map_err(CliError::broken)
 }
 
 /// Reads a text file that somebody named.

@@ -27,7 +27,7 @@ const NAMED_MAX: usize = 20;
 /// Send a recording, or frames from standard input, to the gateway.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-FILE is NDJSON (.ndjson or .jsonl, each line the protobuf JSON form of a frame), a CSV file with the columns mapped by
+FILE is NDJSON (.ndjson or .jsonl, each line the protobuf JSON form of a frame), a CSV file with the columns mapped by \
 --map, a CSV file of a known recording, or a folder of those. `-` reads NDJSON from standard input.
 
 Examples:

@@ -33,16 +33,17 @@ enum Command {
 Examples:
   twinveil schema check --builtin patient
   twinveil schema check proto/ward.proto --message ward.v1.Frame
-  twinveil schema check ward.binpb --message ward.v1.Frame --side-file ward.fields.toml --against released.binpb
+  twinveil schema check ward.binpb --message ward.v1.Frame --side-file ward.fields.toml
+  twinveil schema check proto/ward.proto --against released.binpb
 
-`twinveil/v1/sensitivity.proto`, which annotations import, is in the program. Exit code 1: a field is unclassified, which a
+`twinveil/v1/sensitivity.proto`, which annotations import, is in the program. Exit code 1: a field is unclassified, which a \
 gateway would always strip.")]
 struct CheckArgs {
     /// A .proto file, or a compiled descriptor set with all imports
     #[arg(value_name = "FILE", required_unless_present = "builtin")]
     file: Option<PathBuf>,
-    /// A sample in the program
-    #[arg(long, value_enum, conflicts_with_all = ["file", "message", "proto_paths"])]
+    /// A sample in the program: `patient` or `turbine`
+    #[arg(long, value_enum, value_name = "SAMPLE", hide_possible_values = true, conflicts_with_all = ["file", "message", "proto_paths"])]
     builtin: Option<Builtin>,
     /// Full name of the frames' message type; needed where the file has several that could be
     #[arg(long, value_name = "MESSAGE")]

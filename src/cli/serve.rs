@@ -17,8 +17,8 @@ Examples:
   twinveil serve --config demo/twinveil.toml
   TWINVEIL_LISTEN=127.0.0.1:0 TWINVEIL_LOG=debug twinveil serve --config demo/twinveil.toml
 
-When it listens it prints one line with the real addresses. SIGTERM and SIGINT end it: open calls get five seconds.
-TWINVEIL_LISTEN, TWINVEIL_HEALTH_LISTEN and TWINVEIL_STORE_DIR override the configuration; TWINVEIL_LOG says how much is
+When it listens it prints one line with the real addresses. SIGTERM and SIGINT end it: open calls get five seconds. \
+TWINVEIL_LISTEN, TWINVEIL_HEALTH_LISTEN and TWINVEIL_STORE_DIR override the configuration; TWINVEIL_LOG says how much is \
 logged on standard error (error, warn, info, debug).")]
 pub struct Args {
     /// The configuration, as `twinveil init` writes one

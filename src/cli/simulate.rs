@@ -26,7 +26,7 @@ Examples:
   twinveil simulate patients --count 3 --seconds 60 > ward.ndjson
   twinveil simulate turbines --seconds 86400 --seed 7
 
-Each line is the protobuf JSON form of twinveil.sample.PatientFrame or twinveil.sample.TurbineFrame, in time order. The
+Each line is the protobuf JSON form of twinveil.sample.PatientFrame or twinveil.sample.TurbineFrame, in time order. The \
 same options give the same lines. Nobody in them is real.")]
 pub struct Args {
     /// What to make up

@@ -11,8 +11,8 @@ use prost_reflect::MessageDescriptor;
 use super::connect::{Connection, MESSAGE_BYTES_MAX, refused};
 use super::explain::purpose;
 use super::input::Shape;
-use super::wallet::{load, now, unsigned};
-use super::{CliError, unwritten};
+use super::wallet::{load, unsigned};
+use super::{CliError, now, unwritten};
 use crate::client::dsse;
 use crate::client::subscriber::{Event, Subscriber};
 use crate::client::wallet::Wallet;
@@ -28,12 +28,13 @@ const STATEMENT_MS: i64 = 24 * 3_600 * 1_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  twinveil subscribe --dir demo --as clinician --schema twinveil.sample.PatientFrame --purpose dpv:ServiceProvision
+  twinveil subscribe --dir demo --as clinician --schema twinveil.sample.PatientFrame \\
+      --purpose dpv:ServiceProvision
   twinveil subscribe --dir demo --as researcher --schema twinveil.sample.PatientFrame \\
       --purpose dpv:ScientificResearch --open researcher.json --count 100
 
-Events: `header` first; `view` when a view of somebody begins, changes or closes; `frame` with the protobuf JSON form of
-the message, and how many sealed groups it had and how many were opened; `gap` where --newest dropped frames; `end`.
+Events: `header` first; `view` when a view of somebody begins, changes or closes; `frame` with the protobuf JSON form of \
+the message, and how many sealed groups it had and how many were opened; `gap` where --newest dropped frames; `end`. \
 It goes on until Ctrl-C, --count or --seconds. Exit code 2: the gateway ended it and will not have it back.")]
 pub struct Args {
     /// Full name of the frames' message type

@@ -15,21 +15,24 @@ use super::connect::Connection;
 use super::{CliError, OutputArgs, say};
 use crate::client::wallet::{Wallet, WalletError};
 use crate::config::read_key;
+use crate::proto::v1::SubmitResponse;
 use crate::veil::consent::envelope::{Envelope, JSON_BYTES_MAX};
 use crate::veil::consent::record::{SignerRole, WITHDRAWN};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::crypto::secret::Secret;
-use crate::veil::name::UnixMs;
-use crate::world::{Clock, entropy};
+use crate::world::entropy;
 pub(super) use desk::Desk;
 
 /// The party that hands records in unless the command line says.
 pub(super) const CARRIER: &str = "portal";
 
+/// `RecordRefusal::TakenBefore`: the very same record is there already.
+const TAKEN_BEFORE: &str = "TV-C15";
+
 /// Make keys; grant, withdraw and see consents.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Keys stay in the wallet's file; only what they signed is sent. Whoever hands a record in needs a certificate of a party
+Keys stay in the wallet's file; only what they signed is sent. Whoever hands a record in needs a certificate of a party \
 that may submit (`--as`, unless said: portal), and is not who it speaks for.")]
 pub struct Args {
     #[command(subcommand)]
@@ -55,7 +58,7 @@ Examples:
   twinveil wallet new patient.json
   twinveil wallet new operator.json --from-key demo/keys/operator.key
 
-It prints the did:key that consents speak of, and the key that data is sealed for. Keep a copy of the file: without it
+It prints the did:key that consents speak of, and the key that data is sealed for. Keep a copy of the file: without it \
 nobody can withdraw what it granted, or open what was sealed for it.")]
 struct NewArgs {
     /// The file; it must not exist
@@ -81,7 +84,7 @@ struct ShowArgs {
     output: OutputArgs,
 }
 
-/// Send a record that was signed offline: a grant, a withdrawal, or an enrolment with both signatures.
+/// Send a record that was signed offline.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -152,8 +155,19 @@ async fn submit(args: &SubmitArgs) -> Result<(), CliError> {
         let answer = desk.withdraw(&envelope).await?;
         return withdraw::tell(&answer, args.output);
     }
-    let answer = desk.submit(&envelope).await.map_err(|status| super::connect::refused(&status))?;
-    grant::tell(&answer, args.output)
+    match desk.submit(&envelope).await {
+        Ok(answer) => grant::tell(&answer, args.output),
+        // Whoever sends it again is not sure that it arrived: it did.
+        Err(status) if super::connect::code(&status) == TAKEN_BEFORE => grant::tell(&as_taken(&envelope), args.output),
+        Err(status) => Err(super::connect::refused(&status)),
+    }
+}
+
+/// What the gateway answered the first time.
+fn as_taken(envelope: &Envelope) -> SubmitResponse {
+    let payload: Option<serde_json::Value> = serde_json::from_slice(&envelope.payload).ok();
+    let seq = payload.and_then(|payload| payload.get("seq").and_then(serde_json::Value::as_u64));
+    SubmitResponse { record: envelope.id().0.to_vec().into(), seq: seq.unwrap_or_default() }
 }
 
 /// Which of the two calls takes it; the gateway checks everything.
@@ -194,10 +208,6 @@ fn wrong(error: &WalletError) -> CliError {
 /// What the wallet itself refuses to sign.
 pub(super) fn unsigned(refusal: &RecordRefusal) -> CliError {
     CliError::broken(format!("{}: {}", refusal.code(), super::plain(&refusal.to_string())))
-}
-
-pub(super) fn now() -> Result<UnixMs, CliError> {
-    Clock::new().now().map_err(CliError::broken)
 }
 
 fn read_envelope(file: &Path) -> Result<Envelope, CliError> {
@@ -265,7 +275,7 @@ mod tests {
         let wallet = Wallet::generate(&mut entropy());
         let reach = crate::veil::consent::withdrawal::Reach::UpTo(3);
         let origin = crate::veil::name::Origin::new("log.example");
-        let envelope = wallet.withdraw(&reach, SignerRole::Subject, &origin, UnixMs(0)).expect("signed");
+        let envelope = wallet.withdraw(&reach, SignerRole::Subject, &origin, crate::veil::name::UnixMs(0)).expect("signed");
         let file = dir.join("w.json");
         write_envelope(&envelope, Some(&file)).expect("written");
         assert_eq!(read_envelope(&file).expect("read"), envelope);

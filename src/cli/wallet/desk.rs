@@ -3,9 +3,9 @@
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::super::CliError;
+use super::super::{CliError, now};
 use super::super::connect::{Connection, refused};
-use super::{now, unsigned};
+use super::unsigned;
 use crate::client::dsse;
 use crate::client::wallet::Wallet;
 use crate::proto::v1::consents_client::ConsentsClient;

@@ -4,24 +4,24 @@
 use std::path::PathBuf;
 
 use super::super::connect::{Connection, refused};
-use super::super::{CliError, OutputArgs};
+use super::super::{CliError, OutputArgs, now};
 use super::desk::Desk;
-use super::{CARRIER, from_key, grant, load, now, read_envelope, unsigned, write_envelope};
+use super::{CARRIER, from_key, grant, load, read_envelope, unsigned, write_envelope};
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::name::Spiffe;
 
-/// Tie the wallet to what a source calls its holder; without this, or a did:key in the frames, no consent can act.
+/// Tie the wallet to what a source calls its holder; else no consent acts on its frames.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The wallet and the party behind the source both sign. With the source's key at hand it is done at once; without it the
-half-signed record is printed, for `twinveil wallet countersign` where the source's key is. The gateway keeps a keyed hash
+The wallet and the party behind the source both sign. With the source's key at hand it is done at once; without it the \
+half-signed record is printed, for `twinveil wallet countersign` where the source's key is. The gateway keeps a keyed hash \
 of the value only.
 
 Examples:
-  twinveil wallet enrol --dir demo --wallet patient.json --source spiffe://example.org/source/hospital --value p-17 \\
-      --source-key demo/keys/hospital.key
-  twinveil wallet enrol --dir demo --wallet patient.json --source spiffe://example.org/source/hospital --value p-17 \\
-      --out half.json")]
+  twinveil wallet enrol --dir demo --wallet patient.json --value p-17 \\
+      --source spiffe://example.org/source/hospital --source-key demo/keys/hospital.key
+  twinveil wallet enrol --dir demo --wallet patient.json --value p-17 \\
+      --source spiffe://example.org/source/hospital --out half.json")]
 pub(super) struct Args {
     /// The wallet that is meant
     #[arg(long, value_name = "FILE")]

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::connect::{Connection, code, refused};
-use super::super::{CliError, OutputArgs, plain, read_text, say};
+use super::super::{CliError, OutputArgs, now, plain, read_text, say};
 use super::desk::{self, Desk};
-use super::{CARRIER, Role, hex, load, now, rule, unsigned, write_envelope};
+use super::{CARRIER, Role, hex, load, rule, unsigned, write_envelope};
 use crate::client::wallet::{Terms, Wallet};
 use crate::proto::v1::{StandingResponse, SubmitResponse};
 use crate::veil::consent::document::{ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument};
@@ -25,18 +25,22 @@ const OUT_OF_ORDER: &str = "TV-C14";
 /// Grant, narrow or forbid: sign the next record of the wallet and send it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-MATCH is a category (health, location …), `sensitivity:WORD`, or the path of a field and all below it. TREATMENT is the
-most that the recipient may have: keep, generalize, pseudonymize, encrypt or strip. Where rules meet, a forbid wins, then
+MATCH is a category (health, location …), `sensitivity:WORD`, or the path of a field and all below it. TREATMENT is the \
+most that the recipient may have: keep, generalize, pseudonymize, encrypt or strip. Where rules meet, a forbid wins, then \
 the more protective treatment. What no rule permits is not passed on.
 
 Examples:
-  twinveil wallet grant --dir demo --wallet patient.json --to spiffe://example.org/recipient/clinician \\
-      --purpose dpv:ServiceProvision --permit health=keep --permit identity=keep --forbid location --days 30
-  twinveil wallet grant --dir demo --wallet patient.json --to spiffe://example.org/recipient/researcher \\
-      --purpose dpv:ScientificResearch --permit sensitivity:special=generalize --permit note=encrypt --days 90
-  twinveil wallet grant --dir demo --wallet operator.json --role operator --to spiffe://example.org/recipient/vendor \\
-      --purpose dpv:TechnicalServiceProvision --permit operation=keep --permit site=encrypt --days 365
-  twinveil wallet grant --dir demo --wallet patient.json --forbid location --offline --head 0 --out refusal.json")]
+  twinveil wallet grant --dir demo --wallet patient.json --days 30 \\
+      --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \\
+      --permit health=keep --permit identity=keep --forbid location
+  twinveil wallet grant --dir demo --wallet patient.json --days 90 \\
+      --to spiffe://example.org/recipient/researcher --purpose dpv:ScientificResearch \\
+      --permit sensitivity:special=generalize --permit note=encrypt
+  twinveil wallet grant --dir demo --wallet operator.json --role operator --days 365 \\
+      --to spiffe://example.org/recipient/vendor --purpose dpv:TechnicalServiceProvision \\
+      --permit operation=keep --permit site=encrypt
+  twinveil wallet grant --dir demo --wallet patient.json --forbid location \\
+      --offline --head 0 --out refusal.json")]
 pub(super) struct Args {
     /// The wallet that signs
     #[arg(long, value_name = "FILE")]
@@ -74,8 +78,8 @@ pub(super) struct Args {
     /// Notice, controllers, storage, jurisdiction and withdrawal (JSON); DIR/terms.json where absent
     #[arg(long, value_name = "FILE")]
     terms: Option<PathBuf>,
-    /// As whom to speak
-    #[arg(long, value_enum, default_value_t = Role::Subject)]
+    /// As whom to speak: `subject`, or `operator` for a mandate
+    #[arg(long, value_enum, default_value_t = Role::Subject, hide_possible_values = true)]
     role: Role,
     /// Only sign: print the record, or write it to --out, for `twinveil wallet submit`
     #[arg(long, requires = "head")]

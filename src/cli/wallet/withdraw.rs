@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::super::connect::Connection;
 use super::super::table::Table;
-use super::super::{CliError, OutputArgs, say};
+use super::super::{CliError, OutputArgs, now, say};
 use super::desk::{self, Desk};
-use super::{CARRIER, Role, hex, load, now, unsigned, write_envelope};
+use super::{CARRIER, Role, hex, load, unsigned, write_envelope};
 use crate::proto::v1::{StreamBarrier, WithdrawResponse};
 use crate::veil::consent::withdrawal::Reach;
 use crate::veil::name::UnixMs;
@@ -16,14 +16,15 @@ use crate::veil::name::UnixMs;
 /// End what was granted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-No reason is asked. When it answers it is in force on every open stream: for each it says the last frame that was handed
-over under the old consent. It ends permits only; to end a forbid, grant with `--replaces`. Signed ahead, with
+No reason is asked. When it answers it is in force on every open stream: for each it says the last frame that was handed \
+over under the old consent. It ends permits only; to end a forbid, grant with `--replaces`. Signed ahead, with \
 `--offline`, it waits in a drawer until `twinveil wallet submit` sends it; it never reaches grants that are made later.
 
 Examples:
   twinveil wallet withdraw --dir demo --wallet patient.json --all
   twinveil wallet withdraw --dir demo --wallet patient.json 5f3ac0b1
-  twinveil wallet withdraw --dir demo --wallet patient.json --up-to 7 --offline --out withdrawal.json")]
+  twinveil wallet withdraw --dir demo --wallet patient.json --up-to 7 \\
+      --offline --out withdrawal.json")]
 pub(super) struct Args {
     /// The wallet that granted
     #[arg(long, value_name = "FILE")]
@@ -37,8 +38,8 @@ pub(super) struct Args {
     /// Every record up to this number
     #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
     up_to: Option<u64>,
-    /// As whom to speak
-    #[arg(long, value_enum, default_value_t = Role::Subject)]
+    /// As whom to speak: `subject`, or `operator` for a mandate
+    #[arg(long, value_enum, default_value_t = Role::Subject, hide_possible_values = true)]
     role: Role,
     /// Only sign: print the record, or write it to --out, for `twinveil wallet submit`
     #[arg(long, conflicts_with = "all")]
