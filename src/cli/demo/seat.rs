@@ -126,7 +126,8 @@ impl Seat {
     /// What a subject was told about an open stream; if it is this one, its view is known from here on.
     pub(super) fn learn(&self, subject: usize, barrier: &StreamBarrier) -> Result<(), String> {
         let mut state = self.lock();
-        if state.stream != barrier.stream_id || state.stream.is_empty() {
+        // View 0 is none: the stream has shown nothing of the subject.
+        if barrier.view == 0 || state.stream != barrier.stream_id || state.stream.is_empty() {
             return Ok(());
         }
         if let Some(line) = state.lines.get_mut(subject) {
