@@ -61,7 +61,8 @@ fn everybody_gets_what_was_allowed_and_nothing_after_a_withdrawal() {
     let renderer = of(&report, "renderer");
     assert_eq!((number(renderer, "pseudonymized"), number(renderer, "kept")), (number(renderer, "frames"), number(renderer, "frames")));
     // The same frames, so the same instances.
-    let all = |row: &Value| ["kept", "generalized", "pseudonymized", "encrypted", "stripped"].map(|key| number(row, key)).iter().sum::<u64>();
+    let all =
+        |row: &Value| ["kept", "generalized", "pseudonymized", "encrypted", "stripped"].map(|key| number(row, key)).iter().sum::<u64>();
     if number(clinician, "frames") == number(renderer, "frames") {
         assert_eq!(all(clinician), all(renderer));
     }

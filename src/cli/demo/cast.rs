@@ -219,7 +219,9 @@ mod tests {
     fn the_gateway_takes_what_everybody_signs() {
         let wallet = Wallet::generate(&mut entropy());
         let (gateway, now) = (Origin::new("gateway.example.org/twins"), UnixMs(1_700_000_000_000));
-        let sign = |allows: &Allows, role| wallet.grant(&allows.terms(wallet.vault_key(), now), role, &gateway, Head::default(), now, &mut entropy());
+        let sign = |allows: &Allows, role| {
+            wallet.grant(&allows.terms(wallet.vault_key(), now), role, &gateway, Head::default(), now, &mut entropy())
+        };
         for number in 0..4 {
             for allows in patient(number).iter().chain(&steward(number)) {
                 sign(allows, SignerRole::Subject).expect("signed");
@@ -252,7 +254,9 @@ mod tests {
 
     #[test]
     fn positions_name_the_right_recipients() {
-        for (at, name) in [(CLINICIAN, "clinician"), (RESEARCHER, "researcher"), (RENDERER, "renderer"), (VENDOR, "vendor"), (ADVERTISER, "advertiser")] {
+        for (at, name) in
+            [(CLINICIAN, "clinician"), (RESEARCHER, "researcher"), (RENDERER, "renderer"), (VENDOR, "vendor"), (ADVERTISER, "advertiser")]
+        {
             assert_eq!(RECIPIENTS[at].name, name);
         }
     }

@@ -62,7 +62,10 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !self.keep && std::fs::remove_dir_all(&self.path).is_err() {
-            crate::cli::complain(format_args!("twinveil: `{}` could not be removed; it holds keys of the demo: remove it", self.path.display()));
+            crate::cli::complain(format_args!(
+                "twinveil: `{}` could not be removed; it holds keys of the demo: remove it",
+                self.path.display()
+            ));
         }
     }
 }
@@ -88,9 +91,11 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Starts it on a free port of this machine and waits until it listens.
     pub(super) async fn start(folder: Folder) -> Result<Self, CliError> {
-        let program = std::env::current_exe().map_err(|error| CliError::broken(format!("this program does not find itself: {}", error.kind())))?;
+        let program =
+            std::env::current_exe().map_err(|error| CliError::broken(format!("this program does not find itself: {}", error.kind())))?;
         let log = folder.log();
-        let file = std::fs::File::create(&log).map_err(|error| CliError::broken(format!("`{}` can't be made: {}", log.display(), error.kind())))?;
+        let file = std::fs::File::create(&log)
+            .map_err(|error| CliError::broken(format!("`{}` can't be made: {}", log.display(), error.kind())))?;
         let mut child = Command::new(program)
             .arg("serve")
             .arg("--config")
@@ -149,7 +154,11 @@ impl Gateway {
             Err(_) => {
                 // Killed when it is dropped, too; this waits until it is gone.
                 let _gone = self.child.kill().await;
-                Err(CliError::broken(format!("the gateway did not end in {} s and was killed{}", STOP_MAX.as_secs(), last_words(&self.folder))))
+                Err(CliError::broken(format!(
+                    "the gateway did not end in {} s and was killed{}",
+                    STOP_MAX.as_secs(),
+                    last_words(&self.folder)
+                )))
             }
         }
     }

@@ -66,7 +66,10 @@ impl Feed {
             let found: Vec<Recording> = recordings.iter().filter(|recording| recording.message() == what.message()).cloned().collect();
             if found.len() > RECORDINGS_MAX {
                 let dir = dir.display();
-                return Err(CliError::broken(format!("`{dir}`: more than {RECORDINGS_MAX} recordings of `{}`; name a smaller folder", what.message())));
+                return Err(CliError::broken(format!(
+                    "`{dir}`: more than {RECORDINGS_MAX} recordings of `{}`; name a smaller folder",
+                    what.message()
+                )));
             }
             if found.is_empty() {
                 complain(format_args!("twinveil: `{}`: no recording of `{}`; made-up ones stand in", dir.display(), what.message()));
@@ -104,7 +107,11 @@ impl Feed {
 
     /// Starts reading. `subjects` says where a subject stands among all; frames about others are left out, as nobody enrolled
     /// them. It ends when nobody reads on, or with an error.
-    pub(super) fn start(self, schema: Arc<Schema>, subjects: HashMap<String, usize>) -> Result<mpsc::Receiver<Result<Prepared, CliError>>, CliError> {
+    pub(super) fn start(
+        self,
+        schema: Arc<Schema>,
+        subjects: HashMap<String, usize>,
+    ) -> Result<mpsc::Receiver<Result<Prepared, CliError>>, CliError> {
         let frames = self.frames()?;
         let (sender, receiver) = mpsc::channel(AHEAD_MAX);
         let read = move || {

@@ -117,7 +117,10 @@ async fn perform(args: Args) -> Result<(), CliError> {
     // Heard before there is anything to clean up.
     let interrupted = interrupted()?;
     let feeds = match &args.data {
-        None => [Feed::simulated(super::simulate::What::Patients, args.patients), Feed::simulated(super::simulate::What::Turbines, args.turbines)],
+        None => [
+            Feed::simulated(super::simulate::What::Patients, args.patients),
+            Feed::simulated(super::simulate::What::Turbines, args.turbines),
+        ],
         Some(dir) => Feed::recorded(dir, args.patients, args.turbines)?,
     };
     let mut screen = Screen::new(args.output.output, args.seconds);
@@ -217,7 +220,9 @@ mod tests {
         use clap::{Args as _, Command, FromArgMatches};
         let command = || Args::augment_args(Command::new("demo"));
         command().debug_assert();
-        let parse = |words: &[&str]| command().try_get_matches_from([&["demo"], words].concat()).and_then(|matches| Args::from_arg_matches(&matches));
+        let parse = |words: &[&str]| {
+            command().try_get_matches_from([&["demo"], words].concat()).and_then(|matches| Args::from_arg_matches(&matches))
+        };
         let args = parse(&[]).expect("defaults");
         assert_eq!((args.seconds, args.patients, args.turbines, args.rate), (20, 6, 3, Rate::PerSecond(200)));
         for words in [["--seconds", "1"], ["--patients", "1"], ["--turbines", "0"], ["--patients", "1001"], ["--rate", "none"]] {

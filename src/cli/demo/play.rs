@@ -19,20 +19,20 @@ use super::report::{Report, grouped};
 use super::screen::Screen;
 use super::seat::Change;
 use super::stage::{SOURCES, Stage, schema};
-use super::streams::{Source, find_views, receive, subscribe};
+use super::streams::{Reader, Source, find_views, subscribe};
 use super::{Rate, SUBJECTS_MAX, child};
 use crate::cli::connect::Connection;
 use crate::cli::{CliError, plain};
 use crate::client::wallet::Wallet;
 use crate::config::read_key;
-use crate::proto::v1::StreamBarrier;
 use crate::veil::consent::record::SignerRole;
 use crate::veil::crypto::secret::Secret;
+use crate::veil::crypto::wrap::OpenKey;
 use crate::veil::name::{SealKey, Spiffe};
 use crate::world::entropy;
 
-/// What was sent arrives within this time.
-const ARRIVE_MAX: Duration = Duration::from_secs(10);
+/// What is to happen happens within this time.
+const HAPPENS_MAX: Duration = Duration::from_secs(10);
 /// How often it is looked whether something has happened.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -78,8 +78,8 @@ impl Play {
 
     async fn acts(&self, feeds: [Feed; 2], screen: &mut Screen, tasks: &mut Tasks) -> Result<(Report, String), CliError> {
         let mut desk = Desk::new(self.connect("portal").await?, self.connection("portal").origin()?);
-        let vaults: Vec<Wallet> = RECIPIENTS.iter().map(|_| Wallet::generate(&mut entropy())).collect();
-        let keys: Vec<SealKey> = vaults.iter().map(Wallet::vault_key).collect();
+        let secrets: Vec<Secret<32>> = RECIPIENTS.iter().map(|_| Secret::random(&mut entropy())).collect();
+        let keys: Vec<SealKey> = secrets.iter().filter_map(|secret| Some(OpenKey::from_seed(secret)?.seal_key())).collect();
         let stage = Arc::new(Stage::new(subjects(&feeds)?)?);
         let mut signed = self.sign_all(&mut desk, &stage, &keys).await?;
         let grants: usize = stage.subjects.iter().map(|subject| subject.allows().len()).sum();
@@ -89,9 +89,10 @@ impl Play {
             RECIPIENTS.len()
         ))?;
 
-        for (seat, vault) in stage.seats.iter().zip(vaults) {
-            let stream = subscribe(self.connect(seat.recipient.name).await?, seat.recipient).await?;
-            tasks.start(receive(stream, Arc::clone(seat), vault.into_vault()));
+        for (seat, key) in stage.seats.iter().zip(secrets) {
+            let reader = Reader { channel: self.connect(seat.recipient.name).await?, seat: Arc::clone(seat), key };
+            let stream = subscribe(reader.channel.clone(), seat.recipient).await?;
+            tasks.start(reader.receive(stream, Arc::clone(&stage)));
         }
         tasks.start(find_views(desk.clone(), Arc::clone(&stage)));
         let cpu_before = self.cpu_us();
@@ -121,13 +122,8 @@ impl Play {
 
         stop.send_replace(true);
         while sources.join_next().await.is_some() {}
-        let deadline = Instant::now() + ARRIVE_MAX;
-        while stage.pending() > 0 {
-            if Instant::now() > deadline {
-                return Err(CliError::found(format!("{} frames were taken by the gateway and never arrived", stage.pending())));
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        until(|| stage.pending() == 0, "frames were taken by the gateway and never arrived").await?;
+        tell_cut_offs(&stage, screen)?;
         let cpu_us = cpu_before.and_then(|before| Some(self.cpu_us()?.saturating_sub(before)));
         let report = Report::new(&stage, cpu_us);
         screen.end(&stage)?;
@@ -183,9 +179,18 @@ impl Play {
     }
 
     /// A patient withdraws everything; its name.
-    async fn withdraw(&self, desk: &mut Desk, stage: &Stage, who: usize, signed: &[Signed], screen: &mut Screen) -> Result<String, CliError> {
-        let (Some(subject), Some(signed)) = (stage.subjects.get(who), signed.get(who)) else { return Err(CliError::broken("nobody withdraws")) };
-        stage.seats.iter().for_each(|seat| seat.withdrawal_asked());
+    async fn withdraw(
+        &self,
+        desk: &mut Desk,
+        stage: &Stage,
+        who: usize,
+        signed: &[Signed],
+        screen: &mut Screen,
+    ) -> Result<String, CliError> {
+        let (Some(subject), Some(signed)) = (stage.subjects.get(who), signed.get(who)) else {
+            return Err(CliError::broken("nobody withdraws"));
+        };
+        stage.seats.iter().for_each(|seat| seat.withdrawal_asked(who));
         let (answer, took) = desk.withdraw(subject, signed).await?;
         stage.learn(who, &answer.streams)?;
         let last = stage.seats.iter().filter_map(|seat| Some((seat.recipient.name, seat.withdrawal_answered(&answer.streams)?)));
@@ -217,25 +222,14 @@ impl Play {
         let with_key = subject.allows().iter().any(|allows| allows.recipient == RESEARCHER && allows.with_key);
         let more = Allows { recipient: RESEARCHER, rules: cast::research(with_key, Some(OPENED)), with_key };
         let before = signed.grant_to(RESEARCHER);
+        // What changes is seen only where the view is known before.
+        until(|| !seat.looks_for(who), "the researcher gets nothing of whom it is to get more").await?;
         desk.grant((&subject.wallet, SignerRole::Subject), signed, &more, key, before).await?;
-        let streams: Vec<StreamBarrier> = desk.streams(subject).await?;
-        let deadline = Instant::now() + ARRIVE_MAX;
-        let change = loop {
-            if let Some(change) = seat.changes(who).pop() {
-                break change;
-            }
-            if seat.is_cut_off() {
-                return screen.event_now("the researcher's stream was cut off in the middle of a frame of whom withdrew; it would subscribe again");
-            }
-            if Instant::now() > deadline {
-                return Err(CliError::found("the researcher's view did not change"));
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        };
-        let view = streams.iter().find(|stream| stream.recipient == seat.recipient.spiffe()).map(|stream| stream.view);
+        until(|| !seat.changes(who).is_empty(), "the researcher's view did not change").await?;
+        tell_cut_offs(stage, screen)?;
+        let Some(change) = seat.changes(who).pop() else { return Ok(()) };
         let name = plain(&subject.name);
-        let view = view.map(|view| format!(" (view {view})")).unwrap_or_default();
-        screen.event_now(&format!("{name} granted the researcher more{view}, from hand-over {} on:", grouped(change.after + 1)))?;
+        screen.event_now(&format!("{name} granted the researcher more, from hand-over {} on:", grouped(change.after + 1)))?;
         for line in changed(&change, &seat.schema) {
             screen.event_now(&format!("  {line}"))?;
         }
@@ -252,7 +246,29 @@ fn changed(change: &Change, schema: &crate::veil::schema::Schema) -> Vec<String>
 async fn watch_until(end: Instant, screen: &mut Screen, stage: &Stage) -> Result<(), CliError> {
     while Instant::now() < end {
         tokio::time::sleep_until(end.min(Instant::now() + screen.pause())).await;
+        tell_cut_offs(stage, screen)?;
         screen.draw(stage)?;
+    }
+    Ok(())
+}
+
+/// Waits, for a bounded time, until something holds; `otherwise` says what it means if it does not.
+async fn until(holds: impl Fn() -> bool, otherwise: &str) -> Result<(), CliError> {
+    let deadline = Instant::now() + HAPPENS_MAX;
+    while !holds() {
+        if Instant::now() > deadline {
+            return Err(CliError::found(otherwise));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// Says who was cut off: the gateway does so rather than finish a frame of somebody who has withdrawn.
+fn tell_cut_offs(stage: &Stage, screen: &mut Screen) -> Result<(), CliError> {
+    for seat in stage.seats.iter().filter(|seat| seat.was_cut_off()) {
+        let name = seat.recipient.name;
+        screen.event_now(&format!("{name} was cut off in the middle of a frame of whoever withdrew, and subscribed again"))?;
     }
     Ok(())
 }

@@ -40,7 +40,16 @@ impl Report {
         let recipients = stage.seats.iter().map(|seat| {
             let Snapshot { tally, frames_after_withdrawal, .. } = seat.snapshot();
             let [kept, generalized, pseudonymized, encrypted, stripped] = tally.totals();
-            Row { name: seat.recipient.name, frames: tally.frames, kept, generalized, pseudonymized, encrypted, stripped, frames_after_withdrawal }
+            Row {
+                name: seat.recipient.name,
+                frames: tally.frames,
+                kept,
+                generalized,
+                pseudonymized,
+                encrypted,
+                stripped,
+                frames_after_withdrawal,
+            }
         });
         let frames_in = stage.frames_in();
         let each = |cpu_us: u64| (cpu_us as f64 / frames_in.max(1) as f64 * 10.0).round() / 10.0;
@@ -159,7 +168,16 @@ mod tests {
 
     #[test]
     fn programs_find_stable_keys() {
-        let row = Row { name: "vendor", frames: 1, kept: 2, generalized: 3, pseudonymized: 4, encrypted: 5, stripped: 6, frames_after_withdrawal: 0 };
+        let row = Row {
+            name: "vendor",
+            frames: 1,
+            kept: 2,
+            generalized: 3,
+            pseudonymized: 4,
+            encrypted: 5,
+            stripped: 6,
+            frames_after_withdrawal: 0,
+        };
         let report = Report { recipients: vec![row], frames_in: 9, cpu_us_per_frame: Some(1.5) };
         assert_eq!(
             serde_json::to_string(&report).expect("JSON"),

@@ -116,7 +116,9 @@ impl Screen {
                 for ((seat, snapshot), rate) in stage.seats.iter().zip(&snapshots).zip(&self.rates) {
                     let [p50, p99] = latencies(snapshot);
                     let (name, frames) = (seat.recipient.name, grouped(snapshot.tally.frames));
-                    say(format_args!("{seconds:4.1} s  {name:<10}  {frames:>9} frames  {rate:>7.0} frames/s  latency p50 {p50} µs, p99 {p99} µs"))?;
+                    say(format_args!(
+                        "{seconds:4.1} s  {name:<10}  {frames:>9} frames  {rate:>7.0} frames/s  latency p50 {p50} µs, p99 {p99} µs"
+                    ))?;
                 }
                 Ok(())
             }
@@ -149,7 +151,8 @@ impl Screen {
         let of = |at: usize| frames.get(at).copied().unwrap_or_default();
         if passed >= RATE_OVER || frames.is_empty() {
             let now = snapshots.iter().map(|snapshot| snapshot.tally.frames);
-            self.rates = now.clone().enumerate().map(|(at, now)| now.saturating_sub(of(at)) as f64 / passed.as_secs_f64().max(0.001)).collect();
+            self.rates =
+                now.clone().enumerate().map(|(at, now)| now.saturating_sub(of(at)) as f64 / passed.as_secs_f64().max(0.001)).collect();
             self.before = (Instant::now(), now.collect());
         }
     }

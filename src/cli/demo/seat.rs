@@ -40,6 +40,7 @@ struct State {
     early: Vec<(u32, Arc<Treatments>, Instant)>,
     tally: Tally,
     withdrawal: Withdrawal,
+    /// The stream was cut off, and nobody has said so yet.
     cut_off: bool,
 }
 
@@ -48,8 +49,11 @@ struct State {
 struct Line {
     /// Whether the subject lets this recipient have anything.
     open: bool,
+    /// The number of the subject's view in the stream.
     view: Option<u32>,
     sent: VecDeque<(Shape, Instant)>,
+    /// What its view did last, in whichever stream.
+    treatments: Option<Arc<Treatments>>,
     changes: Vec<Change>,
 }
 
@@ -58,6 +62,8 @@ struct Seen {
     subject: Option<usize>,
     open: bool,
     treatments: Arc<Treatments>,
+    /// The last hand-over number before it.
+    after: u64,
 }
 
 /// What a view did differently from one frame on.
@@ -73,10 +79,10 @@ pub(super) struct Change {
 enum Withdrawal {
     #[default]
     None,
-    /// Asked for; what came since, as view and hand-over number.
-    Asked(Vec<(u32, u64)>),
+    /// Asked for; what came since in the stream, as view and hand-over number.
+    Asked { subject: usize, stream: Bytes, since: Vec<(u32, u64)> },
     /// In force.
-    Settled { view: u32, last_handover: u64, frames_after: u64 },
+    Settled { subject: usize, stream: Bytes, view: u32, last_handover: u64, frames_after: u64 },
 }
 
 /// What a screen shows of a seat.
@@ -95,7 +101,15 @@ impl Seat {
     pub(super) fn new(recipient: &'static Recipient, schema: Arc<Schema>, open: impl Iterator<Item = bool>) -> Self {
         let lines = open.map(|open| Line { open, ..Line::default() }).collect();
         let tally = Tally::new(schema.sites().len());
-        let state = State { stream: Bytes::new(), lines, views: HashMap::new(), early: Vec::new(), tally, withdrawal: Withdrawal::None, cut_off: false };
+        let state = State {
+            stream: Bytes::new(),
+            lines,
+            views: HashMap::new(),
+            early: Vec::new(),
+            tally,
+            withdrawal: Withdrawal::None,
+            cut_off: false,
+        };
         Self { recipient, schema, state: Mutex::new(state) }
     }
 
@@ -130,11 +144,13 @@ impl Seat {
         if barrier.view == 0 || state.stream != barrier.stream_id || state.stream.is_empty() {
             return Ok(());
         }
+        let state = &mut *state;
         if let Some(line) = state.lines.get_mut(subject) {
             line.view = Some(barrier.view);
-        }
-        if let Some(seen) = state.views.get_mut(&barrier.view) {
-            seen.subject = Some(subject);
+            if let Some(seen) = state.views.get_mut(&barrier.view) {
+                seen.subject = Some(subject);
+                line.shows(seen);
+            }
         }
         let (now, later) = std::mem::take(&mut state.early).into_iter().partition(|(view, ..)| *view == barrier.view);
         state.early = later;
@@ -145,21 +161,14 @@ impl Seat {
     /// A view begins, changes or closes; `handed_over` frames came before it.
     pub(super) fn view(&self, view: &View, handed_over: u64) {
         let mut state = self.lock();
-        let before = state.views.get(&view.view).filter(|seen| seen.open).map(|seen| Arc::clone(&seen.treatments));
-        let known = state.lines.iter().position(|line| line.view == Some(view.view));
+        let state = &mut *state;
+        let subject = state.lines.iter().position(|line| line.view == Some(view.view));
         let treatments = Arc::new(Treatments::announced(&self.schema, &view.fields));
-        if let Some(line) = known.and_then(|subject| state.lines.get_mut(subject)) {
-            if !view.open {
-                line.open = false;
-                line.sent.clear();
-            } else if let Some(before) = before {
-                let sites = before.changes(&treatments);
-                if !sites.is_empty() {
-                    line.changes.push(Change { after: handed_over, sites });
-                }
-            }
+        let seen = Seen { subject, open: view.open, treatments, after: handed_over };
+        if let Some(line) = subject.and_then(|subject| state.lines.get_mut(subject)) {
+            line.shows(&seen);
         }
-        state.views.insert(view.view, Seen { subject: known, open: view.open, treatments });
+        state.views.insert(view.view, seen);
     }
 
     /// A frame came.
@@ -167,12 +176,14 @@ impl Seat {
         let mut state = self.lock();
         state.tally.groups += frame.groups as u64;
         state.tally.opened += frame.opened as u64;
+        let state = &mut *state;
         match &mut state.withdrawal {
-            Withdrawal::None => {}
-            Withdrawal::Asked(since) => since.push((frame.view, frame.handover)),
-            Withdrawal::Settled { view, last_handover, frames_after } => {
+            Withdrawal::Asked { stream, since, .. } if *stream == state.stream => since.push((frame.view, frame.handover)),
+            Withdrawal::Settled { stream, view, last_handover, frames_after, .. } if *stream == state.stream => {
                 *frames_after += u64::from(frame.view == *view && frame.handover > *last_handover);
             }
+            // In a later stream the subject has no view, so that a frame about it would belong to nobody.
+            Withdrawal::None | Withdrawal::Asked { .. } | Withdrawal::Settled { .. } => {}
         }
         let seen = state.views.get(&frame.view).ok_or_else(|| format!("a frame of view {}, which was not announced", frame.view))?;
         let treatments = Arc::clone(&seen.treatments);
@@ -186,21 +197,19 @@ impl Seat {
     }
 
     /// A subject is about to withdraw: whatever comes from now on is held against the gateway's answer.
-    pub(super) fn withdrawal_asked(&self) {
-        self.lock().withdrawal = Withdrawal::Asked(Vec::new());
+    pub(super) fn withdrawal_asked(&self, subject: usize) {
+        let mut state = self.lock();
+        state.withdrawal = Withdrawal::Asked { subject, stream: state.stream.clone(), since: Vec::new() };
     }
 
     /// The gateway answered; the last hand-over number under the old consent, if the answer names this stream.
     pub(super) fn withdrawal_answered(&self, streams: &[StreamBarrier]) -> Option<u64> {
         let mut state = self.lock();
-        let since = match std::mem::take(&mut state.withdrawal) {
-            Withdrawal::Asked(since) => since,
-            Withdrawal::None | Withdrawal::Settled { .. } => Vec::new(),
-        };
-        let barrier = streams.iter().find(|barrier| barrier.stream_id == state.stream)?;
+        let Withdrawal::Asked { subject, stream, since } = std::mem::take(&mut state.withdrawal) else { return None };
+        let barrier = streams.iter().find(|barrier| barrier.stream_id == stream)?;
         let (view, last_handover) = (barrier.view, barrier.last_handover);
         let frames_after = since.iter().filter(|(of, handover)| *of == view && *handover > last_handover).count() as u64;
-        state.withdrawal = Withdrawal::Settled { view, last_handover, frames_after };
+        state.withdrawal = Withdrawal::Settled { subject, stream, view, last_handover, frames_after };
         Some(last_handover)
     }
 
@@ -209,20 +218,29 @@ impl Seat {
         !matches!(self.lock().withdrawal, Withdrawal::None)
     }
 
-    /// The stream was cut off: nothing more is expected.
-    pub(super) fn cut_off(&self) {
+    /// The stream was cut off, and another one is about to begin. Nothing that was sent before comes any more.
+    pub(super) fn begins_again(&self) {
         let mut state = self.lock();
         state.cut_off = true;
+        state.stream = Bytes::new();
+        state.views.clear();
         state.early.clear();
         for line in &mut state.lines {
-            line.open = false;
+            line.view = None;
             line.sent.clear();
+        }
+        let withdrawn = match &state.withdrawal {
+            Withdrawal::Asked { subject, .. } | Withdrawal::Settled { subject, .. } => Some(*subject),
+            Withdrawal::None => None,
+        };
+        if let Some(line) = withdrawn.and_then(|subject| state.lines.get_mut(subject)) {
+            line.open = false;
         }
     }
 
-    /// Whether the stream was cut off.
-    pub(super) fn is_cut_off(&self) -> bool {
-        self.lock().cut_off
+    /// Whether the stream was cut off since this was last asked.
+    pub(super) fn was_cut_off(&self) -> bool {
+        std::mem::take(&mut self.lock().cut_off)
     }
 
     /// What changed in the view of a subject.
@@ -233,7 +251,7 @@ impl Seat {
     /// Frames that were sent and did not come yet, or came and belong to nobody yet.
     pub(super) fn pending(&self) -> usize {
         let state = self.lock();
-        state.lines.iter().map(|line| line.sent.len()).sum()
+        state.early.len().max(state.lines.iter().map(|line| line.sent.len()).sum())
     }
 
     /// What there is to show.
@@ -244,8 +262,24 @@ impl Seat {
             views: state.views.values().filter(|seen| seen.open).map(|seen| Arc::clone(&seen.treatments)).collect(),
             frames_after_withdrawal: match state.withdrawal {
                 Withdrawal::Settled { frames_after, .. } => frames_after,
-                Withdrawal::None | Withdrawal::Asked(_) => 0,
+                Withdrawal::None | Withdrawal::Asked { .. } => 0,
             },
+        }
+    }
+}
+
+impl Line {
+    /// The subject's view is like this from here on.
+    fn shows(&mut self, seen: &Seen) {
+        if !seen.open {
+            self.open = false;
+            self.sent.clear();
+            return;
+        }
+        let before = self.treatments.replace(Arc::clone(&seen.treatments));
+        let sites = before.map(|before| before.changes(&seen.treatments)).unwrap_or_default();
+        if !sites.is_empty() {
+            self.changes.push(Change { after: seen.after, sites });
         }
     }
 }

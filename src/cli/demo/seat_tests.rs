@@ -33,7 +33,8 @@ impl Table {
     }
 
     fn view(&self, view: u32, treatment: Option<v1::Treatment>, handed_over: u64) {
-        let fields = treatment.map(|treatment| FieldView { path: "vitals.heart_rate_bpm".into(), treatment: treatment.into(), how: String::new() });
+        let fields =
+            treatment.map(|treatment| FieldView { path: "vitals.heart_rate_bpm".into(), treatment: treatment.into(), how: String::new() });
         self.seat.view(&View { view, open: treatment.is_some(), fields: fields.into_iter().collect(), ..View::default() }, handed_over);
     }
 
@@ -108,7 +109,7 @@ fn what_comes_after_a_withdrawal_is_counted_whenever_it_came() {
     (0..3).for_each(|_| table.send(1, 1));
     table.come(1, 1).expect("expected");
     assert!(!table.seat.may_be_cut_off());
-    table.seat.withdrawal_asked();
+    table.seat.withdrawal_asked(0);
     table.come(1, 2).expect("handed over before the answer");
     table.come(2, 3).expect("another subject");
     table.come(1, 4).expect("handed over too late");
@@ -128,7 +129,7 @@ fn a_closed_view_expects_nothing_more() {
     table.view(1, Some(v1::Treatment::Keep), 0);
     table.seat.learn(0, &barrier(1, 0)).expect("ours");
     table.send(0, 1);
-    table.seat.withdrawal_asked();
+    table.seat.withdrawal_asked(0);
     assert_eq!(table.seat.withdrawal_answered(&[barrier(1, 0)]), Some(0));
     table.view(1, None, 0);
     table.send(0, 1);
@@ -143,8 +144,39 @@ fn an_answer_that_does_not_name_the_stream_holds_nothing_against_it() {
     table.send(0, 1);
     table.view(1, Some(v1::Treatment::Keep), 0);
     table.seat.learn(0, &barrier(1, 0)).expect("ours");
-    table.seat.withdrawal_asked();
+    table.seat.withdrawal_asked(0);
     table.come(1, 1).expect("expected");
     assert_eq!(table.seat.withdrawal_answered(&[]), None);
     assert_eq!(table.seat.snapshot().frames_after_withdrawal, 0);
+}
+
+#[test]
+fn a_recipient_that_was_cut_off_begins_again_where_the_sources_are() {
+    let mut table = Table::new(&[true, true]);
+    for view in [1, 2] {
+        table.view(view, Some(v1::Treatment::Encrypt), 0);
+        table.seat.learn(view as usize - 1, &barrier(view, 0)).expect("ours");
+    }
+    (0..3).for_each(|_| table.send(0, 1));
+    (0..3).for_each(|_| table.send(1, 1));
+    table.come(2, 1).expect("expected");
+    table.seat.withdrawal_asked(0);
+    table.come(1, 2).expect("before the answer");
+    assert!(!table.seat.was_cut_off());
+    table.seat.begins_again();
+    assert!(table.seat.was_cut_off() && !table.seat.was_cut_off());
+    assert_eq!(table.seat.pending(), 0);
+    assert!(table.seat.looks_for(1) && !table.seat.looks_for(0), "who withdrew shows nothing in the stream that follows");
+    assert_eq!(table.seat.withdrawal_answered(&[barrier(1, 1)]), Some(1), "the answer names the stream that was");
+    assert_eq!(table.seat.snapshot().frames_after_withdrawal, 1);
+
+    table.seat.begins(Bytes::from_static(b"again"));
+    table.send(1, 2);
+    table.view(1, Some(v1::Treatment::Generalize), 0);
+    table.come(1, 1).expect("the other subject, under the number that the first had");
+    assert_eq!(table.seat.snapshot().frames_after_withdrawal, 1, "numbers of one stream say nothing in another");
+    table.seat.learn(1, &StreamBarrier { stream_id: Bytes::from_static(b"again"), ..barrier(1, 1) }).expect("ours");
+    assert_eq!((table.totals().0, table.seat.pending()), (3, 0));
+    let changes = table.seat.changes(1);
+    assert_eq!((changes.len(), changes[0].sites[0].2), (1, Treatment::Generalize), "what changed meanwhile is seen");
 }

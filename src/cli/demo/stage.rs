@@ -4,14 +4,54 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use tokio::sync::{Mutex, watch};
+
 use super::cast::{self, Allows, RECIPIENTS};
-use super::desk::Subject;
+use super::desk::{Desk, Subject};
 use super::feed::Prepared;
 use super::seat::Seat;
 use crate::cli::CliError;
 use crate::cli::simulate::What;
 use crate::proto::v1::StreamBarrier;
 use crate::veil::schema::{Schema, load};
+
+/// A source's tap: it is shut for a moment when a recipient has to begin again, so that both know which frame comes next.
+#[derive(Debug)]
+pub(super) struct Tap {
+    open: watch::Sender<bool>,
+    /// Everything that was sent is acknowledged, and so on its way to every recipient.
+    idle: watch::Sender<bool>,
+    one: Mutex<()>,
+}
+
+impl Default for Tap {
+    fn default() -> Self {
+        Self { open: watch::Sender::new(true), idle: watch::Sender::new(false), one: Mutex::default() }
+    }
+}
+
+impl Tap {
+    /// Does something while nothing flows.
+    pub(super) async fn shut_for<T>(&self, work: impl Future<Output = T>) -> T {
+        let _one_at_a_time = self.one.lock().await;
+        self.open.send_replace(false);
+        // An error would mean that the other end is gone, which is here.
+        drop(self.idle.subscribe().wait_for(|idle| *idle).await);
+        let done = work.await;
+        self.open.send_replace(true);
+        done
+    }
+
+    /// What the source looks at.
+    pub(super) fn opened(&self) -> watch::Receiver<bool> {
+        self.open.subscribe()
+    }
+
+    /// What the source says.
+    pub(super) fn is_idle(&self, idle: bool) {
+        self.idle.send_replace(idle);
+    }
+}
 
 /// What everybody shares.
 #[derive(Debug)]
@@ -22,6 +62,8 @@ pub(super) struct Stage {
     pub(super) seats: Vec<Arc<Seat>>,
     /// By source, in the order of [`SOURCES`]: frames that the gateway took.
     pub(super) accepted: [Arc<AtomicU64>; 2],
+    /// In the same order.
+    taps: [Tap; 2],
     /// By subject: frames that were sent.
     sent: Vec<AtomicU64>,
 }
@@ -42,13 +84,23 @@ impl Subject {
 impl Stage {
     /// Seats for all recipients of what these subjects allow.
     pub(super) fn new(subjects: Vec<Subject>) -> Result<Self, CliError> {
-        let open: Vec<Vec<usize>> = subjects.iter().map(|subject| subject.allows().iter().map(|allows| allows.recipient).collect()).collect();
+        let open: Vec<Vec<usize>> =
+            subjects.iter().map(|subject| subject.allows().iter().map(|allows| allows.recipient).collect()).collect();
         let seats = RECIPIENTS.iter().enumerate().map(|(at, recipient)| {
             let open = open.iter().map(|allowed| allowed.contains(&at));
             Ok(Arc::new(Seat::new(recipient, schema(recipient.what)?, open)))
         });
         let sent = subjects.iter().map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { seats: seats.collect::<Result<_, CliError>>()?, subjects, accepted: Default::default(), sent })
+        Ok(Self { seats: seats.collect::<Result<_, CliError>>()?, subjects, accepted: Default::default(), taps: Default::default(), sent })
+    }
+
+    /// The tap of a source.
+    pub(super) fn tap(&self, what: What) -> &Tap {
+        let [patients, turbines] = &self.taps;
+        match what {
+            What::Patients => patients,
+            What::Turbines => turbines,
+        }
     }
 
     /// A source is about to send these frames.
@@ -81,9 +133,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Asks where a subject's views are.
+    pub(super) async fn ask_views(&self, mut desk: Desk, subject: usize) -> Result<(), CliError> {
+        let Some(who) = self.subjects.get(subject) else { return Ok(()) };
+        let streams = desk.streams(who).await?;
+        self.learn(subject, &streams)
+    }
+
     /// The two patients with the most frames among those who let everybody in: one withdraws at half-time, the other opens more.
     pub(super) fn actors(&self) -> Option<[usize; 2]> {
-        let open = |(_, subject): &(usize, &Subject)| subject.what == What::Patients && subject.allows().iter().any(|allows| allows.recipient == cast::ADVERTISER);
+        let open = |(_, subject): &(usize, &Subject)| {
+            subject.what == What::Patients && subject.allows().iter().any(|allows| allows.recipient == cast::ADVERTISER)
+        };
         let mut open: Vec<usize> = self.subjects.iter().enumerate().filter(open).map(|(at, _)| at).collect();
         // Stable: of equals the first ones.
         open.sort_by_key(|at| std::cmp::Reverse(self.sent(*at)));
@@ -114,7 +175,10 @@ mod tests {
 
     fn subjects(patients: usize, turbines: usize) -> Vec<Subject> {
         let subject = |what, number| Subject { name: format!("{what:?}-{number}"), what, number, wallet: Wallet::generate(&mut entropy()) };
-        (0..patients).map(|number| subject(What::Patients, number)).chain((0..turbines).map(|number| subject(What::Turbines, number))).collect()
+        (0..patients)
+            .map(|number| subject(What::Patients, number))
+            .chain((0..turbines).map(|number| subject(What::Turbines, number)))
+            .collect()
     }
 
     #[test]
@@ -124,6 +188,21 @@ mod tests {
         assert_eq!(expects(cast::CLINICIAN), [0, 1, 2]);
         assert_eq!(expects(cast::ADVERTISER), [0, 1]);
         assert_eq!(expects(cast::VENDOR), [3]);
+    }
+
+    #[tokio::test]
+    async fn nothing_flows_while_a_tap_is_shut() {
+        let tap = Arc::new(Tap::default());
+        let mut opened = tap.opened();
+        let shut = tokio::spawn({
+            let tap = Arc::clone(&tap);
+            async move { tap.shut_for(async { 7 }).await }
+        });
+        opened.wait_for(|open| !open).await.expect("shut");
+        assert!(!shut.is_finished(), "it waits for the source");
+        tap.is_idle(true);
+        assert_eq!(shut.await.expect("done"), 7);
+        assert!(*opened.borrow());
     }
 
     #[test]

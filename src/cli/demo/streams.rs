@@ -6,23 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+use super::Rate;
 use super::cast::Recipient;
 use super::desk::Desk;
 use super::feed::Prepared;
 use super::seat::Seat;
-use super::Rate;
 use super::stage::Stage;
 use crate::cli::CliError;
 use crate::cli::connect::{MESSAGE_BYTES_MAX, refused};
 use crate::cli::simulate::What;
 use crate::client::subscriber::{Event, Subscriber};
 use crate::proto::v1::frames_client::FramesClient;
-use crate::proto::v1::{Delivery, PublishBatch, PublishOpen, PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, publish_request};
+use crate::proto::v1::{
+    Delivery, PublishBatch, PublishOpen, PublishRequest, PublishResponse, SubscribeRequest, SubscribeResponse, publish_request,
+};
+use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::wrap::OpenKey;
 
 /// Frames of a batch.
@@ -32,6 +36,8 @@ const UNACKNOWLEDGED_MAX: usize = 32;
 /// How often a subject's streams are looked up until all of them are known, and how many times at the most.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LOOKS_MAX: u32 = 1_000;
+/// Subjects that are asked for at a time.
+const ASKED_AT_ONCE: usize = 16;
 
 /// A source's stream.
 #[derive(Debug)]
@@ -48,7 +54,15 @@ pub(super) struct Source {
 
 impl Source {
     /// Sends until `stop` says so and everything that was sent is acknowledged.
-    pub(super) async fn publish(mut self, channel: Channel, stage: Arc<Stage>, mut stop: watch::Receiver<bool>) -> Result<(), CliError> {
+    pub(super) async fn publish(self, channel: Channel, stage: Arc<Stage>, stop: watch::Receiver<bool>) -> Result<(), CliError> {
+        let tap = stage.tap(self.what);
+        let ended = self.send_all(channel, &stage, stop).await;
+        // Whoever waits for it waits no more.
+        tap.is_idle(true);
+        ended
+    }
+
+    async fn send_all(mut self, channel: Channel, stage: &Stage, mut stop: watch::Receiver<bool>) -> Result<(), CliError> {
         let (requests, reader) = mpsc::channel(1);
         let open = publish_request::Kind::Open(PublishOpen { schema: self.what.message().to_owned() });
         requests.send(PublishRequest { kind: Some(open) }).await.map_err(|_| gone())?;
@@ -56,7 +70,23 @@ impl Source {
         let mut acks = answered.map_err(|status| refused(&status))?.into_inner();
         let begun = Instant::now();
         let (mut sent, mut waiting) = (0u64, VecDeque::new());
+        let tap = stage.tap(self.what);
+        let mut opened = tap.opened();
         while !*stop.borrow() {
+            if !*opened.borrow_and_update() {
+                if waiting.is_empty() {
+                    tap.is_idle(true);
+                    tokio::select! {
+                        _ = stop.changed() => {}
+                        _ = opened.changed() => {}
+                    }
+                    tap.is_idle(false);
+                } else {
+                    let ack = acks.message().await;
+                    self.acknowledged(ack, &mut waiting)?;
+                }
+                continue;
+            }
             let due = self.rate.due(begun.elapsed()).saturating_sub(sent).min(BATCH_FRAMES);
             let room = waiting.len() < UNACKNOWLEDGED_MAX;
             if due == 0 || !room {
@@ -132,53 +162,89 @@ pub(super) async fn subscribe(channel: Channel, recipient: &Recipient) -> Result
     Ok(client.subscribe(request).await.map_err(|status| refused(&status))?.into_inner())
 }
 
-/// Reads a recipient's stream for as long as it lasts. It ends well only when a withdrawal cuts it off in the middle of a frame.
-pub(super) async fn receive(mut stream: Streaming<SubscribeResponse>, seat: Arc<Seat>, key: OpenKey) -> Result<(), CliError> {
-    let name = seat.recipient.name;
-    let about = |what: &dyn std::fmt::Display| CliError::broken(format!("what `{name}` receives is not right: {what}"));
-    let mut subscriber = Subscriber::new(vec![key], None);
-    let mut handed_over = 0;
-    loop {
-        let message = match stream.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) => return Err(about(&"the stream ended")),
-            Err(_) if seat.may_be_cut_off() => {
-                seat.cut_off();
-                return Ok(());
-            }
-            Err(status) => return Err(refused(&status)),
-        };
-        let at = std::time::Instant::now();
-        for event in subscriber.take(message).map_err(|error| about(&error))? {
-            match event {
-                Event::Begins(header) => seat.begins(header.stream_id),
-                Event::View(view) => seat.view(&view, handed_over),
-                Event::Frame(frame) => {
-                    handed_over = frame.handover;
-                    seat.frame(&frame, at).map_err(|why| about(&why))?;
+/// A recipient's way in.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// The recipient's own connection.
+    pub(super) channel: Channel,
+    /// Where what it gets is counted.
+    pub(super) seat: Arc<Seat>,
+    /// What it opens sealed groups with.
+    pub(super) key: Secret<32>,
+}
+
+impl Reader {
+    /// Reads the recipient's stream for as long as the demo lasts, and begins again where a withdrawal cuts it off in the
+    /// middle of a frame.
+    pub(super) async fn receive(self, mut stream: Streaming<SubscribeResponse>, stage: Arc<Stage>) -> Result<(), CliError> {
+        loop {
+            self.read(stream).await?;
+            let recipient = self.seat.recipient;
+            let again = async {
+                self.seat.begins_again();
+                subscribe(self.channel.clone(), recipient).await
+            };
+            stream = stage.tap(recipient.what).shut_for(again).await?;
+        }
+    }
+
+    /// Reads one stream. It ends well only where a withdrawal cut it off.
+    async fn read(&self, mut stream: Streaming<SubscribeResponse>) -> Result<(), CliError> {
+        let seat = &self.seat;
+        let about =
+            |what: &dyn std::fmt::Display| CliError::broken(format!("what `{}` receives is not right: {what}", seat.recipient.name));
+        let mut subscriber = Subscriber::new(OpenKey::from_seed(&self.key).into_iter().collect(), None);
+        let mut handed_over = 0;
+        loop {
+            let message = match stream.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Err(about(&"the stream ended")),
+                Err(_) if seat.may_be_cut_off() => return Ok(()),
+                Err(status) => return Err(refused(&status)),
+            };
+            let at = std::time::Instant::now();
+            for event in subscriber.take(message).map_err(|error| about(&error))? {
+                match event {
+                    Event::Begins(header) => seat.begins(header.stream_id),
+                    Event::View(view) => seat.view(&view, handed_over),
+                    Event::Frame(frame) => {
+                        handed_over = frame.handover;
+                        seat.frame(&frame, at).map_err(|why| about(&why))?;
+                    }
+                    Event::Gap(frames) => return Err(about(&format_args!("{frames} frames were lost"))),
+                    Event::Ends(end) => return Err(about(&format_args!("{}: {}", end.code, end.reason))),
                 }
-                Event::Gap(frames) => return Err(about(&format_args!("{frames} frames were lost"))),
-                Event::Ends(end) => return Err(about(&format_args!("{}: {}", end.code, end.reason))),
             }
         }
     }
 }
 
 /// Asks for every subject in which views of which streams it is, as soon as frames about it are under way.
-pub(super) async fn find_views(mut desk: Desk, stage: Arc<Stage>) -> Result<(), CliError> {
+pub(super) async fn find_views(desk: Desk, stage: Arc<Stage>) -> Result<(), CliError> {
+    let looked_for = |subject: &usize| stage.sent(*subject) > 0 && stage.seats.iter().any(|seat| seat.looks_for(*subject));
     let mut asked = vec![0u32; stage.subjects.len()];
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        for (subject, (who, asked)) in stage.subjects.iter().zip(&mut asked).enumerate() {
-            if stage.sent(subject) == 0 || !stage.seats.iter().any(|seat| seat.looks_for(subject)) {
-                continue;
+        let mut waiting = (0..stage.subjects.len()).filter(looked_for);
+        let mut asking = JoinSet::new();
+        loop {
+            while asking.len() < ASKED_AT_ONCE
+                && let Some(subject) = waiting.next()
+            {
+                if let Some(asked) = asked.get_mut(subject) {
+                    *asked += 1;
+                    if *asked > LOOKS_MAX {
+                        return Err(CliError::found("a recipient gets nothing of a subject that allows it something"));
+                    }
+                }
+                let (desk, stage) = (desk.clone(), Arc::clone(&stage));
+                asking.spawn(async move { stage.ask_views(desk, subject).await });
             }
-            *asked += 1;
-            if *asked > LOOKS_MAX {
-                return Err(CliError::found("a recipient gets nothing of a subject that allows it something"));
+            match asking.join_next().await {
+                Some(Ok(answered)) => answered?,
+                Some(Err(_)) => return Err(CliError::broken("nobody asks for views any more")),
+                None => break,
             }
-            let streams = desk.streams(who).await?;
-            stage.learn(subject, &streams)?;
         }
     }
 }
