@@ -123,7 +123,8 @@ fn dated(name: &str, yesterday: jiff::civil::Date) -> CertificateParams {
 
 fn yesterday() -> Result<jiff::civil::Date, CliError> {
     let now = super::now()?;
-    let now = jiff::Timestamp::from_millisecond(now.0).map_err(|_| CliError::broken(format!("the clock of this machine says {now}: set it")))?;
+    let now =
+        jiff::Timestamp::from_millisecond(now.0).map_err(|_| CliError::broken(format!("the clock of this machine says {now}: set it")))?;
     let today = jiff::tz::Offset::UTC.to_datetime(now).date();
     Ok(today.yesterday().unwrap_or(today))
 }

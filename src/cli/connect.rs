@@ -77,7 +77,11 @@ impl Told {
             CliError::broken(format!("`{}`, line {line}: not TOML: {}", file.display(), plain(error.message())))
         })?;
         let text = |key: &str| table.get(key).and_then(toml::Value::as_str).map(str::to_owned);
-        Ok(Self { origin: text("origin"), listen: text("listen"), insecure: table.get("insecure").and_then(toml::Value::as_bool) == Some(true) })
+        Ok(Self {
+            origin: text("origin"),
+            listen: text("listen"),
+            insecure: table.get("insecure").and_then(toml::Value::as_bool) == Some(true),
+        })
     }
 }
 
@@ -132,7 +136,8 @@ impl Connection {
 
     /// The PEM files of the party that calls; `default` is who calls unless the command line says.
     fn pem_files(&self, default: Option<&str>) -> Result<(String, PemFiles), CliError> {
-        let party = self.party.as_deref().or(default).ok_or_else(|| CliError::broken("say who you are: `--as NAME`, such as `--as clinician`"))?;
+        let party =
+            self.party.as_deref().or(default).ok_or_else(|| CliError::broken("say who you are: `--as NAME`, such as `--as clinician`"))?;
         if party.is_empty() || party.contains(['/', '\\']) || party.starts_with('.') {
             return Err(CliError::broken(format!("`--as {}`: the name of a party, not of a file", plain(party))));
         }
@@ -142,7 +147,9 @@ impl Connection {
         for file in [&files.certificate, &files.private_key, &files.peer_ca] {
             if !file.exists() {
                 let shown = file.display();
-                return Err(CliError::broken(format!("`{shown}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`")));
+                return Err(CliError::broken(format!(
+                    "`{shown}` does not exist: name the folder with `--dir` or `--certs`, and yourself with `--as`"
+                )));
             }
         }
         Ok((party.to_owned(), files))
@@ -152,7 +159,8 @@ impl Connection {
     pub fn identity(&self, default: Option<&str>) -> Result<Spiffe, CliError> {
         let (_, files) = self.pem_files(default)?;
         let shown = files.certificate.display();
-        let leaf = CertificateDer::from_pem_file(&files.certificate).map_err(|_| CliError::broken(format!("`{shown}`: not a PEM file with a certificate")))?;
+        let leaf = CertificateDer::from_pem_file(&files.certificate)
+            .map_err(|_| CliError::broken(format!("`{shown}`: not a PEM file with a certificate")))?;
         identity::spiffe(&leaf).map_err(|error| CliError::broken(format!("`{shown}`: {error}")))
     }
 
@@ -172,15 +180,13 @@ impl Connection {
         } else {
             let (party, files) = self.pem_files(default)?;
             let config = ClientTls::load(&files).map_err(CliError::broken)?.config();
-            let host = ServerName::try_from(address.host.clone()).map_err(|_| CliError::broken(format!("`{address}` has no name that a certificate could have")))?;
+            let host = ServerName::try_from(address.host.clone())
+                .map_err(|_| CliError::broken(format!("`{address}` has no name that a certificate could have")))?;
             Some(Tls { connector: TlsConnector::from(config), host, party: party.into(), ca: files.peer_ca.display().to_string().into() })
         };
         let scheme = if insecure { "http" } else { "https" };
         let uri: Uri = format!("{scheme}://{address}").parse().map_err(|_| CliError::broken(format!("`{address}` is no address")))?;
-        let endpoint = Endpoint::from(uri)
-            .connect_timeout(CONNECT_MAX)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
+        let endpoint = Endpoint::from(uri).connect_timeout(CONNECT_MAX).http2_keep_alive_interval(KEEP_ALIVE).keep_alive_while_idle(true);
         let connector = tower::service_fn(move |_: Uri| {
             let (address, tls) = (address.clone(), tls.clone());
             async move { dial(address, tls).await.map(TokioIo::new) }
@@ -230,15 +236,22 @@ impl fmt::Display for DialError {
             }
             Self::Unreachable { address, kind } => write!(f, "`{address}` can't be reached: {kind}: check `--gateway`"),
             Self::Refused { party } => {
-                write!(f, "the gateway refused the certificate of `{party}`: its operator issues certificates and adds parties to the configuration")
+                write!(
+                    f,
+                    "the gateway refused the certificate of `{party}`: its operator issues certificates and adds parties to the configuration"
+                )
             }
             // An authority of the same name with another key shows as a bad signature.
             Self::Untrusted { ca, why: rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature } => {
-                write!(f, "the gateway's certificate is not from an authority in `{ca}`: name the right certificates with `--certs`, and don't go on if they are")
+                write!(
+                    f,
+                    "the gateway's certificate is not from an authority in `{ca}`: name the right certificates with `--certs`, and don't go on if they are"
+                )
             }
-            Self::Untrusted { ca: _, why: rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. } } => {
-                f.write_str("the gateway's certificate is for another host: name the one it is for with `--gateway`")
-            }
+            Self::Untrusted {
+                ca: _,
+                why: rustls::CertificateError::NotValidForName | rustls::CertificateError::NotValidForNameContext { .. },
+            } => f.write_str("the gateway's certificate is for another host: name the one it is for with `--gateway`"),
             Self::Untrusted { ca: _, why } => write!(f, "the gateway's certificate is not good: {why}: its operator has to renew it"),
             Self::NoTls { address } => {
                 write!(f, "`{address}` hangs up or does not speak TLS: use `--insecure` for a gateway with `insecure = true`")

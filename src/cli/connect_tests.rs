@@ -70,7 +70,10 @@ fn where_nobody_listens_it_is_said() {
     let mut to = connection(folder("nobody", None));
     to.insecure = true;
     to.gateway = Some(address.to_string());
-    assert_eq!(fails(&to), format!("nobody listens on `{address}`: start the gateway with `twinveil serve`, or name another with `--gateway`"));
+    assert_eq!(
+        fails(&to),
+        format!("nobody listens on `{address}`: start the gateway with `twinveil serve`, or name another with `--gateway`")
+    );
 }
 
 #[test]
@@ -96,7 +99,9 @@ fn a_server_that_speaks_no_tls_or_is_of_another_authority_is_not_talked_to() {
     server.join().expect("server");
 
     // Its own certificate from another authority; then ours, but it trusts the other authority's clients only.
-    for (own, peers, says) in [("other", "certs", "is not from an authority in"), ("certs", "other", "the gateway refused the certificate of `portal`")] {
+    for (own, peers, says) in
+        [("other", "certs", "is not from an authority in"), ("certs", "other", "the gateway refused the certificate of `portal`")]
+    {
         let file = |folder: &str, name: &str| dir.join(folder).join(name);
         let files = PemFiles { certificate: file(own, "server.pem"), private_key: file(own, "server.key"), peer_ca: file(peers, "ca.pem") };
         let config = crate::gate::tls::server(&files).expect("server");

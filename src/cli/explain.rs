@@ -149,7 +149,9 @@ mod tests {
         let text = as_text(&args, &answer(true, 1_000));
         assert!(text.starts_with("frames reach spiffe://a.example/b for dpv:ServiceProvision, until 1970-01-01T00:00:01Z"), "{text}");
         assert!(text.contains("operator_conduct  generalize  in steps of 5  your record 1  -"), "{text}");
-        assert!(as_text(&args, &answer(false, 0)).starts_with("no frame reaches spiffe://a.example/b for dpv:ServiceProvision, until somebody"));
+        assert!(
+            as_text(&args, &answer(false, 0)).starts_with("no frame reaches spiffe://a.example/b for dpv:ServiceProvision, until somebody")
+        );
     }
 
     #[test]

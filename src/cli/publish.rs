@@ -89,7 +89,11 @@ fn open(file: &Path, map: &MapArgs) -> Result<Frames, CliError> {
     };
     let recordings: Vec<_> = recordings.into_iter().filter(|recording| recording.message() == map.message).collect();
     if recordings.is_empty() {
-        return Err(CliError::broken(format!("`{}` is no known recording of `{}`: say what its columns are with `--map`", file.display(), map.message)));
+        return Err(CliError::broken(format!(
+            "`{}` is no known recording of `{}`: say what its columns are with `--map`",
+            file.display(),
+            map.message
+        )));
     }
     Ok(Box::new(recordings.into_iter().enumerate().flat_map(|(run, recording)| {
         let frames: Box<dyn Iterator<Item = _> + Send> = match recording.frames() {
@@ -176,7 +180,12 @@ impl Sent {
             let later: Vec<_> = self.refused_later.iter().map(|(code, frames)| json!({"code": code, "frames": frames})).collect();
             say(json!({"frames": self.through, "accepted": self.accepted, "refused": refused, "refused_later": later}))?;
         } else {
-            say(format_args!("{} frames, {} accepted, {} refused", self.through, self.accepted, self.refused.len() as u64 + refused_later))?;
+            say(format_args!(
+                "{} frames, {} accepted, {} refused",
+                self.through,
+                self.accepted,
+                self.refused.len() as u64 + refused_later
+            ))?;
             for (index, code) in self.refused.iter().take(NAMED_MAX) {
                 say(format_args!("frame {index}: {code}"))?;
             }

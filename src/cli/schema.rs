@@ -201,7 +201,15 @@ mod tests {
 
     fn args(file: &Path) -> CheckArgs {
         let output = OutputArgs { output: super::super::Output::Text };
-        CheckArgs { file: Some(file.to_owned()), builtin: None, message: None, side_file: None, proto_paths: Vec::new(), against: None, output }
+        CheckArgs {
+            file: Some(file.to_owned()),
+            builtin: None,
+            message: None,
+            side_file: None,
+            proto_paths: Vec::new(),
+            against: None,
+            output,
+        }
     }
 
     const ANNOTATED: &str = "syntax = \"proto3\"; package w; import \"twinveil/v1/sensitivity.proto\";
@@ -233,7 +241,8 @@ message Part { float x = 1 [(twinveil.v1.field) = { sensitivity: SPECIAL categor
         let error = check(&args(&file)).expect_err("found");
         let expected = "2 fields are unclassified: `ward`, `more`: annotate, or add to a side file; until then they are stripped";
         assert_eq!(error, CliError::found(expected));
-        std::fs::write(dir.join("side.toml"), "[\"w.Frame\"]\nward = { sensitivity = \"personal\", category = \"location\" }\n").expect("file");
+        std::fs::write(dir.join("side.toml"), "[\"w.Frame\"]\nward = { sensitivity = \"personal\", category = \"location\" }\n")
+            .expect("file");
         let mended = CheckArgs { side_file: Some(dir.join("side.toml")), ..args(&file) };
         assert!(check(&mended).expect_err("one left").to_string().starts_with("1 field is unclassified: `more`"));
         std::fs::remove_dir_all(&dir).expect("clean");

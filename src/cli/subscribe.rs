@@ -77,7 +77,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
     let shape = match &args.descriptor {
         None => Shape::builtin(&args.schema)?,
         Some(file) => {
-            let set = std::fs::read(file).map_err(|error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind())))?;
+            let set =
+                std::fs::read(file).map_err(|error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind())))?;
             Shape::load(&set, &args.schema).map_err(|error| error.in_file(file.display().to_string()))?
         }
     };
@@ -141,7 +142,8 @@ struct Printer<'m, W> {
 impl<W: Write> Printer<'_, W> {
     /// Prints what a message says; some result where nothing should follow.
     fn take(&mut self, response: SubscribeResponse) -> Result<Option<Result<(), CliError>>, CliError> {
-        let events = self.subscriber.take(response).map_err(|error| CliError::broken(format!("the stream is not to be believed: {error}")))?;
+        let events =
+            self.subscriber.take(response).map_err(|error| CliError::broken(format!("the stream is not to be believed: {error}")))?;
         let mut lines = Vec::new();
         let mut ended = None;
         for event in events {
@@ -171,7 +173,12 @@ fn how(end: &End) -> Result<(), CliError> {
         use tonic::Code;
         matches!(
             refuse.status(),
-            Code::PermissionDenied | Code::Unauthenticated | Code::FailedPrecondition | Code::InvalidArgument | Code::NotFound | Code::Unimplemented
+            Code::PermissionDenied
+                | Code::Unauthenticated
+                | Code::FailedPrecondition
+                | Code::InvalidArgument
+                | Code::NotFound
+                | Code::Unimplemented
         )
     });
     if denial { Err(CliError::denied(format!("{}: {}", super::plain(&end.code), super::plain(&end.reason)))) } else { Ok(()) }
@@ -217,15 +224,19 @@ mod tests {
     fn it_ends_at_the_count_and_prints_no_frame_more() {
         let (ended, text) = print(Some(3), vec![header(), view(), batch(1, 2), batch(3, 2), batch(5, 1)]);
         assert_eq!(ended, Ok(Some(Ok(()))));
-        let events: Vec<String> =
-            text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["event"].as_str().expect("event").into()).collect();
+        let events: Vec<String> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["event"].as_str().expect("event").into())
+            .collect();
         assert_eq!(events, ["header", "view", "frame", "frame", "frame"]);
     }
 
     #[test]
     fn a_denial_ends_with_two_and_anything_else_with_nothing() {
         let end = |refuse: Refuse| Kind::End(End { code: refuse.code().into(), reason: refuse.text().into() });
-        for (refuse, denied) in [(Refuse::NotAllowed, true), (Refuse::BadKeyStatement, true), (Refuse::Shutdown, false), (Refuse::TooSlow, false)] {
+        for (refuse, denied) in
+            [(Refuse::NotAllowed, true), (Refuse::BadKeyStatement, true), (Refuse::Shutdown, false), (Refuse::TooSlow, false)]
+        {
             let (ended, text) = print(None, vec![header(), end(refuse)]);
             let expected = if denied { Err(CliError::denied(refuse.message())) } else { Ok(()) };
             assert_eq!(ended, Ok(Some(expected)));

@@ -216,7 +216,8 @@ fn read_envelope(file: &Path) -> Result<Envelope, CliError> {
     let mut json = Vec::new();
     let limit = JSON_BYTES_MAX as u64 + 1;
     std::fs::File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut json)).map_err(unread)?;
-    Envelope::parse_json(json.trim_ascii()).map_err(|refusal| CliError::broken(format!("`{}`: {}", file.display(), super::plain(&refusal.to_string()))))
+    Envelope::parse_json(json.trim_ascii())
+        .map_err(|refusal| CliError::broken(format!("`{}`: {}", file.display(), super::plain(&refusal.to_string()))))
 }
 
 /// Puts a signed record where it was asked for; signed records are no secrets, and existing files are left alone.

@@ -225,7 +225,7 @@ impl Ledger {
         self.subjects.get(did).map(|subject| Arc::clone(&subject))
     }
 
-    /// The standings of the operators, for [`crate::veil::consent::standing::mandate_deciding`].
+    /// The standings of the operators, for [`crate::veil::consent::deciding::mandate_deciding`].
     pub fn mandates(&self) -> Vec<Arc<Standing>> {
         self.config.operators.iter().filter_map(|did| self.subject(did)).map(|subject| subject.standing()).collect()
     }

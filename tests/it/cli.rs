@@ -69,7 +69,8 @@ impl Gateway {
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line}")).to_owned();
+        let address =
+            line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line}")).to_owned();
         Self { folder, address, process }
     }
 
@@ -132,7 +133,9 @@ fn a_patient_grants_a_clinician_reads_and_a_withdrawal_ends_it() {
     let gateway = Gateway::start("cli-path");
     gateway.wallet("patient.json");
     let clinician = gateway.wallet("clinician.json");
-    gateway.json("wallet enrol --wallet patient.json --value p-17 --source spiffe://example.org/source/hospital --source-key demo/keys/hospital.key");
+    gateway.json(
+        "wallet enrol --wallet patient.json --value p-17 --source spiffe://example.org/source/hospital --source-key demo/keys/hospital.key",
+    );
     let key = clinician["key"].as_str().unwrap();
     let rules = format!("--permit health=keep --permit note=encrypt --permit time=keep --give-key --key {key} --days 1");
     let record = gateway.json(&format!("wallet grant --wallet patient.json {CLINICIAN} {rules}"));
@@ -193,15 +196,22 @@ fn records_signed_offline_are_sent_once_and_again_without_harm() {
 #[test]
 fn an_operators_mandate_opens_what_is_not_about_persons() {
     let gateway = Gateway::start("cli-mandate");
-    let made = Command::new(TWINVEIL).args(["wallet", "new", "operator.json", "--from-key", "demo/keys/operator.key"]).current_dir(&gateway.folder).output();
+    let made = Command::new(TWINVEIL)
+        .args(["wallet", "new", "operator.json", "--from-key", "demo/keys/operator.key"])
+        .current_dir(&gateway.folder)
+        .output();
     assert!(made.unwrap().status.success());
     let to = "--to spiffe://example.org/recipient/vendor --purpose dpv:TechnicalServiceProvision";
-    let mandate = format!("wallet grant --wallet operator.json --role operator {to} --permit operation=keep --permit site=encrypt --days 1");
+    let mandate =
+        format!("wallet grant --wallet operator.json --role operator {to} --permit operation=keep --permit site=encrypt --days 1");
     assert_eq!(gateway.json(&mandate)["seq"], 1);
     let explained = gateway.run(&format!("explain --wallet operator.json {to} --schema twinveil.sample.TurbineFrame --output json"));
     let fields: Vec<Value> = String::from_utf8(explained.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let treatment = |path: &str| fields.iter().find(|field| field["path"] == path).unwrap()["treatment"].clone();
-    assert_eq!((treatment("condition.gearbox_c"), treatment("site.name"), treatment("actions.operator_id")), ("keep".into(), "encrypt".into(), "strip".into()));
+    assert_eq!(
+        (treatment("condition.gearbox_c"), treatment("site.name"), treatment("actions.operator_id")),
+        ("keep".into(), "encrypt".into(), "strip".into())
+    );
 
     gateway.wallet("somebody.json");
     let refused = gateway.run(&mandate.replace("operator.json", "somebody.json"));

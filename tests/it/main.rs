@@ -5,5 +5,7 @@
 mod architecture;
 mod cli;
 mod demo;
+mod manual;
 mod pipeline;
+mod readme;
 mod process;

@@ -85,7 +85,8 @@ impl MapArgs {
         if self.maps.is_empty() {
             return Err(InputError::new("say what the columns are: `--map COLUMN=FIELD`"));
         }
-        let time_column = self.time_column.clone().ok_or_else(|| InputError::new("name the column with the time: `--time-column COLUMN`"))?;
+        let time_column =
+            self.time_column.clone().ok_or_else(|| InputError::new("name the column with the time: `--time-column COLUMN`"))?;
         let subject = match (&self.subject, &self.subject_column) {
             (Some(subject), None) => Subject::Is(subject.clone()),
             (None, Some(column)) => Subject::Column(column.clone()),

@@ -45,7 +45,8 @@ impl Replay {
     /// One file, where a mapping in the program covers it. Patterns name folders, too, so the whole path counts.
     pub fn file(path: &Path) -> Result<Option<Recording>, InputError> {
         let name = path.display().to_string();
-        let whole = path.canonicalize().map_err(|error| InputError::new(format!("can't be read: {}", error.kind())).in_file(name.clone()))?;
+        let whole =
+            path.canonicalize().map_err(|error| InputError::new(format!("can't be read: {}", error.kind())).in_file(name.clone()))?;
         let family = builtin()?.into_iter().find(|family| matches(family, &whole));
         Ok(family.map(|family| Recording { path: whole, name, mapping: family.mapping }))
     }

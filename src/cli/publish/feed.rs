@@ -81,7 +81,8 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Until the end, an error, or nobody takes them any more; how many frames were read.
+    /// Blocks its thread until the end, an error, or nobody takes them any more; how many frames were read.
+    #[expect(clippy::disallowed_methods, reason = "the thread is this one's alone, and serves no streams")]
     pub(super) fn run(self, batches: &Sender<PublishRequest>) -> Result<u64, InputError> {
         let begin = Instant::now();
         let mut schedule = Schedule::new(self.pace);

@@ -27,12 +27,15 @@ pub(super) fn read(file: &Path, proto_paths: &[PathBuf]) -> Result<Source, CliEr
     let shown = file.display().to_string();
     if file.extension().is_some_and(|ending| ending == "proto") {
         let (set, name) = compile(file, proto_paths)?;
-        let roots = roots(&set, |path| path == name).ok_or_else(|| CliError::broken(format!("`{shown}`: the compiled file can't be read")))?;
+        let roots =
+            roots(&set, |path| path == name).ok_or_else(|| CliError::broken(format!("`{shown}`: the compiled file can't be read")))?;
         return Ok(Source { set, roots, shown });
     }
     let set = std::fs::read(file).map_err(|error| CliError::broken(format!("`{shown}` can't be read: {}", error.kind())))?;
     let roots = roots(&set, |_| true).ok_or_else(|| {
-        CliError::broken(format!("`{shown}` is no descriptor set: build one with `protoc --include_imports --descriptor_set_out`, or name a .proto file"))
+        CliError::broken(format!(
+            "`{shown}` is no descriptor set: build one with `protoc --include_imports --descriptor_set_out`, or name a .proto file"
+        ))
     })?;
     Ok(Source { set, roots, shown })
 }
@@ -43,7 +46,11 @@ impl Source {
         match &self.roots[..] {
             [only] => Ok(only.clone()),
             [] => Err(CliError::broken(format!("`{}` has no message type", self.shown))),
-            several => Err(CliError::broken(format!("`{}` has several message types: say `--message` with one of {}", self.shown, several.join(", ")))),
+            several => Err(CliError::broken(format!(
+                "`{}` has several message types: say `--message` with one of {}",
+                self.shown,
+                several.join(", ")
+            ))),
         }
     }
 }
@@ -125,7 +132,8 @@ mod tests {
     fn the_root_is_the_message_that_nothing_holds() {
         let dir = folder("roots");
         let file = dir.join("a.proto");
-        std::fs::write(&file, "syntax = \"proto3\"; message A { B b = 1; map<string, C> c = 2; A again = 3; } message B {} message C {}").expect("file");
+        std::fs::write(&file, "syntax = \"proto3\"; message A { B b = 1; map<string, C> c = 2; A again = 3; } message B {} message C {}")
+            .expect("file");
         assert_eq!(read(&file, &[]).expect("read").only_root().expect("one"), "A");
         std::fs::write(&file, "syntax = \"proto3\"; package p; message A {} message B {}").expect("file");
         let several = read(&file, &[]).expect("read").only_root().expect_err("two").to_string();

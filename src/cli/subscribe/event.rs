@@ -52,7 +52,9 @@ pub(super) fn write(lines: &mut Vec<u8>, event: &Event, message: &MessageDescrip
             schema_fingerprint: hex(&header.schema_fingerprint),
             write_buffer_bytes: header.write_buffer_bytes,
         },
-        Event::View(view) => Line::View { view: view.view, subject: &view.subject, open: view.open, reason: &view.reason, fields: Fields(&view.fields) },
+        Event::View(view) => {
+            Line::View { view: view.view, subject: &view.subject, open: view.open, reason: &view.reason, fields: Fields(&view.fields) }
+        }
         Event::Frame(frame) => {
             let decoded = DynamicMessage::decode(message.clone(), &frame.message[..]);
             Line::Frame {
@@ -60,7 +62,9 @@ pub(super) fn write(lines: &mut Vec<u8>, event: &Event, message: &MessageDescrip
                 handover: frame.handover,
                 sealed: frame.groups,
                 opened: frame.opened,
-                message: decoded.map_err(|_| CliError::broken(format!("a frame is no `{}`: check `--schema` and `--descriptor`", message.full_name())))?,
+                message: decoded.map_err(|_| {
+                    CliError::broken(format!("a frame is no `{}`: check `--schema` and `--descriptor`", message.full_name()))
+                })?,
             }
         }
         Event::Gap(frames) => Line::Gap { frames: *frames },
@@ -104,7 +108,11 @@ mod tests {
 
     #[test]
     fn a_view_says_what_is_done_to_each_field() {
-        let field = |path: &str, treatment: v1::Treatment, how: &str| v1::FieldView { path: path.into(), treatment: treatment.into(), how: how.into() };
+        let field = |path: &str, treatment: v1::Treatment, how: &str| v1::FieldView {
+            path: path.into(),
+            treatment: treatment.into(),
+            how: how.into(),
+        };
         let fields = vec![
             field("vitals.x", v1::Treatment::Generalize, "in steps of 5"),
             field("note", v1::Treatment::Encrypt, ""),

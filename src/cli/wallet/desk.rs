@@ -3,8 +3,8 @@
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::super::{CliError, now};
 use super::super::connect::{Connection, refused};
+use super::super::{CliError, now};
 use super::unsigned;
 use crate::client::dsse;
 use crate::client::wallet::Wallet;
@@ -71,9 +71,8 @@ fn whole_id(given: &str, standing: &StandingResponse) -> Result<RecordId, CliErr
     let shown = super::super::plain(given);
     let mut found = standing.grants.iter().filter(|grant| given.len() >= ID_DIGITS_MIN && super::hex(&grant.record).starts_with(given));
     match (found.next(), found.next()) {
-        (Some(grant), None) => {
-            RecordId::parse(&super::hex(&grant.record)).map_err(|_| CliError::broken("the gateway's answer makes no sense: a grant without a record id"))
-        }
+        (Some(grant), None) => RecordId::parse(&super::hex(&grant.record))
+            .map_err(|_| CliError::broken("the gateway's answer makes no sense: a grant without a record id")),
         (Some(_), Some(_)) => Err(CliError::broken(format!("`{shown}` begins more than one record id: write more of it"))),
         (None, _) => Err(CliError::broken(format!("`{shown}` is no record of this wallet: `twinveil wallet standing` lists them"))),
     }
@@ -103,7 +102,9 @@ mod tests {
         other[31] = 0;
         let standing = standing(&[[0xaa; 32], other, [0xbb; 32]]);
         assert_eq!(whole_ids(&["bbbbbbbb".into(), "aa".repeat(32)], &standing).expect("ids"), [RecordId([0xbb; 32]), RecordId([0xaa; 32])]);
-        for (given, says) in [("aaaaaaaa", "more than one"), ("bbbbbbb", "is no record"), ("cccccccc", "is no record"), ("", "is no record")] {
+        for (given, says) in
+            [("aaaaaaaa", "more than one"), ("bbbbbbb", "is no record"), ("cccccccc", "is no record"), ("", "is no record")]
+        {
             let error = whole_ids(&[given.into()], &standing).expect_err(given).to_string();
             assert!(error.contains(says), "{given}: {error}");
         }

@@ -11,7 +11,9 @@ use super::desk::{self, Desk};
 use super::{CARRIER, Role, hex, load, rule, unsigned, write_envelope};
 use crate::client::wallet::{Terms, Wallet};
 use crate::proto::v1::{StandingResponse, SubmitResponse};
-use crate::veil::consent::document::{ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument};
+use crate::veil::consent::document::{
+    ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument,
+};
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Head;
@@ -113,7 +115,8 @@ fn recipient(text: &str) -> Result<RecipientDocument, String> {
         let did = Did::parse(text).map_err(|bad| bad.to_string())?;
         return Ok(RecipientDocument { did: Some(did.to_string()), ..RecipientDocument::default() });
     }
-    let spiffe = Spiffe::parse(text).map_err(|_| "neither a SPIFFE id (spiffe://trust-domain/path) nor a did:key (did:key:z6Mk…)".to_owned())?;
+    let spiffe =
+        Spiffe::parse(text).map_err(|_| "neither a SPIFFE id (spiffe://trust-domain/path) nor a did:key (did:key:z6Mk…)".to_owned())?;
     Ok(RecipientDocument { spiffe: Some(spiffe.to_string()), ..RecipientDocument::default() })
 }
 
@@ -137,7 +140,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let origin = args.connection.origin()?;
     let terms = args.terms(now()?)?;
     if let (true, Some(head)) = (args.offline, args.head) {
-        let ids = desk::in_full(&args.replaces).ok_or_else(|| CliError::broken("offline, `--replaces` takes whole record ids: 64 digits"))?;
+        let ids =
+            desk::in_full(&args.replaces).ok_or_else(|| CliError::broken("offline, `--replaces` takes whole record ids: 64 digits"))?;
         let record = args.sign(&wallet, &origin, terms, head, &ids).map_err(|refusal| unsigned(&refusal))?;
         return write_envelope(&record, args.out.as_deref());
     }
@@ -174,8 +178,9 @@ pub(super) fn tell(answer: &SubmitResponse, output: OutputArgs) -> Result<(), Cl
 impl Args {
     fn terms(&self, now: UnixMs) -> Result<Terms, CliError> {
         let file = self.terms.clone().unwrap_or_else(|| self.connection.dir.join("terms.json"));
-        let frame: Frame = serde_json::from_str(&read_text(&file)?)
-            .map_err(|error| CliError::broken(format!("`{}`: {}; `twinveil init` writes an example", file.display(), plain(&error.to_string()))))?;
+        let frame: Frame = serde_json::from_str(&read_text(&file)?).map_err(|error| {
+            CliError::broken(format!("`{}`: {}; `twinveil init` writes an example", file.display(), plain(&error.to_string())))
+        })?;
         if self.permit.is_empty() && self.forbid.is_empty() {
             return Err(CliError::broken("say what: `--permit MATCH=TREATMENT` or `--forbid MATCH`"));
         }
@@ -228,11 +233,23 @@ impl Args {
         Ok(rules)
     }
 
-    fn sign(&self, wallet: &Wallet, origin: &Origin, mut terms: Terms, head: Head, replaces: &[RecordId]) -> Result<Envelope, RecordRefusal> {
+    fn sign(
+        &self,
+        wallet: &Wallet,
+        origin: &Origin,
+        mut terms: Terms,
+        head: Head,
+        replaces: &[RecordId],
+    ) -> Result<Envelope, RecordRefusal> {
         terms.replaces = replaces.iter().map(RecordId::to_string).collect();
         // Asked anew: a record must not be older than the gateway's answer that it builds on.
         let at = now().map_err(|_| RecordRefusal::Malformed("the clock of this machine can't be read".into()))?;
-        if terms.not_before.as_deref().and_then(|from| from.parse::<jiff::Timestamp>().ok()).is_some_and(|from| from.as_millisecond() < at.0) {
+        if terms
+            .not_before
+            .as_deref()
+            .and_then(|from| from.parse::<jiff::Timestamp>().ok())
+            .is_some_and(|from| from.as_millisecond() < at.0)
+        {
             // `not_before` in the past means at once.
             terms.not_before = None;
         }

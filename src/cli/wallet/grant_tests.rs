@@ -37,7 +37,8 @@ const TO: &str = "--to spiffe://example.org/recipient/clinician --purpose dpv:Se
 
 #[test]
 fn a_grant_says_who_gets_what_for_how_long() {
-    let consent = signed("grant", &format!("{TO} --permit health=keep --permit note=encrypt --forbid location --give-key --days 30")).expect("signed");
+    let consent = signed("grant", &format!("{TO} --permit health=keep --permit note=encrypt --forbid location --give-key --days 30"))
+        .expect("signed");
     assert_eq!((consent.status, consent.role, consent.seq), (Status::Given, SignerRole::Subject, 1));
     assert!((consent.expires.0 - consent.at.0 - 30 * MS_PER_DAY).abs() < 60_000);
     assert_eq!(consent.rules.iter().map(|rule| rule.recipient_holds_key).collect::<Vec<_>>(), [false, true, false]);
@@ -52,16 +53,19 @@ fn a_mandate_a_refusal_and_the_next_record_of_a_chain() {
     let refusal = signed("refusal", "--forbid location").expect("signed");
     assert_eq!((refusal.status, refusal.recipients.len()), (Status::Refused, 0));
     let id = "cd".repeat(32);
-    let next = signed("next", &format!("{TO} --permit health=keep --expires 2034-01-01T00:00:00+01:00 --offline --head 4:{id}")).expect("signed");
+    let next =
+        signed("next", &format!("{TO} --permit health=keep --expires 2034-01-01T00:00:00+01:00 --offline --head 4:{id}")).expect("signed");
     assert_eq!((next.seq, next.prev, next.expires), (5, Some(RecordId([0xcd; 32])), UnixMs(2_019_682_800_000)));
 }
 
 #[test]
 fn several_recipients_and_purposes_stand_in_one_record() {
     let did = Wallet::generate(&mut entropy()).did();
-    let consent =
-        signed("many", &format!("--to spiffe://a.example/b,{did} --purpose dpv:ServiceProvision,dpv:ImproveHealthcare --permit health=keep --days 1"))
-            .expect("signed");
+    let consent = signed(
+        "many",
+        &format!("--to spiffe://a.example/b,{did} --purpose dpv:ServiceProvision,dpv:ImproveHealthcare --permit health=keep --days 1"),
+    )
+    .expect("signed");
     assert_eq!((consent.recipients.len(), consent.purposes.len()), (2, 2));
 }
 
@@ -80,7 +84,10 @@ fn each_thing_left_out_or_misspelt_is_named() {
         (format!("{TO} --permit health=keep --days 1 --offline --head 4"), "write `SEQ:ID`"),
         (format!("{TO} --permit health=keep --days 1 --offline --head 0:aa"), "write `SEQ:ID`"),
         ("--to clinician --purpose dpv:ServiceProvision --permit health=keep --days 1".to_owned(), "neither a SPIFFE id"),
-        ("--to spiffe://a.example/b --purpose dpv:ServiceProvison --permit health=keep --days 1".to_owned(), "did you mean `dpv:ServiceProvision`?"),
+        (
+            "--to spiffe://a.example/b --purpose dpv:ServiceProvison --permit health=keep --days 1".to_owned(),
+            "did you mean `dpv:ServiceProvision`?",
+        ),
     ] {
         let error = signed("wrong", &line).expect_err(&line);
         assert!(error.contains(says), "{line}: {error}");

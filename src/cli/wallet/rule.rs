@@ -13,7 +13,10 @@ pub(super) fn permit(text: &str) -> Result<RuleDocument, String> {
     })?;
     let treatment = Treatment::parse(word).ok_or_else(|| {
         let hint = nearest(word, Treatment::ALL.iter().map(|treatment| treatment.word()));
-        format!("no treatment `{word}`; {}", hint.map_or_else(|| words(Treatment::ALL, Treatment::word), |near| format!("did you mean `{near}`?")))
+        format!(
+            "no treatment `{word}`; {}",
+            hint.map_or_else(|| words(Treatment::ALL, Treatment::word), |near| format!("did you mean `{near}`?"))
+        )
     })?;
     Ok(RuleDocument { effect: "permit".into(), matches: matching(what)?, treatment: Some(treatment.word().into()), keys: None })
 }
@@ -79,7 +82,8 @@ mod tests {
     fn shown(rule: &RuleDocument) -> String {
         let MatchDocument { category, sensitivity, selector } = &rule.matches;
         let part = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
-        let parts: Vec<_> = [part("category", category), part("sensitivity", sensitivity), part("selector", selector)].into_iter().flatten().collect();
+        let parts: Vec<_> =
+            [part("category", category), part("sensitivity", sensitivity), part("selector", selector)].into_iter().flatten().collect();
         format!("{} {} {}", rule.effect, parts.join(" "), rule.treatment.as_deref().unwrap_or("-"))
     }
 

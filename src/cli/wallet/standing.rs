@@ -105,16 +105,38 @@ mod tests {
                     purposes: vec!["dpv:ServiceProvision".into()],
                     rules: vec!["keep health".into()],
                 },
-                Grant { record: vec![0xaa; 32].into(), seq: 2, state: "live".into(), expires_ms: i64::MAX, rules: vec!["never location".into()], ..Grant::default() },
+                Grant {
+                    record: vec![0xaa; 32].into(),
+                    seq: 2,
+                    state: "live".into(),
+                    expires_ms: i64::MAX,
+                    rules: vec!["never location".into()],
+                    ..Grant::default()
+                },
             ],
-            streams: vec![StreamBarrier { stream_id: vec![1; 16].into(), recipient: "spiffe://a/b".into(), purpose: "dpv:ServiceProvision".into(), last_handover: 9, view: 1 }],
+            streams: vec![StreamBarrier {
+                stream_id: vec![1; 16].into(),
+                recipient: "spiffe://a/b".into(),
+                purpose: "dpv:ServiceProvision".into(),
+                last_handover: 9,
+                view: 1,
+            }],
         }
     }
 
     #[test]
     fn every_grant_and_stream_has_a_line_and_no_end_is_said_in_words() {
         let text = as_text(&Did([1; 32]), &standing()).expect("text");
-        for part in ["head  2:aaaa", "bbbbbbbbbbbb  1", "1970-01-01T00:00:02Z", "for good", "everyone", "everything", "never location", "last hand-over"] {
+        for part in [
+            "head  2:aaaa",
+            "bbbbbbbbbbbb  1",
+            "1970-01-01T00:00:02Z",
+            "for good",
+            "everyone",
+            "everything",
+            "never location",
+            "last hand-over",
+        ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains(&"bb".repeat(32)));

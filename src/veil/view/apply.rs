@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use super::bindings::Bindings;
-use super::compile::{Code, Descent, NodeTable, Op, Program, SelectTable};
+use super::compile::{Code, Descent, Key, NodeTable, Op, Program, SelectTable};
 use super::frame::{Raw, Veiled};
 use crate::veil::crypto::pseudonym;
 use crate::veil::outcome::Refusal;
-use crate::veil::schema::{CaseValue, SEALED_FIELD};
+use crate::veil::schema::SEALED_FIELD;
 use crate::veil::terms::Kind;
 use crate::veil::transform::fragment::push_fragment;
 use crate::veil::transform::generalize;
 use crate::veil::transform::number::{coordinate, number_len, push_float, push_image, range, read_integer, write_integer};
 use crate::veil::wire::{
-    DEPTH_MAX, LEN, Reader, VARINT, Value, bounds, copy_minimal, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag,
+    DEPTH_MAX, FIXED32, FIXED64, LEN, Reader, VARINT, Value, bounds, copy_minimal, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag,
     unzigzag, varint, varint_len, write_varint,
 };
 
@@ -191,8 +191,8 @@ impl<'w> Walk<'w> {
         let at = self.work.out.len();
         let room = varint_len(input.len() as u64);
         self.work.out.extend_from_slice(&[0; 10][..room]);
-        if let Some(key) = element.key {
-            self.work.out.extend_from_slice(key);
+        if let Some(key) = &element.key {
+            key.push(&mut self.work.out);
         }
         let body = self.work.out.len();
         self.message(node, input, depth + 1)?;
@@ -233,7 +233,10 @@ impl<'w> Walk<'w> {
                 push_fragment(fragments, &work.path, slice(sealed, *mark, sealed.len()));
                 sealed.truncate(*mark);
             } else {
-                let key = element.key.unwrap_or_default();
+                let mut key = Vec::new();
+                if let Some(record) = &element.key {
+                    record.push(&mut key);
+                }
                 let mut header = [0u8; 20];
                 let mut len = write_varint(&mut header, u64::from(element.descent.number) << 3 | u64::from(LEN));
                 len += write_varint(&mut header[len..], (key.len() + inside) as u64);
@@ -241,7 +244,7 @@ impl<'w> Walk<'w> {
                 sealed.resize(mark + gap + inside, 0);
                 sealed.copy_within(*mark..mark + inside, mark + gap);
                 sealed[*mark..mark + len].copy_from_slice(&header[..len]);
-                sealed[mark + len..mark + gap].copy_from_slice(key);
+                sealed[mark + len..mark + gap].copy_from_slice(&key);
             }
         }
     }
@@ -259,14 +262,11 @@ impl<'w> Walk<'w> {
                 return Ok(());
             }
         }
-        let Some((value, bytes)) = found else { return Ok(()) };
-        let Some(&node) = select.cases.get(&value) else { return Ok(()) };
+        let Some(key) = found else { return Ok(()) };
+        let Some(node) = select.case(key) else { return Ok(()) };
         let Some(descent) = table.descents.get(select.descent as usize) else { return Ok(()) };
-        let mut key = Vec::with_capacity(bytes.len() + 6);
-        push_tag(&mut key, select.by, select.kind.wire_type());
-        key.extend_from_slice(&bytes);
-        let element = Element { descent: Descent { node, ..*descent }, counter: ordinals + select.descent as usize, key: Some(&key) };
-        debug_assert_eq!(descent.number, select.number);
+        let key = KeyRecord { number: select.by, wire_type: select.kind.wire_type(), key };
+        let element = Element { descent: Descent { node, ..*descent }, counter: ordinals + select.descent as usize, key: Some(key) };
         self.element(&element, input, depth)
     }
 
@@ -396,8 +396,8 @@ struct Element<'a> {
     descent: Descent,
     /// Where the count of its field's elements stands.
     counter: usize,
-    /// The record of the key that chose its case.
-    key: Option<&'a [u8]>,
+    /// The key that chose its case.
+    key: Option<KeyRecord<'a>>,
 }
 
 #[inline]
@@ -410,31 +410,39 @@ fn fixed(input: &[u8], pos: usize, bytes: usize) -> Result<usize, Refusal> {
     if input.len() - pos >= bytes { Ok(pos + bytes) } else { Err(Refusal::Truncated) }
 }
 
-fn key_of(kind: Kind, value: Value<'_>) -> Option<(CaseValue, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    let value = match (kind, value) {
-        (Kind::String | Kind::Bytes, Value::Len(text)) => {
-            push_varint(&mut bytes, text.len() as u64);
-            bytes.extend_from_slice(text);
-            CaseValue::Bytes(text.into())
-        }
-        (Kind::Sint32 | Kind::Sint64, Value::Varint(v)) => {
-            push_varint(&mut bytes, v);
-            CaseValue::Int(unzigzag(v))
-        }
-        (Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool | Kind::Enum, Value::Varint(v)) => {
-            push_varint(&mut bytes, v);
-            CaseValue::Int(v as i64)
-        }
-        (Kind::Fixed32 | Kind::Sfixed32, Value::Fixed32(v)) => {
-            bytes.extend_from_slice(&v.to_le_bytes());
-            CaseValue::Int(if kind == Kind::Sfixed32 { i64::from(v as i32) } else { i64::from(v) })
-        }
-        (Kind::Fixed64 | Kind::Sfixed64, Value::Fixed64(v)) => {
-            bytes.extend_from_slice(&v.to_le_bytes());
-            CaseValue::Int(v as i64)
-        }
+/// The key in a record, if it has the key's type.
+#[inline]
+fn key_of(kind: Kind, value: Value<'_>) -> Option<Key<'_>> {
+    Some(match (kind, value) {
+        (Kind::String | Kind::Bytes, Value::Len(text)) => Key::Bytes(text),
+        (Kind::Sint32 | Kind::Sint64, Value::Varint(v)) => Key::Int(unzigzag(v), v),
+        (Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool | Kind::Enum, Value::Varint(v)) => Key::Int(v as i64, v),
+        (Kind::Fixed32, Value::Fixed32(v)) => Key::Int(i64::from(v), v.into()),
+        (Kind::Sfixed32, Value::Fixed32(v)) => Key::Int(i64::from(v as i32), v.into()),
+        (Kind::Fixed64 | Kind::Sfixed64, Value::Fixed64(v)) => Key::Int(v as i64, v),
         _ => return None,
-    };
-    Some((value, bytes))
+    })
+}
+
+/// The record of the key that chose the case of an element.
+#[derive(Clone, Copy)]
+struct KeyRecord<'a> {
+    number: u32,
+    wire_type: u8,
+    key: Key<'a>,
+}
+
+impl KeyRecord<'_> {
+    fn push(&self, out: &mut Vec<u8>) {
+        push_tag(out, self.number, self.wire_type);
+        match (self.key, self.wire_type) {
+            (Key::Bytes(text), _) => {
+                push_varint(out, text.len() as u64);
+                out.extend_from_slice(text);
+            }
+            (Key::Int(_, raw), FIXED32) => out.extend_from_slice(&(raw as u32).to_le_bytes()),
+            (Key::Int(_, raw), FIXED64) => out.extend_from_slice(&raw.to_le_bytes()),
+            (Key::Int(_, raw), _) => push_varint(out, raw),
+        }
+    }
 }

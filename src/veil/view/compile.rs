@@ -1,6 +1,6 @@
 //! A decision compiled to tables: for every message node, what to do with each tag.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
 
 use crate::veil::name::{FieldPath, Fingerprint};
 use crate::veil::policy::{Decided, Decision, Holders};
@@ -98,12 +98,44 @@ pub(super) struct Descent {
 
 #[derive(Debug)]
 pub(super) struct SelectTable {
-    pub(super) number: u32,
     pub(super) by: u32,
     pub(super) kind: Kind,
-    pub(super) cases: HashMap<CaseValue, u32>,
+    /// Ascending by value.
+    cases: Box<[(CaseValue, u32)]>,
     /// The place among the node's elements that are counted.
     pub(super) descent: u16,
+}
+
+impl SelectTable {
+    /// The node of the case with this value. Few cases are compared one after the other, many are searched.
+    #[inline]
+    pub(super) fn case(&self, value: Key<'_>) -> Option<u32> {
+        if self.cases.len() <= 8 {
+            return self.cases.iter().find(|(case, _)| value.compare(case).is_eq()).map(|(_, node)| *node);
+        }
+        let at = self.cases.binary_search_by(|(case, _)| value.compare(case).reverse()).ok()?;
+        self.cases.get(at).map(|(_, node)| *node)
+    }
+}
+
+/// The value of a discriminating field, where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Key<'a> {
+    /// Strings and bytes.
+    Bytes(&'a [u8]),
+    /// Integers: the value in the form of [`CaseValue::Int`], and as it stands on the wire.
+    Int(i64, u64),
+}
+
+impl Key<'_> {
+    fn compare(self, case: &CaseValue) -> Ordering {
+        match (self, case) {
+            (Key::Bytes(value), CaseValue::Bytes(case)) => value.cmp(case),
+            (Key::Int(value, _), CaseValue::Int(case)) => value.cmp(case),
+            (Key::Bytes(_), CaseValue::Int(_)) => Ordering::Less,
+            (Key::Int(..), CaseValue::Bytes(_)) => Ordering::Greater,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -287,14 +319,15 @@ impl<'s> Compiler<'s> {
     }
 
     fn select(&mut self, table: &mut Tables, field: &Field, select: &Select) {
-        let cases: HashMap<CaseValue, u32> =
+        let mut cases: Vec<(CaseValue, u32)> =
             select.cases.iter().filter(|(_, node)| self.is_alive(*node)).map(|(value, node)| (value.clone(), node.0)).collect();
         let (Ok(arg), Ok(descent)) = (u16::try_from(table.selects.len()), u16::try_from(table.descents.len())) else { return };
         if cases.is_empty() {
             return table.drop_all(field.number);
         }
+        cases.sort();
         table.descents.push(Descent { node: 0, number: field.number, repeated: true });
-        table.selects.push(SelectTable { number: field.number, by: select.by, kind: select.kind, cases, descent });
+        table.selects.push(SelectTable { by: select.by, kind: select.kind, cases: cases.into(), descent });
         table.set(field.number << 3 | u32::from(LEN), Op::new(Code::Select, arg));
     }
 

@@ -1,0 +1,23 @@
+//! The why: one short page per decision, what was given up for it, and an entry for every error code.
+//!
+//! | to read | page |
+//! | --- | --- |
+//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`] |
+//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
+//! | what a recipient learns | [`projection`], [`treatments`], [`pseudonyms`], [`selectors`] |
+//! | to the byte, for other programs | [`sealed`], [`signing`] |
+//! | running it | [`errors`], [`limits`], [`clock`], [`rest`] |
+//! | how it is built | [`house`] |
+
+macro_rules! pages {
+    ($($page:ident),+ $(,)?) => {
+        $(pub mod $page {
+            #![doc = include_str!(concat!(stringify!($page), ".md"))]
+        })+
+    };
+}
+
+pages! {
+    agreement, clock, delivery, errors, floors, frame, house, limits, policy, presence, projection, pseudonyms, rest, sealed,
+    selectors, signing, treatments, withdrawal,
+}
