@@ -32,6 +32,7 @@ use crate::world::Clock;
     max_term_width = 100,
     after_help = "\
 Begin with:
+  twinveil demo
   twinveil init demo
   twinveil serve --config demo/twinveil.toml
   twinveil wallet new patient.json
@@ -45,6 +46,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Init(init::Args),
     Certs(certs::Args),
     Serve(serve::Args),
@@ -54,7 +56,6 @@ enum Command {
     Publish(publish::Args),
     Subscribe(subscribe::Args),
     Simulate(simulate::Args),
-    Demo(demo::Args),
 }
 
 /// Reads the command line, runs one command, says on standard error why it did not end well.
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
         Err(asked) => return usage(&asked),
     };
     let ended = match command {
+        Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
         Command::Certs(args) => certs::run(args),
         Command::Serve(args) => serve::run(args),
@@ -73,7 +75,6 @@ pub fn main() -> ExitCode {
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Simulate(args) => simulate::run(args),
-        Command::Demo(args) => demo::run(args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,8 @@
 //! Does `twinveil demo` do what it says: stream, withdraw, count, and leave nothing behind?
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -96,7 +96,7 @@ fn recordings_play_again_and_again() {
 fn an_interrupted_demo_cleans_up() {
     let temporary = folder("interrupted");
     let mut child = demo(&temporary, &["--seconds", "60"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // Streams run once the first recipient is told of.
     assert!(lines.any(|line| line.is_ok_and(|line| line.contains("are listening"))));
     assert!(Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap().success());
@@ -111,16 +111,17 @@ fn an_interrupted_demo_cleans_up() {
 #[test]
 fn a_gateway_that_dies_is_told_and_its_log_stays() {
     let temporary = folder("died");
-    let child = demo(&temporary, &["--seconds", "60", "--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let gateway = (0..600).find_map(|_| {
-        std::thread::park_timeout(Duration::from_millis(50));
-        children_of(child.id()).into_iter().next()
-    });
-    let gateway = gateway.expect("the demo starts a gateway");
-    std::thread::park_timeout(Duration::from_millis(1_500));
-    assert!(Command::new("kill").arg("-KILL").arg(gateway).status().unwrap().success());
+    let mut child =
+        demo(&temporary, &["--seconds", "60", "--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    // For programs, what happens is said on standard error.
+    assert!(lines.any(|line| line.is_ok_and(|line| line.contains("are listening"))));
+    let gateways = children_of(child.id());
+    assert_eq!(gateways.len(), 1);
+    assert!(Command::new("kill").arg("-KILL").args(gateways).status().unwrap().success());
+    let errors: Vec<String> = lines.map(Result::unwrap).collect();
+    let errors = errors.join("\n");
     let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{errors}");
     assert!(output.stdout.is_empty());
     assert!(errors.contains("twinveil: the gateway ended by itself (signal: 9 (SIGKILL))"), "{errors}");

@@ -15,6 +15,8 @@ use crate::world::entropy;
 const START_MAX: Duration = Duration::from_secs(30);
 /// A gateway ends within this time: it gives open calls five seconds.
 const STOP_MAX: Duration = Duration::from_secs(15);
+/// When a connection breaks because its gateway is gone, that is known within this time.
+const DIE_MAX: Duration = Duration::from_millis(500);
 /// What Linux has counted process time in for decades (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -96,7 +98,8 @@ impl Gateway {
         let log = folder.log();
         let file = std::fs::File::create(&log)
             .map_err(|error| CliError::broken(format!("`{}` can't be made: {}", log.display(), error.kind())))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg("serve")
             .arg("--config")
             .arg(folder.path.join("twinveil.toml"))
@@ -106,9 +109,11 @@ impl Gateway {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| CliError::broken(format!("the gateway can't be started: {}", error.kind())))?;
+            .kill_on_drop(true);
+        // Ctrl-C is for the demo, which tells the gateway.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn().map_err(|error| CliError::broken(format!("the gateway can't be started: {}", error.kind())))?;
         let Some(stdout) = child.stdout.take() else { return Err(CliError::broken("the gateway has no standard output")) };
         let mut lines = BufReader::new(stdout).lines();
         let said = tokio::time::timeout(START_MAX, lines.next_line()).await;
@@ -140,6 +145,11 @@ impl Gateway {
             Err(error) => error.kind().to_string(),
         };
         CliError::broken(format!("the gateway ended by itself ({how}){}", last_words(&self.folder)))
+    }
+
+    /// Whether it ended by itself just now; why.
+    pub(super) async fn died_meanwhile(&mut self) -> Option<CliError> {
+        tokio::time::timeout(DIE_MAX, self.died()).await.ok()
     }
 
     /// Tells it to stop, as an operator would, and waits until it did.

@@ -35,18 +35,18 @@ Examples:
   twinveil demo --seconds 60 --data recordings --rate max
   twinveil demo --seconds 4 --output json
 
-It starts `twinveil serve` on a free port of this machine, with mutual TLS, in a folder of its own that is removed at the
-end. A hospital and a wind farm stream frames. Every patient and every turbine's steward has a wallet and is enrolled; what
-they allow whom goes over the gateway's API. At half-time one patient withdraws everything, and another opens its heart rate
-to the researcher, as far as the operator's policy lets it.
+It starts `twinveil serve` on a free port of this machine, with mutual TLS, in a folder of its own that is removed at \
+the end. A hospital and a wind farm stream frames. Every patient and every turbine's steward has a wallet and is enrolled; \
+what they allow whom goes over the gateway's API. At half-time one patient withdraws everything, and another opens its \
+heart rate to the researcher, as far as the operator's policy lets it.
 
-What is counted: an instance is a field that is present in one message of a frame as its source sent it. A list of numbers
-is one; every entry of a map and every element of a repeated message counts for itself. Latency is the time from handing a
-frame to the source's stream until the recipient has read it. Processor time is the gateway's own.
+What is counted: an instance is a field that is present in one message of a frame as its source sent it. A list of numbers \
+is one; every entry of a map and every element of a repeated message counts for itself. Latency is the time from handing \
+a frame to the source's stream until the recipient has read it. Processor time is the gateway's own.
 
 With --output json the last line is one object:
-  {\"recipients\":[{\"name\",\"frames\",\"kept\",\"generalized\",\"pseudonymized\",\"encrypted\",\"stripped\",
-    \"frames_after_withdrawal\"}],\"frames_in\",\"cpu_us_per_frame\"}
+  {\"recipients\":[{\"name\",\"frames\",\"kept\",\"generalized\",\"pseudonymized\",\"encrypted\",
+    \"stripped\",\"frames_after_withdrawal\"}],\"frames_in\",\"cpu_us_per_frame\"}
 
 Exit code 1: a frame came after its subject had withdrawn, or one was lost.")]
 pub struct Args {
@@ -138,11 +138,15 @@ async fn perform(args: Args) -> Result<(), CliError> {
         rate: args.rate,
     };
     let played = tokio::select! {
-        played = play.perform(feeds, &mut screen) => played,
+        played = play.perform(feeds, &mut screen) => match played {
+            // Connections break before it is known that the process behind them is gone.
+            Err(error) => Err(gateway.died_meanwhile().await.unwrap_or(error)),
+            played => played,
+        },
         died = gateway.died() => Err(died),
         ended = interrupted.wait() => Err(ended),
     };
-    // A gateway that died has nothing more to say; what went wrong first is what counts.
+    // What went wrong first is what counts.
     let stopped = gateway.stop().await;
     let (report, told) = played?;
     stopped?;
