@@ -42,7 +42,8 @@ heart rate to the researcher, as far as the operator's policy lets it.
 
 What is counted: an instance is a field that is present in one message of a frame as its source sent it. A list of numbers \
 is one; every entry of a map and every element of a repeated message counts for itself. Latency is the time from handing \
-a frame to the source's stream until the recipient has read it. Processor time is the gateway's own.
+a frame to the source's stream until the recipient has read it, without the first second, in which every view is made. \
+Processor time is the gateway's own, from the first frame to the last.
 
 With --output json the last line is one object:
   {\"recipients\":[{\"name\",\"frames\",\"kept\",\"generalized\",\"pseudonymized\",\"encrypted\",

@@ -51,7 +51,8 @@ struct Line {
     open: bool,
     /// The number of the subject's view in the stream.
     view: Option<u32>,
-    sent: VecDeque<(Shape, Instant)>,
+    /// What is in each, and when it was sent where its latency counts.
+    sent: VecDeque<(Shape, Option<Instant>)>,
     /// What its view did last, in whichever stream.
     treatments: Option<Arc<Treatments>>,
     changes: Vec<Change>,
@@ -122,8 +123,8 @@ impl Seat {
         self.lock().stream = stream;
     }
 
-    /// A source is about to send these.
-    pub(super) fn expect(&self, frames: &[Prepared], at: Instant) {
+    /// A source is about to send these; `at`: now, where their latency counts.
+    pub(super) fn expect(&self, frames: &[Prepared], at: Option<Instant>) {
         let mut state = self.lock();
         for frame in frames {
             if let Some(line) = state.lines.get_mut(frame.subject).filter(|line| line.open) {
@@ -289,7 +290,7 @@ impl State {
     fn settle(&mut self, subject: usize, treatments: &Treatments, at: Instant) -> Result<(), String> {
         let sent = self.lines.get_mut(subject).and_then(|line| line.sent.pop_front());
         let (shape, sent_at) = sent.ok_or("a frame came that no source sent, or that nobody allowed")?;
-        self.tally.add(&shape, treatments, at.saturating_duration_since(sent_at));
+        self.tally.add(&shape, treatments, sent_at.map(|sent_at| at.saturating_duration_since(sent_at)));
         Ok(())
     }
 }

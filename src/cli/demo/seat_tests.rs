@@ -29,7 +29,7 @@ impl Table {
         let vitals = Vitals { heart_rate_bpm: Some(60.0), spo2_pct: (fields > 1).then_some(98.0), ..Vitals::default() };
         let bytes: Bytes = PatientFrame { vitals: Some(vitals), ..PatientFrame::default() }.encode_to_vec().into();
         let shape = self.counting.count(&bytes).expect("good");
-        self.seat.expect(&[Prepared { subject, shape, bytes }], self.begun);
+        self.seat.expect(&[Prepared { subject, shape, bytes }], Some(self.begun));
     }
 
     fn view(&self, view: u32, treatment: Option<v1::Treatment>, handed_over: u64) {

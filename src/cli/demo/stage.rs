@@ -1,8 +1,8 @@
 //! What everybody in the demo shares: the subjects, the recipients' seats, and how much was sent.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
 
@@ -64,10 +64,14 @@ pub(super) struct Stage {
     pub(super) accepted: [Arc<AtomicU64>; 2],
     /// In the same order.
     taps: [Tap; 2],
+    /// When the first frame was sent.
+    first: OnceLock<Instant>,
     /// By subject: frames that were sent.
     sent: Vec<AtomicU64>,
 }
 
+/// Latencies count from here on: before, connections warm up and every view is made for the first time.
+const WARM_UP: Duration = Duration::from_secs(1);
 /// What the two sources send, and the names of their parties.
 pub(super) const SOURCES: [(What, &str); 2] = [(What::Patients, "hospital"), (What::Turbines, "windfarm")];
 
@@ -91,7 +95,14 @@ impl Stage {
             Ok(Arc::new(Seat::new(recipient, schema(recipient.what)?, open)))
         });
         let sent = subjects.iter().map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { seats: seats.collect::<Result<_, CliError>>()?, subjects, accepted: Default::default(), taps: Default::default(), sent })
+        Ok(Self {
+            seats: seats.collect::<Result<_, CliError>>()?,
+            subjects,
+            accepted: Default::default(),
+            taps: Default::default(),
+            first: OnceLock::new(),
+            sent,
+        })
     }
 
     /// The tap of a source.
@@ -107,6 +118,8 @@ impl Stage {
     pub(super) fn about_to_send(&self, what: What, frames: &[Prepared]) {
         // One instant for all: the batch is handed to the stream as one.
         let at = Instant::now();
+        let warm = at.saturating_duration_since(*self.first.get_or_init(|| at)) >= WARM_UP;
+        let at = warm.then_some(at);
         for seat in self.seats.iter().filter(|seat| seat.recipient.what == what) {
             seat.expect(frames, at);
         }
