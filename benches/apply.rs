@@ -8,8 +8,6 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
-use twinveil::proto::SAMPLES;
-use twinveil::proto::sample::PatientFrame;
 use twinveil::veil::crypto::seal::Suite;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::wrap::OpenKey;
@@ -42,19 +40,19 @@ fn view(schema: &Schema, decision: &Decision, suite: Suite) -> View {
 
 fn apply(c: &mut Criterion) {
     let schema = frames::schema();
-    let strip = frames::strip(&schema);
+    let strip = frames::decision(&schema, |path| if frames::STRIPPED.contains(&path) { Treatment::Strip } else { Treatment::Keep });
     let generalize = frames::decision(&schema, |path| match path {
-        "vitals.heart_rate_bpm" | "vitals.spo2_pct" => Treatment::Generalize,
+        "position.latitude" | "position.longitude" => Treatment::Generalize,
         path if frames::STRIPPED.contains(&path) => Treatment::Strip,
         _ => Treatment::Keep,
     });
     let seal = frames::decision(&schema, |path| match path {
-        "vitals.heart_rate_bpm" | "vitals.spo2_pct" | "note" => Treatment::Encrypt,
+        "heart_rate_bpm" | "spo2_pct" | "note" => Treatment::Encrypt,
         path if frames::STRIPPED.contains(&path) => Treatment::Strip,
         _ => Treatment::Keep,
     });
-    let pool = DescriptorPool::decode(SAMPLES).expect("our own sample");
-    let reflected = pool.get_message_by_name("twinveil.sample.PatientFrame").expect("our own sample");
+    let pool = DescriptorPool::decode(&frames::descriptors()[..]).expect("compiled");
+    let reflected = pool.get_message_by_name("bench.Vitals").expect("in the file");
     for frame in frames::sizes() {
         let mut group = c.benchmark_group("apply");
         group.throughput(Throughput::Bytes(frame.len() as u64));
@@ -81,13 +79,12 @@ fn apply(c: &mut Criterion) {
         let mut out = Vec::with_capacity(frame.len());
         group.bench_function(id("prost"), |b| {
             b.iter(|| {
-                let mut message = PatientFrame::decode(black_box(&frame[..])).expect("well-formed");
-                message.patient_id.clear();
+                let mut message = frames::Vitals::decode(black_box(&frame[..])).expect("well-formed");
+                message.subject_id.clear();
                 message.device_id.clear();
-                if let Some(identity) = &mut message.identity {
-                    identity.family_name.clear();
-                }
                 message.position = None;
+                message.labels.clear();
+                message.name.clear();
                 message.note.clear();
                 out.clear();
                 message.encode(&mut out).expect("room");
@@ -97,7 +94,7 @@ fn apply(c: &mut Criterion) {
         group.bench_function(id("prost-reflect"), |b| {
             b.iter(|| {
                 let mut message = DynamicMessage::decode(reflected.clone(), black_box(&frame[..])).expect("well-formed");
-                for field in ["patient_id", "device_id", "identity", "position", "note"] {
+                for field in ["subject_id", "device_id", "position", "labels", "name", "note"] {
                     message.clear_field_by_name(field);
                 }
                 out.clear();

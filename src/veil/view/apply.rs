@@ -60,12 +60,13 @@ impl View {
         let work = &mut *space;
         work.out.clear();
         work.out.reserve(frame.0.len() + 64);
-        for buffer in work.sealed.iter_mut().chain(&mut work.fragments) {
-            buffer.clear();
+        let seals = !self.program.slots.is_empty();
+        if seals {
+            work.sealed.iter_mut().chain(&mut work.fragments).for_each(Vec::clear);
+            work.path.clear();
+            work.ordinals.clear();
         }
-        work.path.clear();
-        work.ordinals.clear();
-        let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals: !self.program.slots.is_empty() };
+        let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals };
         let done = walk.message(0, frame.0, 1).and_then(|()| if walk.seals { walk.seal_groups() } else { Ok(()) });
         match done {
             Ok(()) => Ok(Veiled(&space.out)),
@@ -145,7 +146,9 @@ impl<'w> Walk<'w> {
         if let Some(pair) = &table.place {
             push_place(&mut self.work.out, pair, here.latitude, here.longitude);
         }
-        self.work.ordinals.truncate(ordinals);
+        if self.seals {
+            self.work.ordinals.truncate(ordinals);
+        }
         Ok(())
     }
 

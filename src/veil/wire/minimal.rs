@@ -18,6 +18,13 @@ pub(crate) fn minimal_len(input: &[u8], begin: usize, end: usize) -> bool {
     }
 }
 
+/// Whether every varint of a packed run is minimal: none ends with an empty byte behind another. The whole run is looked at
+/// without a branch, so that it costs next to nothing.
+pub(crate) fn minimal_run(run: &[u8]) -> bool {
+    let behind = run.iter().skip(1);
+    !run.iter().zip(behind).fold(false, |found, (before, byte)| found | (*before >= 0x80 && *byte == 0))
+}
+
 /// Copies a record with its tag, length and varints made minimal.
 pub(crate) fn copy_minimal(out: &mut Vec<u8>, tag: u64, value: &[u8], packed: bool) -> Result<(), Refusal> {
     push_varint(out, tag);
@@ -28,7 +35,7 @@ pub(crate) fn copy_minimal(out: &mut Vec<u8>, tag: u64, value: &[u8], packed: bo
             let place = out.len();
             let room = varint_len((end - at) as u64);
             out.extend_from_slice(&[0; 10][..room]);
-            if packed {
+            if packed && !minimal_run(slice(value, at, end)) {
                 while at < end {
                     let (number, after) = varint(slice(value, 0, end), at)?;
                     push_varint(out, number);
