@@ -74,7 +74,9 @@ impl Sockets {
     /// Binds what the configuration says.
     pub async fn bind(config: &Config) -> Result<Self, StartError> {
         let bind = |address: std::net::SocketAddr| async move {
-            TcpListener::bind(address).await.map_err(|error| StartError::new("TV-O01", format!("can't listen on `{address}`: {}", error.kind())))
+            TcpListener::bind(address)
+                .await
+                .map_err(|error| StartError::new("TV-O01", format!("can't listen on `{address}`: {}", error.kind())))
         };
         Ok(Self { gate: bind(config.listen).await?, health: bind(config.health_listen).await? })
     }
@@ -137,7 +139,8 @@ impl Gateway {
 
     /// Serves until `stop` says so; open calls get a few seconds to end.
     pub async fn serve(self, sockets: Sockets, stop: Stop) {
-        let health = tokio::spawn(health::serve(sockets.health, Arc::clone(&self.listening.counters), Arc::clone(&self.clock), stop.clone()));
+        let health =
+            tokio::spawn(health::serve(sockets.health, Arc::clone(&self.listening.counters), Arc::clone(&self.clock), stop.clone()));
         let ticking = tokio::spawn(tick(Arc::clone(&self.ledger), stop.clone()));
         let ending = tokio::spawn(end_streams(Arc::clone(&self.shared), stop.clone()));
         listen::run(sockets.gate, self.listening, stop).await;
@@ -197,8 +200,11 @@ fn door(config: &Config) -> Result<Door, StartError> {
     Ok(match &config.entry {
         Entry::Insecure(party) => Door::Insecure(Arc::new(party.clone())),
         Entry::Tls(files) => {
-            let files =
-                PemFiles { certificate: files.certificate.clone(), private_key: files.private_key.clone(), peer_ca: files.client_ca.clone() };
+            let files = PemFiles {
+                certificate: files.certificate.clone(),
+                private_key: files.private_key.clone(),
+                peer_ca: files.client_ca.clone(),
+            };
             Door::Mutual(TlsAcceptor::from(tls::server(&files).map_err(|error| StartError::new("TV-O03", error))?))
         }
     })

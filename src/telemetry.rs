@@ -65,7 +65,9 @@ impl Counters {
         line("twinveil_streams_cut_off_total", "Streams reset because consent ended half-way through a frame.", &self.streams_cut_off);
         line("twinveil_connections_total", "Connections accepted.", &self.connections);
         line("twinveil_connections_refused_total", "Connections refused.", &self.connections_refused);
-        out.push_str("# HELP twinveil_view_refusals_total Frames that a view could not judge.\n# TYPE twinveil_view_refusals_total counter\n");
+        out.push_str(
+            "# HELP twinveil_view_refusals_total Frames that a view could not judge.\n# TYPE twinveil_view_refusals_total counter\n",
+        );
         for (refusal, counter) in Refusal::ALL.iter().zip(&self.refused) {
             out.push_str(&format!("twinveil_view_refusals_total{{code=\"{}\"}} {}\n", refusal.code(), counter.get()));
         }

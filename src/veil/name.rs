@@ -129,11 +129,7 @@ impl Spiffe {
                 && segment != ".."
                 && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         };
-        if text.len() <= 2048 && domain_ok && path.split('/').all(segment_ok) {
-            Ok(Self(text.into()))
-        } else {
-            Err(bad)
-        }
+        if text.len() <= 2048 && domain_ok && path.split('/').all(segment_ok) { Ok(Self(text.into())) } else { Err(bad) }
     }
 
     /// The id as text.
@@ -291,7 +287,16 @@ mod tests {
     #[test]
     fn spiffe_ids_keep_the_character_rules() {
         assert!(Spiffe::parse("spiffe://hospital.example/gateway/ward-3").is_ok());
-        for text in ["spiffe://Hospital/x", "spiffe://h", "spiffe://h/", "spiffe://h/a//b", "spiffe://h/..", "http://h/x", "spiffe://h/ä", "spiffe://h/x?y"] {
+        for text in [
+            "spiffe://Hospital/x",
+            "spiffe://h",
+            "spiffe://h/",
+            "spiffe://h/a//b",
+            "spiffe://h/..",
+            "http://h/x",
+            "spiffe://h/ä",
+            "spiffe://h/x?y",
+        ] {
             assert!(Spiffe::parse(text).is_err(), "{text}");
         }
     }

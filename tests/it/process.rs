@@ -95,7 +95,8 @@ fn what_was_acknowledged_survives_a_kill_between_any_two_calls() {
     new_wallet(dir);
     let mut gateway = Gateway::start(dir);
     let restart = |gateway: &mut Gateway| *gateway = Gateway::start_after(dir, gateway);
-    gateway.done(dir, &["wallet", "enrol", "--wallet", "w.json", "--source", HOSPITAL, "--value", "p-1", "--source-key", "keys/hospital.key"]);
+    gateway
+        .done(dir, &["wallet", "enrol", "--wallet", "w.json", "--source", HOSPITAL, "--value", "p-1", "--source-key", "keys/hospital.key"]);
     restart(&mut gateway);
     // Enrolled once and for all: another wallet can't take the value.
     std::fs::rename(dir.join("w.json"), dir.join("first.json")).unwrap();

@@ -58,7 +58,10 @@ mod tests {
         // RFC 4231 §4.2 has a 20-byte key; HMAC pads with zeros (RFC 2104 §2), so 32 bytes with zeros behind are the same key.
         let mut key = [0; 32];
         key[..20].fill(0x0b);
-        assert_eq!(HEXLOWER.encode(&hmac_sha256(&key, &[b"Hi ", b"There"])), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+        assert_eq!(
+            HEXLOWER.encode(&hmac_sha256(&key, &[b"Hi ", b"There"])),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
     }
 
     #[test]

@@ -119,7 +119,8 @@ mod fast {
         }
 
         pub(super) fn seal(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], AeadError> {
-            let tag = self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), data).map_err(|_| AeadError)?;
+            let tag =
+                self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), data).map_err(|_| AeadError)?;
             tag.as_ref().try_into().map_err(|_| AeadError)
         }
 

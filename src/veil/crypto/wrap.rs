@@ -44,7 +44,9 @@ impl fmt::Debug for OpenKey {
 /// `enc ‖ ct` of `HPKE.SealBase(to, info, aad, plain)`. `None` for a public key of low order.
 pub fn wrap(to: &SealKey, info: &[u8], aad: &[u8], plain: &[u8], entropy: &mut impl CryptoRng) -> Option<Vec<u8>> {
     let to = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&to.0).ok()?;
-    let (enc, ct) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(&OpModeS::Base, &to, info, plain, aad, entropy).ok()?;
+    let (enc, ct) =
+        hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(&OpModeS::Base, &to, info, plain, aad, entropy)
+            .ok()?;
     Some([&enc.to_bytes()[..], &ct].concat())
 }
 

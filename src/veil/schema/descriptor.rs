@@ -298,7 +298,14 @@ impl Types {
         }
         let extensions =
             message.extension_range.into_iter().map(|range| (range.start.unwrap_or_default(), range.end.unwrap_or_default())).collect();
-        let read = MessageType { name: Arc::clone(&name), unread_file: from.unread_file.clone(), proto3: from.proto3, map_entry, fields, extensions };
+        let read = MessageType {
+            name: Arc::clone(&name),
+            unread_file: from.unread_file.clone(),
+            proto3: from.proto3,
+            map_entry,
+            fields,
+            extensions,
+        };
         match self.messages.insert(Arc::clone(&name), read) {
             None => Ok(()),
             Some(_) => Err(malformed("declared twice".to_owned())),

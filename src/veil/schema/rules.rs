@@ -228,7 +228,10 @@ impl Rules {
                 message = match inner {
                     Some(inner) if !judged_as_one(&inner.name) => inner,
                     Some(_) | None => {
-                        return Err(fault(LoadFault::Selector, format!("`{}` is judged as one, it has nothing inside to name", field.name)));
+                        return Err(fault(
+                            LoadFault::Selector,
+                            format!("`{}` is judged as one, it has nothing inside to name", field.name),
+                        ));
                     }
                 };
             }

@@ -150,7 +150,14 @@ impl Sealer {
 
     /// Pads and seals `plain` (encoded fragments) in place, with `clear` as the frame they belong to, and appends field
     /// `number` to `out`. `aad` is room to work in.
-    pub(crate) fn seal(&mut self, number: u32, clear: &[u8], plain: &mut Vec<u8>, aad: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) fn seal(
+        &mut self,
+        number: u32,
+        clear: &[u8],
+        plain: &mut Vec<u8>,
+        aad: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         if self.ctr >= GROUPS_MAX {
             return Err(Refusal::SealFailed);
         }
@@ -270,8 +277,8 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::veil::transform::fragment::{merge, push_fragment, split};
     use crate::veil::schema::{ANNOUNCEMENT_FIELD, SEALED_FIELD};
+    use crate::veil::transform::fragment::{merge, push_fragment, split};
     use proptest::prelude::*;
 
     struct Steps(u64);
@@ -299,7 +306,14 @@ mod tests {
     impl rand_core::TryCryptoRng for Steps {}
 
     fn epoch(suite: Suite) -> Epoch {
-        Epoch { origin: Origin::new("twinveil.example/a"), view: ViewId([3; 16]), slot: 1, epoch: 258, suite, fingerprint: Fingerprint([4; 32]) }
+        Epoch {
+            origin: Origin::new("twinveil.example/a"),
+            view: ViewId([3; 16]),
+            slot: 1,
+            epoch: 258,
+            suite,
+            fingerprint: Fingerprint([4; 32]),
+        }
     }
 
     fn holder(seed: u8) -> OpenKey {
@@ -309,7 +323,8 @@ mod tests {
     #[test]
     fn headers_of_rfc_9605_4_3_read_back() {
         // RFC 9605 Appendix C.1: KID 7, CTR 7 is one byte; KID 8 needs a byte of its own.
-        let cases: [(u64, u64, &[u8]); 4] = [(0, 0, &[0x00]), (7, 7, &[0x77]), (8, 0xff, &[0x88, 0x08, 0xff]), (0x1_02, 0x1_0000, &[0x9a, 1, 2, 1, 0, 0])];
+        let cases: [(u64, u64, &[u8]); 4] =
+            [(0, 0, &[0x00]), (7, 7, &[0x77]), (8, 0xff, &[0x88, 0x08, 0xff]), (0x1_02, 0x1_0000, &[0x9a, 1, 2, 1, 0, 0])];
         for (kid, ctr, bytes) in cases {
             let mut out = Vec::new();
             push_header(&mut out, kid, ctr);

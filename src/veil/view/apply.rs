@@ -12,8 +12,8 @@ use crate::veil::transform::fragment::push_fragment;
 use crate::veil::transform::generalize;
 use crate::veil::transform::number::push_float;
 use crate::veil::wire::{
-    DEPTH_MAX, FIXED32, FIXED64, LEN, VARINT, bounds, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag, varint,
-    varint_len, write_varint,
+    DEPTH_MAX, FIXED32, FIXED64, LEN, VARINT, bounds, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag,
+    varint, varint_len, write_varint,
 };
 
 /// A program and the bindings of one subject and stream.
@@ -102,11 +102,8 @@ impl<'w> Walk<'w> {
         let mut run = 0;
         while let Some(&first) = input.get(pos) {
             let start = pos;
-            let (op, tag, value, mut minimal) = if first < 0x80 {
-                (table.dense[first as usize], u64::from(first), pos + 1, true)
-            } else {
-                long_tag(table, input, pos)?
-            };
+            let (op, tag, value, mut minimal) =
+                if first < 0x80 { (table.dense[first as usize], u64::from(first), pos + 1, true) } else { long_tag(table, input, pos)? };
             // First the end of the record: nothing is judged before it is known to be whole.
             pos = match first & 7 {
                 VARINT => match input.get(value) {

@@ -237,13 +237,7 @@ impl<'s> Compiler<'s> {
             _ => None,
         };
         table.sparse.sort_by_key(|entry| entry.0);
-        NodeTable {
-            dense: table.dense,
-            sparse: table.sparse.into(),
-            descents: table.descents.into(),
-            selects: table.selects.into(),
-            place,
-        }
+        NodeTable { dense: table.dense, sparse: table.sparse.into(), descents: table.descents.into(), selects: table.selects.into(), place }
     }
 
     fn leaf(&mut self, table: &mut Tables, field: &Field, id: SiteId, place: &mut [Option<(u32, Kind, u8)>; 2]) {
@@ -302,11 +296,7 @@ impl<'s> Compiler<'s> {
 
     fn pseudonymize(&mut self, site: &Site) -> Option<Op> {
         let arg = u16::try_from(self.pseudonyms.len()).ok()?;
-        self.pseudonyms.push(Pseudonymized {
-            path: site.path.clone(),
-            kind: site.kind,
-            sequence: site.facts.role == Some(Role::Sequence),
-        });
+        self.pseudonyms.push(Pseudonymized { path: site.path.clone(), kind: site.kind, sequence: site.facts.role == Some(Role::Sequence) });
         Some(Op::new(Code::Pseudonymize, arg))
     }
 

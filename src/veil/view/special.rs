@@ -148,7 +148,8 @@ impl Walk<'_> {
             let rest = slice(value, at, end);
             let (number, taken) = read_integer(site.kind, rest)?;
             // A counter keeps its steps and loses its origin; any other number is replaced.
-            let made = if site.sequence { pseudonyms.of(program, index, b"origin") } else { pseudonyms.of(program, index, &number.to_be_bytes()) };
+            let made =
+                if site.sequence { pseudonyms.of(program, index, b"origin") } else { pseudonyms.of(program, index, &number.to_be_bytes()) };
             let Some(made) = made else { return Ok(()) };
             let (made, max) = (pseudonym::number(&made), range(site.kind).1 as u64);
             // Offsets stay well below the type's limit, so that counters go on counting up.
