@@ -105,11 +105,14 @@ pub fn split(frame: &[u8], sealed_field: u32, announcement_field: u32) -> Result
 
 /// Puts fragments back where they belong. A fragment that leads to no element of the clear frame is refused.
 pub fn merge(clear: &[u8], fragments: &[Fragment]) -> Result<Vec<u8>, OpenError> {
-    let borrowed: Vec<(&[(u32, u32)], &[u8])> = fragments.iter().map(|f| (f.path.as_slice(), f.body.as_slice())).collect();
+    let borrowed: Vec<Place<'_>> = fragments.iter().map(|f| (f.path.as_slice(), f.body.as_slice())).collect();
     merge_level(clear, &borrowed)
 }
 
-fn merge_level(message: &[u8], fragments: &[(&[(u32, u32)], &[u8])]) -> Result<Vec<u8>, OpenError> {
+/// The rest of the way to an element, and what belongs there.
+type Place<'a> = (&'a [(u32, u32)], &'a [u8]);
+
+fn merge_level(message: &[u8], fragments: &[Place<'_>]) -> Result<Vec<u8>, OpenError> {
     let mut out = Vec::with_capacity(message.len() + fragments.iter().map(|f| f.1.len() + 4).sum::<usize>());
     let mut placed = 0;
     let mut counts: Vec<(u32, u32)> = Vec::new();

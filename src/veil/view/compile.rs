@@ -261,15 +261,12 @@ impl<'s> Compiler<'s> {
             Treatment::Pseudonymize => self.pseudonymize(site),
             Treatment::Encrypt => decided.and_then(|decided| self.seal(decided)),
         };
-        match op {
-            Some(op) => {
-                table.set(tag, op);
-                if let Some(packed) = packed {
-                    table.set(packed, op);
-                }
+        // What is not in the table is left out, whatever its wire type.
+        if let Some(op) = op {
+            table.set(tag, op);
+            if let Some(packed) = packed {
+                table.set(packed, op);
             }
-            // Not in the table: left out, whatever its wire type.
-            None => {}
         }
     }
 
