@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod connect;
+pub mod demo;
 pub mod explain;
 pub mod init;
 pub mod input;
@@ -31,6 +32,7 @@ use crate::world::Clock;
     max_term_width = 100,
     after_help = "\
 Begin with:
+  twinveil demo
   twinveil init demo
   twinveil serve --config demo/twinveil.toml
   twinveil wallet new patient.json
@@ -44,6 +46,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Init(init::Args),
     Certs(certs::Args),
     Serve(serve::Args),
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Err(asked) => return usage(&asked),
     };
     let ended = match command {
+        Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
         Command::Certs(args) => certs::run(args),
         Command::Serve(args) => serve::run(args),
@@ -99,6 +103,7 @@ fn usage(asked: &clap::Error) -> ExitCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "table")]
     Text,
     /// One JSON object a line, for programs.
     Json,

@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod consent;
+mod demo;
 mod gateway;
 mod harness;
 mod manual;

@@ -4,18 +4,16 @@
 use std::sync::Arc;
 
 use super::bindings::Bindings;
-use super::compile::{Code, Descent, Key, NodeTable, Op, Program, SelectTable};
+use super::compile::{Class, Descent, Key, NodeTable, Op, PlacePair, Program};
 use super::frame::{Raw, Veiled};
-use crate::veil::crypto::pseudonym;
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::SEALED_FIELD;
-use crate::veil::terms::Kind;
 use crate::veil::transform::fragment::push_fragment;
 use crate::veil::transform::generalize;
-use crate::veil::transform::number::{coordinate, number_len, push_float, push_image, range, read_integer, write_integer};
+use crate::veil::transform::number::push_float;
 use crate::veil::wire::{
-    DEPTH_MAX, FIXED32, FIXED64, LEN, Reader, VARINT, Value, bounds, copy_minimal, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag,
-    unzigzag, varint, varint_len, write_varint,
+    DEPTH_MAX, FIXED32, FIXED64, LEN, VARINT, bounds, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag, varint,
+    varint_len, write_varint,
 };
 
 /// A program and the bindings of one subject and stream.
@@ -28,9 +26,9 @@ pub struct View {
 /// Room to work in: buffers that live as long as a stream and serve all its views, so that a frame allocates nothing.
 #[derive(Debug, Default)]
 pub struct Space {
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     /// Per slot: sealed records of the message that is being walked, as a stack.
-    sealed: [Vec<u8>; SLOTS_MAX],
+    pub(super) sealed: [Vec<u8>; SLOTS_MAX],
     /// Per slot: finished fragments of this frame.
     fragments: [Vec<u8>; SLOTS_MAX],
     path: Vec<(u32, u32)>,
@@ -79,10 +77,10 @@ impl View {
     }
 }
 
-struct Walk<'w> {
-    program: &'w Program,
-    bindings: &'w mut Bindings,
-    work: &'w mut Space,
+pub(super) struct Walk<'w> {
+    pub(super) program: &'w Program,
+    pub(super) bindings: &'w mut Bindings,
+    pub(super) work: &'w mut Space,
     seals: bool,
 }
 
@@ -97,90 +95,64 @@ impl<'w> Walk<'w> {
         if self.seals {
             self.work.ordinals.resize(ordinals + table.descents.len(), 0);
         }
-        let (mut latitude, mut longitude) = (None, None);
+        let mut here = Here { table, ordinals, depth, latitude: None, longitude: None };
         let mut pos = 0;
         // Everything from `run` to the record at hand is kept as it is, and not yet copied.
         let mut run = 0;
         while let Some(&first) = input.get(pos) {
             let start = pos;
-            let (op, tag, minimal) = if first < 0x80 {
-                pos += 1;
-                (table.dense[first as usize], u64::from(first), true)
+            let (op, tag, value, mut minimal) = if first < 0x80 {
+                (table.dense[first as usize], u64::from(first), pos + 1, true)
             } else {
-                let (tag, after) = varint(input, pos)?;
-                pos = after;
-                let op = usize::try_from(tag).ok().and_then(|tag| table.dense.get(tag)).copied().unwrap_or_else(|| table.sparse(tag));
-                (op, tag, after - start == varint_len(tag))
+                long_tag(table, input, pos)?
             };
             // First the end of the record: nothing is judged before it is known to be whole.
-            let value = pos;
-            pos = match op.code {
-                Code::DropLen | Code::KeepLen | Code::KeepPacked | Code::Descend | Code::Select => bounds(input, pos)?.1,
-                Code::KeepVarint | Code::DropVarint => varint(input, pos)?.1,
-                Code::KeepFixed64 | Code::DropFixed64 => fixed(input, pos, 8)?,
-                Code::KeepFixed32 | Code::DropFixed32 => fixed(input, pos, 4)?,
-                _ => {
-                    let (number, wire_type) = split_tag(tag)?;
-                    skip(input, pos, number, wire_type, depth)?
-                }
+            pos = match first & 7 {
+                VARINT => match input.get(value) {
+                    Some(&byte) if byte < 0x80 => value + 1,
+                    _ => {
+                        let end = varint(input, value)?.1;
+                        minimal &= minimal_varint(input, value, end);
+                        end
+                    }
+                },
+                LEN => match input.get(value) {
+                    Some(&len) if len < 0x80 => fixed(input, value + 1, len.into())?,
+                    _ => {
+                        let end = bounds(input, value)?.1;
+                        minimal &= minimal_len(input, value, end);
+                        end
+                    }
+                },
+                FIXED32 => fixed(input, value, 4)?,
+                FIXED64 => fixed(input, value, 8)?,
+                wire_type => skip(input, value, split_tag(tag)?.0, wire_type, depth)?,
             };
-            match op.code {
-                Code::KeepFixed64 | Code::KeepFixed32 | Code::KeepGroup if minimal => continue,
-                Code::KeepVarint if minimal && minimal_varint(input, value, pos) => continue,
-                Code::KeepLen if minimal && minimal_len(input, value, pos) => continue,
-                _ => {}
+            if op.class == Class::Keep && minimal {
+                continue;
             }
             if run < start {
                 self.work.out.extend_from_slice(slice(input, run, start));
             }
             run = pos;
-            match op.code {
-                Code::Unknown | Code::DropLen | Code::DropVarint | Code::DropFixed64 | Code::DropFixed32 => {}
-                Code::KeepVarint | Code::KeepLen | Code::KeepFixed64 | Code::KeepFixed32 | Code::KeepGroup | Code::KeepPacked => {
-                    let packed = op.code == Code::KeepPacked;
-                    copy_minimal(&mut self.work.out, tag, slice(input, value, pos), packed)?;
-                }
-                Code::Descend => {
-                    let Some(descent) = table.descents.get(op.arg as usize) else { continue };
-                    let (begin, end) = bounds(input, value)?;
-                    let element = Element { descent: *descent, counter: ordinals + op.arg as usize, key: None };
-                    self.element(&element, slice(input, begin, end), depth)?;
-                }
-                Code::Select => {
-                    let Some(select) = table.selects.get(op.arg as usize) else { continue };
-                    let (begin, end) = bounds(input, value)?;
-                    self.select(table, select, ordinals, slice(input, begin, end), depth)?;
-                }
-                Code::GeneralizeNumber | Code::GeneralizeText | Code::GeneralizeTimestamp => self.generalize(op, tag, slice(input, value, pos))?,
-                Code::PlaceLatitude => latitude = coordinate(tag, slice(input, value, pos)),
-                Code::PlaceLongitude => longitude = coordinate(tag, slice(input, value, pos)),
-                Code::Pseudonymize => self.pseudonymize(op, tag, slice(input, value, pos))?,
-                Code::Seal => {
-                    if let Some(sealed) = self.work.sealed.get_mut(op.arg as usize) {
-                        push_varint(sealed, tag);
-                        sealed.extend_from_slice(slice(input, value, pos));
-                    }
-                }
+            if op.class != Class::Drop {
+                self.special(&mut here, op, tag, slice(input, value, pos))?;
             }
         }
         if run < pos {
             self.work.out.extend_from_slice(slice(input, run, pos));
         }
-        if let (Some(pair), Some(lat), Some(lng)) = (&table.place, latitude, longitude)
-            && let Some((lat, lng)) = generalize::place(pair.resolution, lat, lng)
-        {
-            for ((number, kind), degrees) in [(pair.latitude, lat), (pair.longitude, lng)] {
-                push_float(&mut self.work.out, number, kind, degrees);
-            }
+        if let Some(pair) = &table.place {
+            push_place(&mut self.work.out, pair, here.latitude, here.longitude);
         }
         self.work.ordinals.truncate(ordinals);
         Ok(())
     }
 
     /// A message or element: it comes out only if something visible is in it.
-    fn element(&mut self, element: &Element<'_>, input: &[u8], depth: u32) -> Result<(), Refusal> {
+    pub(super) fn element(&mut self, element: &Element<'_>, input: &[u8], depth: u32) -> Result<(), Refusal> {
         let Descent { node, number, repeated } = element.descent;
-        let marks = self.marks();
+        let marks = if self.seals { self.marks() } else { [0; SLOTS_MAX] };
         if self.seals {
             let ordinal = self.work.ordinals.get(element.counter).copied().unwrap_or(0);
             self.work.path.push((number, ordinal));
@@ -249,129 +221,6 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// An element whose case is told by a key inside it, wherever the key stands. No key, two keys, no case: stripped.
-    fn select(&mut self, table: &NodeTable, select: &SelectTable, ordinals: usize, input: &[u8], depth: u32) -> Result<(), Refusal> {
-        let mut found = None;
-        for record in Reader::new(input) {
-            // Broken before its case is known, it counts as hidden: hidden elements give no verdict.
-            let Ok(record) = record else { return Ok(()) };
-            if record.number == select.by
-                && let Some(key) = key_of(select.kind, record.value)
-                && found.replace(key).is_some()
-            {
-                return Ok(());
-            }
-        }
-        let Some(key) = found else { return Ok(()) };
-        let Some(node) = select.case(key) else { return Ok(()) };
-        let Some(descent) = table.descents.get(select.descent as usize) else { return Ok(()) };
-        let key = KeyRecord { number: select.by, wire_type: select.kind.wire_type(), key };
-        let element = Element { descent: Descent { node, ..*descent }, counter: ordinals + select.descent as usize, key: Some(key) };
-        self.element(&element, input, depth)
-    }
-
-    fn generalize(&mut self, op: Op, tag: u64, value: &[u8]) -> Result<(), Refusal> {
-        let program = self.program;
-        let Some(site) = program.generalizers.get(op.arg as usize) else { return Ok(()) };
-        let out = &mut self.work.out;
-        let wire_type = (tag & 7) as u8;
-        match op.code {
-            Code::GeneralizeText => {
-                let (begin, end) = bounds(value, 0)?;
-                if let Some(image) = generalize::text(&site.how, slice(value, begin, end)) {
-                    push_varint(out, tag);
-                    push_varint(out, image.len() as u64);
-                    out.extend_from_slice(image);
-                }
-            }
-            Code::GeneralizeTimestamp => {
-                let (begin, end) = bounds(value, 0)?;
-                let mut seconds = 0;
-                for record in Reader::new(slice(value, begin, end)) {
-                    let record = record?;
-                    if let (1, Value::Varint(v)) = (record.number, record.value) {
-                        seconds = v as i64;
-                    }
-                }
-                if let Some(image) = generalize::timestamp(&site.how, seconds) {
-                    push_varint(out, tag);
-                    push_varint(out, 1 + varint_len(image as u64) as u64);
-                    push_tag(out, 1, VARINT);
-                    push_varint(out, image as u64);
-                }
-            }
-            _ if wire_type == site.kind.wire_type() => {
-                let start = out.len();
-                push_varint(out, tag);
-                let image = out.len();
-                let made = push_image(site.kind, &site.how, value, out)?;
-                // INVARIANT: absent and zero look alike where the schema can't tell them apart: 0 is not sent, so an image of
-                // something else that comes out as 0 is not sent either.
-                if !made || site.implicit && out.get(image..).is_some_and(|image| image.iter().all(|byte| *byte == 0)) {
-                    out.truncate(start);
-                }
-            }
-            _ => {
-                let (mut at, end) = bounds(value, 0)?;
-                push_varint(out, tag);
-                let place = out.len();
-                let room = varint_len((end - at) as u64);
-                out.extend_from_slice(&[0; 10][..room]);
-                while at < end {
-                    let number = slice(value, at, end);
-                    at += number_len(site.kind, number)?;
-                    // An element without an image (NaN) is left out.
-                    push_image(site.kind, &site.how, number, out)?;
-                }
-                mend_length(out, place, room);
-            }
-        }
-        Ok(())
-    }
-
-    fn pseudonymize(&mut self, op: Op, tag: u64, value: &[u8]) -> Result<(), Refusal> {
-        let program = self.program;
-        let Some(site) = program.pseudonyms.get(op.arg as usize) else { return Ok(()) };
-        let (Some(pseudonyms), out) = (&mut self.bindings.pseudonyms, &mut self.work.out) else { return Ok(()) };
-        let index = op.arg as usize;
-        if site.kind.wire_type() == LEN {
-            let (begin, end) = bounds(value, 0)?;
-            let Some(made) = pseudonyms.of(program, index, slice(value, begin, end)) else { return Ok(()) };
-            push_varint(out, tag);
-            if site.kind == Kind::String {
-                let text = pseudonym::text(&made);
-                push_varint(out, text.len() as u64);
-                out.extend_from_slice(text.as_bytes());
-            } else {
-                push_varint(out, 16);
-                out.extend_from_slice(&made[..16]);
-            }
-            return Ok(());
-        }
-        let packed = (tag & 7) as u8 == LEN;
-        let (mut at, end) = if packed { bounds(value, 0)? } else { (0, value.len()) };
-        let mut images = Vec::new();
-        while at < end {
-            let rest = slice(value, at, end);
-            let (number, taken) = read_integer(site.kind, rest)?;
-            // A counter keeps its steps and loses its origin; any other number is replaced.
-            let made = if site.sequence { pseudonyms.of(program, index, b"origin") } else { pseudonyms.of(program, index, &number.to_be_bytes()) };
-            let Some(made) = made else { return Ok(()) };
-            let (made, max) = (pseudonym::number(&made), range(site.kind).1 as u64);
-            // Offsets stay well below the type's limit, so that counters go on counting up.
-            let offset = (made & max) >> 4;
-            let image = if site.sequence { (number as u64).wrapping_add(offset) } else { made };
-            write_integer(site.kind, image & max, &mut images);
-            at += taken;
-        }
-        push_varint(out, tag);
-        if packed {
-            push_varint(out, images.len() as u64);
-        }
-        out.extend_from_slice(&images);
-        Ok(())
-    }
-
     fn seal_groups(&mut self) -> Result<(), Refusal> {
         let work = &mut *self.work;
         let clear = work.out.len();
@@ -389,19 +238,46 @@ impl<'w> Walk<'w> {
     }
 }
 
+/// A message on the way through it.
+pub(super) struct Here<'t> {
+    pub(super) table: &'t NodeTable,
+    /// Where the counts of its elements stand.
+    pub(super) ordinals: usize,
+    pub(super) depth: u32,
+    pub(super) latitude: Option<f64>,
+    pub(super) longitude: Option<f64>,
+}
+
+/// A tag of more than one byte: its instruction, the tag, where the value begins, and whether it was written minimal.
+fn long_tag(table: &NodeTable, input: &[u8], pos: usize) -> Result<(Op, u64, usize, bool), Refusal> {
+    let (tag, value) = varint(input, pos)?;
+    let op = usize::try_from(tag).ok().and_then(|tag| table.dense.get(tag)).copied().unwrap_or_else(|| table.sparse(tag));
+    Ok((op, tag, value, value - pos == varint_len(tag)))
+}
+
+#[inline(never)]
+fn push_place(out: &mut Vec<u8>, pair: &PlacePair, latitude: Option<f64>, longitude: Option<f64>) {
+    let (Some(latitude), Some(longitude)) = (latitude, longitude) else { return };
+    if let Some((latitude, longitude)) = generalize::place(pair.resolution, latitude, longitude) {
+        for ((number, kind), degrees) in [(pair.latitude, latitude), (pair.longitude, longitude)] {
+            push_float(out, number, kind, degrees);
+        }
+    }
+}
+
 /// As many slots as there are sets of key holders.
 const SLOTS_MAX: usize = crate::veil::policy::Holders::ALL.len();
 
-struct Element<'a> {
-    descent: Descent,
+pub(super) struct Element<'a> {
+    pub(super) descent: Descent,
     /// Where the count of its field's elements stands.
-    counter: usize,
+    pub(super) counter: usize,
     /// The key that chose its case.
-    key: Option<KeyRecord<'a>>,
+    pub(super) key: Option<KeyRecord<'a>>,
 }
 
 #[inline]
-fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
+pub(super) fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
     input.get(begin..end).unwrap_or_default()
 }
 
@@ -410,26 +286,12 @@ fn fixed(input: &[u8], pos: usize, bytes: usize) -> Result<usize, Refusal> {
     if input.len() - pos >= bytes { Ok(pos + bytes) } else { Err(Refusal::Truncated) }
 }
 
-/// The key in a record, if it has the key's type.
-#[inline]
-fn key_of(kind: Kind, value: Value<'_>) -> Option<Key<'_>> {
-    Some(match (kind, value) {
-        (Kind::String | Kind::Bytes, Value::Len(text)) => Key::Bytes(text),
-        (Kind::Sint32 | Kind::Sint64, Value::Varint(v)) => Key::Int(unzigzag(v), v),
-        (Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Bool | Kind::Enum, Value::Varint(v)) => Key::Int(v as i64, v),
-        (Kind::Fixed32, Value::Fixed32(v)) => Key::Int(i64::from(v), v.into()),
-        (Kind::Sfixed32, Value::Fixed32(v)) => Key::Int(i64::from(v as i32), v.into()),
-        (Kind::Fixed64 | Kind::Sfixed64, Value::Fixed64(v)) => Key::Int(v as i64, v),
-        _ => return None,
-    })
-}
-
 /// The record of the key that chose the case of an element.
 #[derive(Clone, Copy)]
-struct KeyRecord<'a> {
-    number: u32,
-    wire_type: u8,
-    key: Key<'a>,
+pub(super) struct KeyRecord<'a> {
+    pub(super) number: u32,
+    pub(super) wire_type: u8,
+    pub(super) key: Key<'a>,
 }
 
 impl KeyRecord<'_> {

@@ -44,36 +44,46 @@ impl NodeTable {
 /// One instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Op {
+    pub(super) class: Class,
     pub(super) code: Code,
     /// Which generalizer, pseudonym, descent, select or slot.
     pub(super) arg: u16,
 }
 
 impl Op {
-    pub(super) const UNKNOWN: Self = Self { code: Code::Unknown, arg: 0 };
+    /// Not in the schema, or not with this wire type.
+    pub(super) const UNKNOWN: Self = Self { class: Class::Drop, code: Code::Drop, arg: 0 };
 
     const fn new(code: Code, arg: u16) -> Self {
-        Self { code, arg }
+        let class = match code {
+            Code::Drop => Class::Drop,
+            Code::Keep => Class::Keep,
+            _ => Class::Special,
+        };
+        Self { class, code, arg }
     }
 }
 
-/// What an instruction does. The wire type is part of it: a tag with another one finds [`Code::Unknown`].
+/// What the hot loop asks first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Class {
+    /// Left out.
+    Drop,
+    /// Copied as it stands.
+    Keep,
+    /// Anything else.
+    Special,
+}
+
+/// What an instruction does. It belongs to a whole tag: the same field with another wire type is [`Op::UNKNOWN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Code {
-    /// Not in the schema, or not with this wire type: skip by whatever the tag says.
-    Unknown,
-    KeepVarint,
-    KeepFixed64,
-    KeepLen,
-    KeepFixed32,
-    KeepGroup,
+    Drop,
+    Keep,
     /// A run of packed varints: kept, each made minimal.
     KeepPacked,
-    DropVarint,
-    DropFixed64,
-    DropLen,
-    DropFixed32,
     /// Into a message, field by field.
     Descend,
     /// Into an element chosen by the value of a key.
@@ -217,7 +227,7 @@ impl<'s> Compiler<'s> {
                 Content::Message(child) => self.descend(&mut table, field, *child),
                 Content::Select(select) => self.select(&mut table, field, select),
                 // The walk writes it itself, in front of the element.
-                Content::Discriminator => table.drop_all(field.number),
+                Content::Discriminator => {}
             }
         }
         let place = match place {
@@ -246,10 +256,9 @@ impl<'s> Compiler<'s> {
         let op = match treatment {
             Treatment::Strip => None,
             Treatment::Keep => {
-                let keep = [Code::KeepVarint, Code::KeepFixed64, Code::KeepLen, Code::KeepGroup, Code::Unknown, Code::KeepFixed32];
-                table.set(tag, Op::new(keep[single as usize], 0));
+                table.set(tag, Op::new(Code::Keep, 0));
                 if let Some(packed) = packed {
-                    let code = if single == 0 { Code::KeepPacked } else { Code::KeepLen };
+                    let code = if single == 0 { Code::KeepPacked } else { Code::Keep };
                     table.set(packed, Op::new(code, 0));
                 }
                 return;
@@ -265,9 +274,8 @@ impl<'s> Compiler<'s> {
                     table.set(packed, op);
                 }
             }
-            None => {
-                table.drop_all(field.number);
-            }
+            // Not in the table: left out, whatever its wire type.
+            None => {}
         }
     }
 
@@ -309,12 +317,11 @@ impl<'s> Compiler<'s> {
 
     fn descend(&mut self, table: &mut Tables, field: &Field, child: NodeId) {
         let tag = field.number << 3 | u32::from(LEN);
-        match u16::try_from(table.descents.len()) {
-            Ok(arg) if self.is_alive(child) => {
-                table.descents.push(Descent { node: child.0, number: field.number, repeated: field.repeated });
-                table.set(tag, Op::new(Code::Descend, arg));
-            }
-            _ => table.drop_all(field.number),
+        if let Ok(arg) = u16::try_from(table.descents.len())
+            && self.is_alive(child)
+        {
+            table.descents.push(Descent { node: child.0, number: field.number, repeated: field.repeated });
+            table.set(tag, Op::new(Code::Descend, arg));
         }
     }
 
@@ -323,7 +330,7 @@ impl<'s> Compiler<'s> {
             select.cases.iter().filter(|(_, node)| self.is_alive(*node)).map(|(value, node)| (value.clone(), node.0)).collect();
         let (Ok(arg), Ok(descent)) = (u16::try_from(table.selects.len()), u16::try_from(table.descents.len())) else { return };
         if cases.is_empty() {
-            return table.drop_all(field.number);
+            return;
         }
         cases.sort();
         table.descents.push(Descent { node: 0, number: field.number, repeated: true });
@@ -388,13 +395,6 @@ impl Tables {
         match self.dense.get_mut(tag as usize) {
             Some(entry) => *entry = op,
             None => self.sparse.push((tag, op)),
-        }
-    }
-
-    /// Skips the field whatever its wire type; the fast form of [`Code::Unknown`].
-    fn drop_all(&mut self, number: u32) {
-        for (wire_type, code) in [(0, Code::DropVarint), (1, Code::DropFixed64), (2, Code::DropLen), (5, Code::DropFixed32)] {
-            self.set(number << 3 | wire_type, Op::new(code, 0));
         }
     }
 }

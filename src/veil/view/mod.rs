@@ -5,6 +5,7 @@ mod apply;
 mod bindings;
 mod compile;
 mod frame;
+mod special;
 
 pub use apply::{Space, View};
 pub use bindings::{Bindings, BindingsSource};

@@ -45,8 +45,20 @@ pub(crate) fn copy_minimal(out: &mut Vec<u8>, tag: u64, value: &[u8], packed: bo
 }
 
 /// Writes the length of everything behind `at + room` to `at`, minimal.
+#[inline]
 pub(crate) fn mend_length(out: &mut Vec<u8>, at: usize, room: usize) {
     let len = out.len() - at - room;
+    if room == 1
+        && len < 0x80
+        && let Some(byte) = out.get_mut(at)
+    {
+        *byte = len as u8;
+        return;
+    }
+    mend_long_length(out, at, room, len);
+}
+
+fn mend_long_length(out: &mut Vec<u8>, at: usize, room: usize, len: usize) {
     let need = varint_len(len as u64);
     if need < room {
         out.copy_within(at + room.., at + need);
