@@ -14,9 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::{identity, tls};
-use super::route::Router;
 use super::handover::PIECE_BYTES;
+use super::route::Router;
+use super::{identity, tls};
 use crate::config::{Config, Party};
 use crate::stop::Stop;
 use crate::telemetry::Counters;

@@ -59,10 +59,8 @@ impl Router {
         if !caller.may.contains(&May::Publish) {
             return Err(Refuse::NotAllowed);
         }
-        let limits = PublishLimits {
-            frame_bytes_max: self.config.limits.frame_bytes_max,
-            batch_bytes_max: self.config.limits.batch_bytes_max,
-        };
+        let limits =
+            PublishLimits { frame_bytes_max: self.config.limits.frame_bytes_max, batch_bytes_max: self.config.limits.batch_bytes_max };
         let publisher = Publisher::new(self.shared, caller.spiffe.clone(), limits);
         Ok(streaming(AnswerBody::Acks(publisher.run(request.into_body()))))
     }

@@ -242,12 +242,8 @@ impl ViewMaker {
 
     fn label(&self, ask: &Ask, seen: &Seen, now: UnixMs) -> String {
         let Some(subject) = &seen.subject else { return String::new() };
-        let domain = Domain {
-            recipient: ask.listener.spiffe.as_str(),
-            purpose: ask.purpose.as_str(),
-            field: "",
-            epoch: self.pseudonym_epoch(now),
-        };
+        let domain =
+            Domain { recipient: ask.listener.spiffe.as_str(), purpose: ask.purpose.as_str(), field: "", epoch: self.pseudonym_epoch(now) };
         pseudonym::text(&pseudonym::pseudonym(subject.pseudonym_key(), domain, &subject.did().0))
     }
 

@@ -161,7 +161,10 @@ async fn a_person_sees_who_gets_what_and_why_now() {
     let standing = world.standing(&ada).await;
     assert_eq!((standing.seq, standing.head.to_vec()), (1, first.0.to_vec()));
     let grant = &standing.grants[0];
-    assert_eq!((grant.state.as_str(), grant.purposes.clone(), grant.recipients.clone()), ("live", vec![CARE.into()], vec![world.spiffe("clinician").to_string()]));
+    assert_eq!(
+        (grant.state.as_str(), grant.purposes.clone(), grant.recipients.clone()),
+        ("live", vec![CARE.into()], vec![world.spiffe("clinician").to_string()])
+    );
     assert_eq!(grant.rules, ["permit data at `note`: keep", "forbid data at `identity.address`"]);
     let streams: Vec<_> = standing.streams.iter().map(|stream| (stream.stream_id.clone(), stream.last_handover)).collect();
     assert_eq!(streams, [(open.header.stream_id.clone(), 1)], "those that carry her, and no other");

@@ -26,7 +26,10 @@ pub(crate) const MAINTENANCE: &str = "dpv:TechnicalServiceProvision";
 pub(crate) fn patient_frames(number: u32, count: usize) -> Vec<PatientFrame> {
     let frames = Simulation::new(What::Patients, 7, number, START_MS).filter(|frame| frame.subject == format!("patient-{number:05}"));
     let typed = frames.take(count).map(|frame| PatientFrame::decode(&frame.bytes[..]).unwrap());
-    typed.enumerate().map(|(index, frame)| if index % 5 == 0 { PatientFrame { note: format!("note {index}"), ..frame } } else { frame }).collect()
+    typed
+        .enumerate()
+        .map(|(index, frame)| if index % 5 == 0 { PatientFrame { note: format!("note {index}"), ..frame } } else { frame })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

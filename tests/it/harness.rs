@@ -258,7 +258,11 @@ async fn open(folder: &Folder, clock: &Arc<Clock>) -> Result<Gateway, StartError
 /// The certificate and key of a party, and whom it believes.
 pub(crate) fn pem_files(folder: &Path, party: &str) -> PemFiles {
     let certs = folder.join("certs");
-    PemFiles { certificate: certs.join(format!("{party}.pem")), private_key: certs.join(format!("{party}.key")), peer_ca: certs.join("ca.pem") }
+    PemFiles {
+        certificate: certs.join(format!("{party}.pem")),
+        private_key: certs.join(format!("{party}.key")),
+        peer_ca: certs.join("ca.pem"),
+    }
 }
 
 /// Connects with a certificate.
@@ -266,7 +270,11 @@ pub(crate) async fn channel(gate: SocketAddr, files: &PemFiles) -> Result<Channe
     channel_with(gate, files, |endpoint| endpoint).await
 }
 
-async fn channel_with(gate: SocketAddr, files: &PemFiles, shape: impl FnOnce(Endpoint) -> Endpoint) -> Result<Channel, tonic::transport::Error> {
+async fn channel_with(
+    gate: SocketAddr,
+    files: &PemFiles,
+    shape: impl FnOnce(Endpoint) -> Endpoint,
+) -> Result<Channel, tonic::transport::Error> {
     let tls = TlsConnector::from(ClientTls::load(files).unwrap().config());
     let connector = tower::service_fn(move |_: Uri| {
         let tls = tls.clone();

@@ -34,7 +34,8 @@ async fn patients_come_out_right(recordings: Vec<Recording>) -> usize {
     let subjects: BTreeSet<String> = recordings.iter().flat_map(|recording| recording.subjects().unwrap()).collect();
     for subject in &subjects {
         let person = world.patient(subject).await;
-        let given = Given::to(&world, &RECIPIENTS.map(|(party, ..)| party), RECIPIENTS[0].1).purposes(&RECIPIENTS.map(|(_, purpose, _)| purpose));
+        let given =
+            Given::to(&world, &RECIPIENTS.map(|(party, ..)| party), RECIPIENTS[0].1).purposes(&RECIPIENTS.map(|(_, purpose, _)| purpose));
         world.grant(&person, &given.rules(permit_all())).await;
     }
     let mut streams: Vec<Sub> = Vec::new();

@@ -68,7 +68,8 @@ async fn a_sealed_field_is_opened_by_its_key_holders_and_by_nobody_else() {
     let mut holder = world.subscribe("clinician", Ask::of(PATIENT, CARE).opening(STRANGER).opening(LAB)).await.keeping();
     let mut keyless = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
     let mut researcher = world.subscribe("researcher", Ask::of(PATIENT, RESEARCH).opening(LAB)).await.keeping();
-    let frames: Vec<_> = (1..=10).map(|n| PatientFrame { note: if n % 3 == 0 { String::new() } else { format!("note {n}") }, ..frame("ada", n) }).collect();
+    let frames: Vec<_> =
+        (1..=10).map(|n| PatientFrame { note: if n % 3 == 0 { String::new() } else { format!("note {n}") }, ..frame("ada", n) }).collect();
     world.publish("hospital", PATIENT, &frames).await;
     for sent in &frames {
         let opened = holder.frame().await;
@@ -91,7 +92,8 @@ async fn a_sealed_field_is_opened_by_its_key_holders_and_by_nobody_else() {
     // An empty note is sealed like any other: whether there is one is not to be seen.
     let sealed = |wanted: usize| {
         let kept = holder.kept.iter().flatten();
-        let frames: Vec<_> = kept.filter_map(|m| if let Some(Kind::Batch(b)) = &m.kind { Some(b.frames.clone()) } else { None }).flatten().collect();
+        let frames: Vec<_> =
+            kept.filter_map(|m| if let Some(Kind::Batch(b)) = &m.kind { Some(b.frames.clone()) } else { None }).flatten().collect();
         frames[wanted].message.len()
     };
     assert_eq!(sealed(1), sealed(2));
@@ -207,7 +209,8 @@ async fn who_is_known_by_a_did_key_brings_a_statement_that_holds() {
     }
     let channel = world.channel("clinician").await;
     let mut forged = statement.clone();
-    forged.payload = String::from_utf8(forged.payload).unwrap().replace(&lab.vault_key().to_string(), &key(STRANGER).seal_key().to_string()).into();
+    forged.payload =
+        String::from_utf8(forged.payload).unwrap().replace(&lab.vault_key().to_string(), &key(STRANGER).seal_key().to_string()).into();
     for (why, statement) in [
         ("for another workload", lab.recipient_key(&world.spiffe("researcher"), &world.origin(), later).unwrap()),
         ("expired", lab.recipient_key(&clinician, &world.origin(), UnixMs(world.now().0 - 1)).unwrap()),

@@ -121,7 +121,9 @@ async fn nobody_withdraws_asks_or_mandates_for_somebody_else() {
     world.grant(&ada, &Given::to(&world, &["clinician"], CARE)).await;
     let withdrawal = ada.withdraw(&Reach::UpTo(9), SignerRole::Subject, &world.origin(), world.now()).unwrap();
     let mut consents = world.consents();
-    for forged in [changed(&withdrawal, &eve, |_| ()), changed(&withdrawal, &eve, |record| record["signer"]["key"] = json!(eve.did().to_string()))] {
+    for forged in
+        [changed(&withdrawal, &eve, |_| ()), changed(&withdrawal, &eve, |record| record["signer"]["key"] = json!(eve.did().to_string()))]
+    {
         let request = WithdrawRequest { record: Some(dsse::to_proto(&forged)) };
         let status = soon("a refusal", consents.withdraw(request)).await.expect_err("not hers");
         assert!(matches!(status.code(), Code::PermissionDenied | Code::InvalidArgument), "{status:?}");

@@ -109,7 +109,8 @@ async fn after_a_withdrawal_is_answered_none_of_a_hundred_streams_under_load_han
         assert!(seen.frames[&barrier.view].iter().all(|handover| *handover <= barrier.last_handover), "nothing after the answer");
         assert_eq!(seen.closed, [barrier.view], "the recipient is told, of this view alone");
         // Of everybody else, every frame came.
-        let mut others: Vec<usize> = seen.frames.iter().filter(|(view, _)| **view != barrier.view).map(|(_, frames)| frames.len()).collect();
+        let mut others: Vec<usize> =
+            seen.frames.iter().filter(|(view, _)| **view != barrier.view).map(|(_, frames)| frames.len()).collect();
         let mut expected: Vec<usize> = sent.clone();
         expected.extend(sent.iter().skip(1).map(|frames| frames - 1));
         others.sort_unstable();
@@ -133,7 +134,7 @@ async fn a_frame_that_is_half_way_out_when_consent_ends_is_cut_off_with_its_stre
     world.publish("hospital", PATIENT, &[frame("ben", 1, ""), frame("ada", 1, &long)]).await;
     let came = reading.messages::<PatientFrame>(2).await;
     assert_eq!(came[1].note, long);
-    eventually("the frame to be on its way to both", async || { (world.metric("twinveil_frames_out_total").await == 4).then_some(()) }).await;
+    eventually("the frame to be on its way to both", async || (world.metric("twinveil_frames_out_total").await == 4).then_some(())).await;
     let answer = world.withdraw_all(&ada).await;
     assert_eq!(answer.streams.iter().map(|barrier| (barrier.view, barrier.last_handover)).collect::<Vec<_>>(), [(2, 2), (2, 2)]);
     world.publish("hospital", PATIENT, &[frame("ada", 2, ""), frame("ben", 2, "")]).await;
@@ -157,7 +158,8 @@ async fn what_waits_for_a_recipient_who_stopped_reading_is_judged_again_before_i
         world.grant(person, &given(&world)).await;
     }
     let mut stuck = Sub::open(world.narrow_channel("clinician").await, Ask::of(PATIENT, CARE)).await.unwrap();
-    let frames: Vec<_> = (0..1_000).flat_map(|n| ["ada", "ben"].map(|id| frame(id, n, "a note of a hundred and some bytes, for weight"))).collect();
+    let frames: Vec<_> =
+        (0..1_000).flat_map(|n| ["ada", "ben"].map(|id| frame(id, n, "a note of a hundred and some bytes, for weight"))).collect();
     world.publish("hospital", PATIENT, &frames).await;
     let mut before = 0;
     eventually("the stream to be stuck", async || {
@@ -204,7 +206,13 @@ async fn a_withdrawal_sent_twice_answers_as_well_and_changes_nothing() {
     let person = world.patient("ada").await;
     world.grant(&person, &given(&world)).await;
     let mut clinician = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
-    world.publish("hospital", PATIENT, &patient_frames(1, 1).into_iter().map(|f| PatientFrame { patient_id: "ada".into(), ..f }).collect::<Vec<_>>()).await;
+    world
+        .publish(
+            "hospital",
+            PATIENT,
+            &patient_frames(1, 1).into_iter().map(|f| PatientFrame { patient_id: "ada".into(), ..f }).collect::<Vec<_>>(),
+        )
+        .await;
     clinician.frame().await;
     let first = world.withdraw_all(&person).await;
     let second = world.withdraw_all(&person).await;

@@ -53,7 +53,7 @@ async fn a_recipient_that_goes_leaves_nothing_behind_and_the_others_go_on() {
     source.send(&frames[..10]).await;
     going[0].frame().await;
     drop(going);
-    eventually("the gone to be let go of", async || { (world.metric("twinveil_streams_closed_total").await == 5).then_some(()) }).await;
+    eventually("the gone to be let go of", async || (world.metric("twinveil_streams_closed_total").await == 5).then_some(())).await;
     source.send(&frames[10..]).await;
     for sent in &frames {
         assert_eq!(staying.message::<PatientFrame>().await.sequence, sent.sequence);

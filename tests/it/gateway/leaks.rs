@@ -129,7 +129,8 @@ async fn no_value_of_a_frame_and_no_name_gets_into_log_store_or_metrics() {
         let signer = twinveil::veil::crypto::sign::SignKey::from_seed(&world.key("hospital"));
         let record = Envelope::sign("application/vnd.twinveil.consent+json;v=1", payload.into_bytes(), &signer);
         world.submit(&record).await.expect_err("no record");
-        let half = Envelope::sign("application/vnd.twinveil.enrolment+json;v=1", format!("{{\"value\":\"{CANARY}\"}}").into_bytes(), &signer);
+        let half =
+            Envelope::sign("application/vnd.twinveil.enrolment+json;v=1", format!("{{\"value\":\"{CANARY}\"}}").into_bytes(), &signer);
         let request = SubmitRequest { record: Some(dsse::to_proto(&half)) };
         world.consents().submit(request).await.expect_err("no enrolment");
     }
@@ -197,15 +198,13 @@ async fn recipients_who_pool_all_they_received_share_no_identifier() {
     let lab = world.wallet();
     let rules: Vec<_> = permit_all().into_iter().chain([permit("device_id", "pseudonymize"), permit("sequence", "pseudonymize")]).collect();
     // One key for all of them, even: sealing to it makes no two wraps alike.
-    let given = Given::to(&world, &["clinician", "researcher"], CARE).purposes(&[CARE, "dpv:ImproveHealthcare", RESEARCH, "dpv:AcademicResearch"]);
+    let given =
+        Given::to(&world, &["clinician", "researcher"], CARE).purposes(&[CARE, "dpv:ImproveHealthcare", RESEARCH, "dpv:AcademicResearch"]);
     world.grant(&person, &given.rules(rules).and(sealed_for_recipient("note")).key(lab.vault_key())).await;
     let mut streams = Vec::new();
-    for (party, purpose) in [
-        ("clinician", CARE),
-        ("clinician", "dpv:ImproveHealthcare"),
-        ("researcher", RESEARCH),
-        ("researcher", "dpv:AcademicResearch"),
-    ] {
+    for (party, purpose) in
+        [("clinician", CARE), ("clinician", "dpv:ImproveHealthcare"), ("researcher", RESEARCH), ("researcher", "dpv:AcademicResearch")]
+    {
         streams.push(world.subscribe(party, Ask::of(PATIENT, purpose)).await.keeping());
     }
     let mut again = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await.keeping();

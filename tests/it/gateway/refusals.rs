@@ -12,7 +12,8 @@ use twinveil::proto::sample::{PatientFrame, Vitals};
 use twinveil::proto::v1::keys_client::KeysClient;
 use twinveil::proto::v1::publish_request::Kind;
 use twinveil::proto::v1::{
-    AnnouncedRequest, Delivery, PublishBatch, PublishOpen, PublishRequest, PublishResponse, StandingRequest, SubmitRequest, SubscribeRequest,
+    AnnouncedRequest, Delivery, PublishBatch, PublishOpen, PublishRequest, PublishResponse, StandingRequest, SubmitRequest,
+    SubscribeRequest,
 };
 use twinveil::world::Clock;
 
@@ -73,7 +74,17 @@ async fn frames_that_cant_be_judged_are_refused_by_index_and_code_and_the_good_o
     assert_eq!((first.through, first.accepted), (12, 3));
     assert_eq!(
         refused(&first),
-        [(1, "TV-W01"), (2, "TV-W02"), (3, "TV-W03"), (4, "TV-W04"), (6, "TV-W06"), (7, "TV-W07"), (8, "TV-W08"), (9, "TV-G01"), (10, "TV-W07")]
+        [
+            (1, "TV-W01"),
+            (2, "TV-W02"),
+            (3, "TV-W03"),
+            (4, "TV-W04"),
+            (6, "TV-W06"),
+            (7, "TV-W07"),
+            (8, "TV-W08"),
+            (9, "TV-G01"),
+            (10, "TV-W07")
+        ]
     );
     // Positions count through the stream.
     let second = source.send_bytes(vec![good(4), with(&[0x0a, 0x7f])]).await;
@@ -170,7 +181,8 @@ async fn compressed_oversized_and_malformed_messages_and_unknown_methods_are_ref
     let (hospital, clinician) = (world.channel("hospital").await, world.channel("clinician").await);
     let open = PublishRequest { kind: Some(Kind::Open(PublishOpen { schema: PATIENT.into() })) }.encode_to_vec();
     let batch = PublishRequest { kind: Some(Kind::Batch(PublishBatch { frames: vec![Bytes::from(vec![0; 8])] })) }.encode_to_vec();
-    let ask = SubscribeRequest { schema: PATIENT.into(), purpose: CARE.into(), delivery: Delivery::Newest.into(), key: None }.encode_to_vec();
+    let ask =
+        SubscribeRequest { schema: PATIENT.into(), purpose: CARE.into(), delivery: Delivery::Newest.into(), key: None }.encode_to_vec();
     let many = PublishRequest { kind: Some(Kind::Batch(PublishBatch { frames: vec![Bytes::new(); 65_537] })) }.encode_to_vec();
     let grpc = "application/grpc";
     for (path, kind, pieces, code, text) in [

@@ -178,11 +178,8 @@ impl World {
 
     /// Why a recipient gets what it gets.
     pub(crate) async fn explain(&self, wallet: &Wallet, party: &str, purpose: &str, schema: &str) -> ExplainResponse {
-        let asks = Asks::Explain {
-            recipient: self.spiffe(party),
-            purpose: terms::purpose(purpose).unwrap(),
-            schema: SchemaName::new(schema),
-        };
+        let asks =
+            Asks::Explain { recipient: self.spiffe(party), purpose: terms::purpose(purpose).unwrap(), schema: SchemaName::new(schema) };
         let query = wallet.query(&asks, &self.origin(), self.now()).unwrap();
         let request = ExplainRequest { query: Some(dsse::to_proto(&query)) };
         soon("an explanation", self.consents().explain(request)).await.expect("a subject may ask").into_inner()

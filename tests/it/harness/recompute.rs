@@ -118,7 +118,10 @@ pub(crate) fn renderer(frame: &PatientFrame) -> PatientFrame {
 /// Roughly how active.
 pub(crate) fn advertiser(frame: &PatientFrame) -> PatientFrame {
     PatientFrame {
-        position: frame.position.as_ref().and_then(|found| visible(Position { speed_m_s: position(found).speed_m_s, ..Position::default() })),
+        position: frame
+            .position
+            .as_ref()
+            .and_then(|found| visible(Position { speed_m_s: position(found).speed_m_s, ..Position::default() })),
         activity: frame.activity.as_ref().and_then(|found| visible(Activity { sleep_s: None, ..activity(found) })),
         ..PatientFrame::default()
     }
