@@ -93,9 +93,9 @@ async fn after_a_withdrawal_is_answered_none_of_a_hundred_streams_under_load_han
             sequence + 2
         }));
     }
-    eventually("load on every stream", async || seen_by_each(300)).await;
+    eventually("load on every stream", async || seen_by_each(200)).await;
     let answer = world.withdraw_all(&people["leaver-0"]).await;
-    eventually("more load after the withdrawal", async || seen_by_each(600)).await;
+    eventually("more load after the withdrawal", async || seen_by_each(400)).await;
     stop.store(true, Ordering::Relaxed);
     let mut sent = Vec::new();
     for source in sources {

@@ -45,7 +45,7 @@ async fn who_asked_for_the_newest_frames_is_told_exactly_how_many_were_dropped()
     let mut source = world.source("hospital", PATIENT).await;
     let mut accepted = 0;
     for number in 0..120 {
-        let patients: &[&str] = if number < 60 || number > 70 { &["ada", "hidden", "ben"] } else { &["late", "hidden"] };
+        let patients: &[&str] = if (60..=70).contains(&number) { &["late", "hidden"] } else { &["ada", "hidden", "ben"] };
         let frames = batch(patients, number);
         accepted += frames.len() as u64;
         assert_eq!(source.send(&frames).await.accepted, accepted, "nobody waits for who wants the newest");

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tower::ServiceExt;
-use twinveil::client::subscriber::{Event, Received, Subscriber, SubscriberError};
+use twinveil::client::subscriber::{Event, Received, Subscriber};
 use twinveil::proto::intoto;
 use twinveil::proto::v1::frames_client::FramesClient;
 use twinveil::proto::v1::publish_request::Kind;
@@ -251,15 +251,6 @@ impl Sub {
     /// Whether nothing at all comes for this long.
     pub(crate) async fn is_quiet(&mut self, wait: Duration) -> bool {
         tokio::time::timeout(wait, self.wait()).await.is_err()
-    }
-
-    /// The next message of the stream as it is, past the reader.
-    pub(crate) async fn unread(&mut self) -> Result<Option<SubscribeResponse>, Status> {
-        soon("the next message of a stream", self.stream.message()).await
-    }
-
-    pub(crate) fn take(&mut self, message: SubscribeResponse) -> Result<Vec<Event>, SubscriberError> {
-        self.reader.take(message)
     }
 }
 
