@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -60,9 +60,9 @@ pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Opti
     .await
 }
 
-/// A folder that ends with the test.
+/// A folder that ends with the test, and with the last test what it was copied from.
 #[derive(Debug)]
-pub(crate) struct Folder(pub PathBuf);
+pub(crate) struct Folder(pub PathBuf, Option<Arc<Folder>>);
 
 impl Folder {
     pub(crate) fn new() -> Self {
@@ -71,7 +71,7 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("twinveil-it-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(path, None)
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
@@ -85,19 +85,24 @@ impl Drop for Folder {
     }
 }
 
-/// Two folders as `twinveil init` makes them, once for all tests: the one that gateways are started from, and a stranger's.
-static MADE: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
-    ["own", "strangers"].map(|name| {
-        let dir = std::env::temp_dir().join(format!("twinveil-it-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        init::fill_folder(&dir).unwrap();
-        dir
+/// Two folders as `twinveil init` makes them, once for all tests that run together: `own`, which gateways are started from, and
+/// `strangers`.
+fn made() -> Arc<Folder> {
+    static MADE: Mutex<Weak<Folder>> = Mutex::new(Weak::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.upgrade().unwrap_or_else(|| {
+        let both = Arc::new(Folder::new());
+        for name in ["own", "strangers"] {
+            init::fill_folder(&both.join(name)).unwrap();
+        }
+        *made = Arc::downgrade(&both);
+        both
     })
-});
+}
 
 /// The folder of somebody else's gateway.
-pub(crate) fn strangers_folder() -> &'static Path {
-    &MADE[1]
+pub(crate) fn strangers_folder() -> Folder {
+    copied("strangers")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -115,8 +120,13 @@ fn copy(from: &Path, to: &Path) {
 
 /// A fresh folder with everything that a gateway needs.
 pub(crate) fn made_folder() -> Folder {
-    let folder = Folder::new();
-    copy(&MADE[0], &folder.0);
+    copied("own")
+}
+
+fn copied(name: &str) -> Folder {
+    let (made, mut folder) = (made(), Folder::new());
+    copy(&made.join(name), &folder.0);
+    folder.1 = Some(made);
     folder
 }
 

@@ -79,7 +79,7 @@ async fn a_folder_that_is_not_right_stops_the_start_by_name() {
         check();
         std::fs::write(&file, kept).unwrap();
     };
-    swap("keys/store.key", strangers_folder(), &|| says(&folder, "TV-L08", "do not open under the configured key"));
+    swap("keys/store.key", &strangers_folder().0, &|| says(&folder, "TV-L08", "do not open under the configured key"));
     swap("twinveil.toml", &folder.join("twinveil.toml"), &|| {
         let file = folder.join("twinveil.toml");
         let text = std::fs::read_to_string(&file).unwrap().replace("gateway.example.org/twins", "gateway.example.org/others");

@@ -276,8 +276,8 @@ async fn whoever_the_gateway_does_not_know_is_let_in_nowhere() {
     make("a-server", &[CLINICIAN], ExtendedKeyUsagePurpose::ServerAuth);
     let world = World::at(folder, Arc::new(Clock::new())).await.expect("starts");
     assert!(is_let_in(&world, &pem_files(&world.folder.0, "good")).await, "the test's own authority is believed");
-    let own = pem_files(&world.folder.0, "clinician");
-    let stranger = PemFiles { peer_ca: own.peer_ca.clone(), ..pem_files(strangers_folder(), "clinician") };
+    let (own, strangers) = (pem_files(&world.folder.0, "clinician"), strangers_folder());
+    let stranger = PemFiles { peer_ca: own.peer_ca.clone(), ..pem_files(&strangers.0, "clinician") };
     assert!(!is_let_in(&world, &stranger).await, "signed by another authority");
     for name in ["nobody", "two", "unnamed", "no-spiffe", "a-server"] {
         assert!(!is_let_in(&world, &pem_files(&world.folder.0, name)).await, "{name}");
