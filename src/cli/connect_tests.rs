@@ -11,8 +11,31 @@ fn folder(name: &str, config: Option<&str>) -> PathBuf {
     path
 }
 
-fn connection(dir: PathBuf) -> Connection {
-    Connection { dir, party: None, gateway: None, certs: None, origin: None, insecure: false }
+/// A connection whose folder goes away with the test.
+struct Tidy(Connection);
+
+impl std::ops::Deref for Tidy {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Tidy {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        let _gone_already = std::fs::remove_dir_all(&self.0.dir);
+    }
+}
+
+fn connection(dir: PathBuf) -> Tidy {
+    Tidy(Connection { dir, party: None, gateway: None, certs: None, origin: None, insecure: false })
 }
 
 fn fails(connection: &Connection) -> String {

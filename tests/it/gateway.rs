@@ -5,6 +5,7 @@ mod ends;
 mod lag;
 mod leaks;
 mod refusals;
+mod services;
 
 use prost::Message;
 use twinveil::cli::simulate::{Simulation, What};
