@@ -62,11 +62,12 @@ impl Replay {
         while let Some((folder, depth)) = folders.pop() {
             for entry in std::fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))? {
                 let entry = entry.map_err(|error| unreadable(&folder, error))?;
-                let kind = entry.file_type().map_err(|error| unreadable(&folder, error))?;
-                if kind.is_dir() && depth < DEPTH_MAX {
-                    folders.push((entry.path(), depth + 1));
-                } else if kind.is_file() {
-                    files.push(entry.path());
+                // Links are followed: a recording may lie elsewhere. A circle of them ends at the depth that is read.
+                match std::fs::metadata(entry.path()) {
+                    Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => folders.push((entry.path(), depth + 1)),
+                    Ok(kind) if kind.is_dir() => {}
+                    // One that leads nowhere is named like any other file that can't be replayed.
+                    Ok(_) | Err(_) => files.push(entry.path()),
                 }
                 if files.len() > FILES_MAX {
                     return Err(
