@@ -10,7 +10,7 @@ use super::wallet::{CARRIER, Desk, load};
 use super::{CliError, OutputArgs, say};
 use crate::proto::v1::{self, ExplainResponse};
 use crate::veil::consent::query::Asks;
-use crate::veil::name::{Purpose, SchemaName, Spiffe, UnixMs};
+use crate::veil::name::{Did, Purpose, SchemaName, Spiffe, UnixMs};
 use crate::veil::terms;
 
 /// Say what a recipient gets of your frames, and why.
@@ -28,6 +28,9 @@ pub struct Args {
     /// The recipient
     #[arg(long, value_name = "SPIFFE", value_parser = spiffe)]
     to: Spiffe,
+    /// The did:key that the recipient speaks for, where consents name it by that (as if it brought no key of its own)
+    #[arg(long, value_name = "DID", value_parser = did)]
+    holder: Option<Did>,
     /// What for: a DPV term
     #[arg(long, value_name = "TERM", value_parser = purpose)]
     purpose: Purpose,
@@ -44,6 +47,10 @@ pub(super) fn spiffe(text: &str) -> Result<Spiffe, String> {
     Spiffe::parse(text).map_err(|bad| bad.to_string())
 }
 
+fn did(text: &str) -> Result<Did, String> {
+    Did::parse(text).map_err(|bad| bad.to_string())
+}
+
 pub(super) fn purpose(text: &str) -> Result<Purpose, String> {
     terms::purpose(text).ok_or_else(|| {
         let term = text.strip_prefix("dpv:").unwrap_or(text);
@@ -57,7 +64,12 @@ pub(super) fn purpose(text: &str) -> Result<Purpose, String> {
 /// Asks and prints.
 pub fn run(args: Args) -> Result<(), CliError> {
     let (wallet, origin) = (load(&args.wallet)?, args.connection.origin()?);
-    let asks = Asks::Explain { recipient: args.to.clone(), purpose: args.purpose.clone(), schema: SchemaName::new(args.schema.as_str()) };
+    let asks = Asks::Explain {
+        recipient: args.to.clone(),
+        holder: args.holder,
+        purpose: args.purpose.clone(),
+        schema: SchemaName::new(args.schema.as_str()),
+    };
     let answer = super::block_on(async {
         let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
         desk.explain(&wallet, &asks, &origin).await

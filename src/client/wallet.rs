@@ -210,20 +210,26 @@ impl Wallet {
 
     /// Signs a question about the own standing, good for five minutes.
     pub fn query(&self, asks: &Asks, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
-        let (kind, recipient, purpose, schema) = match asks {
-            Asks::Standing => ("standing", None, None, None),
-            Asks::Explain { recipient, purpose, schema } => {
-                ("explain", Some(recipient.to_string()), Some(purpose.to_string()), Some(schema.to_string()))
-            }
-        };
-        self.write::<Query>(&QueryDocument {
+        let asked = QueryDocument {
             gateway: gateway.to_string(),
             subject: self.did().to_string(),
-            kind: kind.into(),
-            recipient,
-            purpose,
-            schema,
+            kind: "standing".into(),
+            recipient: None,
+            holder: None,
+            purpose: None,
+            schema: None,
             at: now.to_string(),
+        };
+        self.write::<Query>(&match asks {
+            Asks::Standing => asked,
+            Asks::Explain { recipient, holder, purpose, schema } => QueryDocument {
+                kind: "explain".into(),
+                recipient: Some(recipient.to_string()),
+                holder: holder.map(|holder| holder.to_string()),
+                purpose: Some(purpose.to_string()),
+                schema: Some(schema.to_string()),
+                ..asked
+            },
         })
     }
 

@@ -70,6 +70,7 @@ fn what_the_wallet_signs_the_gateway_reads() {
     }
     let explain = Asks::Explain {
         recipient: source.clone(),
+        holder: Some(wallet.did()),
         purpose: purpose("dpv:AcademicResearch").expect("term"),
         schema: crate::veil::name::SchemaName::new("a.B"),
     };

@@ -130,9 +130,9 @@ impl Consents for ConsentDesk {
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         carrier(&request, May::Submit)?;
         let (query, now) = self.query(request.into_inner().query.as_ref())?;
-        let Asks::Explain { recipient, purpose, schema } = &query.asks else { return Err(Refuse::Malformed.into()) };
+        let Asks::Explain { recipient, holder, purpose, schema } = &query.asks else { return Err(Refuse::Malformed.into()) };
         let schema = self.judge.schema(schema.as_str()).ok_or(Refuse::UnknownSchema)?;
-        let listener = Listener { spiffe: recipient.clone(), did: None, stated_key: None };
+        let listener = Listener { spiffe: recipient.clone(), did: *holder, stated_key: None };
         let standing = self.judge.ledger().standing_of(&query.subject);
         let judged = self.judge.judge(schema, &listener, purpose, Some(&standing), now).map_err(|error| {
             tracing::error!(code = error.code(), schema = %schema.name(), "the policy could not be evaluated");

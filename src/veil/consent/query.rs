@@ -25,6 +25,9 @@ pub struct QueryDocument {
     /// Explain: what this workload gets …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
+    /// … that speaks for this did:key, if for any …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
     /// … for this purpose …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
@@ -57,6 +60,8 @@ pub enum Asks {
     Explain {
         /// The recipient.
         recipient: Spiffe,
+        /// The did:key that it speaks for, as consents may name it.
+        holder: Option<Did>,
         /// The purpose.
         purpose: Purpose,
         /// The schema.
@@ -77,11 +82,12 @@ impl Payload for Query {
     fn parse(payload: &[u8]) -> Result<Self, RecordRefusal> {
         let document: QueryDocument = text::json(payload)?;
         let asks = match (document.kind.as_str(), &document.recipient, &document.purpose, &document.schema) {
-            ("standing", None, None, None) => Asks::Standing,
+            ("standing", None, None, None) if document.holder.is_none() => Asks::Standing,
             ("explain", Some(recipient), Some(purpose), Some(schema)) => {
                 text::text("schema", schema)?;
                 Asks::Explain {
                     recipient: text::spiffe("recipient", recipient)?,
+                    holder: document.holder.as_deref().map(|holder| text::did("holder", holder)).transpose()?,
                     purpose: record::purpose(purpose)?,
                     schema: SchemaName::new(schema.as_str()),
                 }

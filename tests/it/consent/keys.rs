@@ -207,6 +207,9 @@ async fn who_is_known_by_a_did_key_brings_a_statement_that_holds() {
     for sub in [&mut silent, &mut somebody_else] {
         assert!(sub.is_quiet(std::time::Duration::from_millis(30)).await);
     }
+    // Asked about the workload alone nothing flows; asked about the one that speaks for the lab, it does.
+    assert!(!world.explain(&ada, "clinician", CARE, PATIENT).await.delivers);
+    assert!(world.explain_holder(&ada, "clinician", Some(lab.did()), CARE, PATIENT).await.delivers);
     let channel = world.channel("clinician").await;
     let mut forged = statement.clone();
     forged.payload =

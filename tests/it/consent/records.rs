@@ -133,6 +133,7 @@ async fn nobody_withdraws_asks_or_mandates_for_somebody_else() {
     let old = ada.query(&Asks::Standing, &world.origin(), in_ms(&world, -600_000)).unwrap();
     let explain = Asks::Explain {
         recipient: world.spiffe("clinician"),
+        holder: None,
         purpose: twinveil::veil::terms::purpose(CARE).unwrap(),
         schema: twinveil::veil::name::SchemaName::new(PATIENT),
     };

@@ -15,7 +15,7 @@ use twinveil::veil::consent::record::SignerRole;
 use twinveil::veil::consent::standing::Head;
 use twinveil::veil::consent::withdrawal::Reach;
 use twinveil::veil::crypto::secret::Secret;
-use twinveil::veil::name::{Origin, RecordId, SchemaName, UnixMs};
+use twinveil::veil::name::{Did, Origin, RecordId, SchemaName, UnixMs};
 use twinveil::veil::terms;
 use twinveil::world::entropy;
 
@@ -178,8 +178,20 @@ impl World {
 
     /// Why a recipient gets what it gets.
     pub(crate) async fn explain(&self, wallet: &Wallet, party: &str, purpose: &str, schema: &str) -> ExplainResponse {
-        let asks =
-            Asks::Explain { recipient: self.spiffe(party), purpose: terms::purpose(purpose).unwrap(), schema: SchemaName::new(schema) };
+        self.explain_holder(wallet, party, None, purpose, schema).await
+    }
+
+    /// The same, for a recipient that speaks for a did:key.
+    pub(crate) async fn explain_holder(
+        &self,
+        wallet: &Wallet,
+        party: &str,
+        holder: Option<Did>,
+        purpose: &str,
+        schema: &str,
+    ) -> ExplainResponse {
+        let (recipient, purpose) = (self.spiffe(party), terms::purpose(purpose).unwrap());
+        let asks = Asks::Explain { recipient, holder, purpose, schema: SchemaName::new(schema) };
         let query = wallet.query(&asks, &self.origin(), self.now()).unwrap();
         let request = ExplainRequest { query: Some(dsse::to_proto(&query)) };
         soon("an explanation", self.consents().explain(request)).await.expect("a subject may ask").into_inner()
