@@ -19,10 +19,10 @@ use twinveil::veil::view::Program;
 const POLICY: &str = r#"
 @id("clinical")
 permit (principal in Group::"clinical", action == Action::"keep", resource)
-when { context.purpose == Purpose::"dpv:ServiceProvision" && resource.sensitivity != Sensitivity::"identifying" };
+when { context.purpose == Purpose::"dpv:ServiceProvision" && !(resource in Sensitivity::"identifying") };
 @id("identifiers")
 permit (principal in Group::"clinical", action == Action::"pseudonymize", resource)
-when { resource.sensitivity == Sensitivity::"identifying" };
+when { resource in Sensitivity::"identifying" };
 "#;
 
 fn views(c: &mut Criterion) {
