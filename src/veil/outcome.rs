@@ -25,8 +25,6 @@ pub enum Refusal {
     TwoSubjects,
     /// The sealed group could not be made.
     SealFailed,
-    /// The output would be larger than the gateway sends.
-    OutputTooLarge,
 }
 
 impl Refusal {
@@ -41,7 +39,6 @@ impl Refusal {
         Self::NoSubject,
         Self::TwoSubjects,
         Self::SealFailed,
-        Self::OutputTooLarge,
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -56,7 +53,6 @@ impl Refusal {
             Self::NoSubject => "TV-W07",
             Self::TwoSubjects => "TV-W08",
             Self::SealFailed => "TV-W09",
-            Self::OutputTooLarge => "TV-W10",
         }
     }
 }
@@ -73,7 +69,6 @@ impl fmt::Display for Refusal {
             Self::NoSubject => "the frame does not say whom it is about",
             Self::TwoSubjects => "the frame names two subjects",
             Self::SealFailed => "the sealed group could not be made",
-            Self::OutputTooLarge => "the view of the frame is larger than the gateway sends",
         })
     }
 }
