@@ -479,6 +479,22 @@ fn a_wire_type_that_clashes_is_stripped() {
 }
 
 #[test]
+fn a_field_number_that_protobuf_does_not_have_is_refused_wherever_it_is_seen() {
+    let shapes = shapes();
+    let decision = decision(&shapes.schema, &mut Dice(0), &[Treatment::Keep]);
+    let (mut view, _) = view(&shapes.schema, &decision);
+    // Number 0, number 2^29, and wire types 6 and 7.
+    let bad: [&[u8]; 4] = [&[0x00, 0x01], &[0x80, 0x80, 0x80, 0x80, 0x10, 0x01], &[0x0e], &[0x0f]];
+    for record in bad {
+        let mut inside = Vec::new();
+        wire::push_len_prefixed(&mut inside, 8, record);
+        for frame in [record, &inside[..]] {
+            assert_eq!(view.apply(Raw::new(frame)).err(), Some(Refusal::BadTag), "{frame:?}");
+        }
+    }
+}
+
+#[test]
 fn nesting_is_followed_to_the_limit_and_not_one_deeper() {
     let shapes = shapes();
     let decision = decision(&shapes.schema, &mut Dice(0), &[Treatment::Keep]);

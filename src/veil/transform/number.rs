@@ -3,7 +3,7 @@
 use super::generalize;
 use crate::veil::outcome::Refusal;
 use crate::veil::terms::{Generalizer, Kind};
-use crate::veil::wire::{FIXED32, FIXED64, VARINT, push_tag, push_varint, unzigzag, varint, zigzag};
+use crate::veil::wire::{FIXED32, FIXED64, VARINT, advance, push_tag, push_varint, slice, unzigzag, varint, zigzag};
 
 /// Appends a coordinate as its type is written.
 pub(crate) fn push_float(out: &mut Vec<u8>, number: u32, kind: Kind, value: f64) {
@@ -19,8 +19,8 @@ pub(crate) fn push_float(out: &mut Vec<u8>, number: u32, kind: Kind, value: f64)
 pub(crate) fn number_len(kind: Kind, input: &[u8]) -> Result<usize, Refusal> {
     match kind.wire_type() {
         VARINT => varint(input, 0).map(|(_, end)| end),
-        FIXED64 => fixed(input, 8),
-        _ => fixed(input, 4),
+        FIXED64 => advance(input, 0, 8),
+        _ => advance(input, 0, 4),
     }
 }
 
@@ -84,14 +84,6 @@ pub(crate) const fn range(kind: Kind) -> (i128, i128) {
         Kind::Uint64 | Kind::Fixed64 => (0, u64::MAX as i128),
         _ => (i64::MIN as i128, i64::MAX as i128),
     }
-}
-
-fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
-    input.get(begin..end).unwrap_or_default()
-}
-
-fn fixed(input: &[u8], bytes: usize) -> Result<usize, Refusal> {
-    if input.len() >= bytes { Ok(bytes) } else { Err(Refusal::Truncated) }
 }
 
 /// A coordinate in degrees, whichever floating-point type it has.

@@ -12,8 +12,8 @@ use crate::veil::transform::fragment::push_fragment;
 use crate::veil::transform::generalize;
 use crate::veil::transform::number::push_float;
 use crate::veil::wire::{
-    DEPTH_MAX, FIXED32, FIXED64, LEN, VARINT, bounds, mend_length, minimal_len, minimal_varint, push_tag, push_varint, skip, split_tag,
-    varint, varint_len, write_varint,
+    DEPTH_MAX, FIXED32, FIXED64, LEN, TAG_MAX, TAG_MIN, VARINT, advance, bounds, mend_length, minimal_len, minimal_varint, push_tag,
+    push_varint, skip, slice, split_tag, varint, varint_len, write_varint,
 };
 
 /// A program and the bindings of one subject and stream.
@@ -115,15 +115,15 @@ impl<'w> Walk<'w> {
                     }
                 },
                 LEN => match input.get(value) {
-                    Some(&len) if len < 0x80 => fixed(input, value + 1, len.into())?,
+                    Some(&len) if len < 0x80 => advance(input, value + 1, len.into())?,
                     _ => {
                         let end = bounds(input, value)?.1;
                         minimal &= minimal_len(input, value, end);
                         end
                     }
                 },
-                FIXED32 => fixed(input, value, 4)?,
-                FIXED64 => fixed(input, value, 8)?,
+                FIXED32 => advance(input, value, 4)?,
+                FIXED64 => advance(input, value, 8)?,
                 wire_type => skip(input, value, split_tag(tag)?.0, wire_type, depth)?,
             };
             if op.class == Class::Keep && minimal {
@@ -135,6 +135,8 @@ impl<'w> Walk<'w> {
             run = pos;
             if op.class != Class::Drop {
                 self.special(&mut here, op, tag, slice(input, value, pos))?;
+            } else if !(TAG_MIN..=TAG_MAX).contains(&tag) {
+                return Err(Refusal::BadTag);
             }
         }
         if run < pos {
@@ -274,16 +276,6 @@ pub(super) struct Element<'a> {
     pub(super) counter: usize,
     /// The key that chose its case.
     pub(super) key: Option<KeyRecord<'a>>,
-}
-
-#[inline]
-pub(super) fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
-    input.get(begin..end).unwrap_or_default()
-}
-
-#[inline]
-fn fixed(input: &[u8], pos: usize, bytes: usize) -> Result<usize, Refusal> {
-    if input.len() - pos >= bytes { Ok(pos + bytes) } else { Err(Refusal::Truncated) }
 }
 
 /// The record of the key that chose the case of an element.

@@ -1,13 +1,15 @@
 //! Everything that is not copied or left out as it stands: the instructions of a view, one by one.
 
-use super::apply::{Element, Here, KeyRecord, Walk, slice};
+use super::apply::{Element, Here, KeyRecord, Walk};
 use super::compile::{Code, Descent, Key, NodeTable, Op, SelectTable};
 use crate::veil::crypto::pseudonym;
 use crate::veil::outcome::Refusal;
 use crate::veil::terms::Kind;
 use crate::veil::transform::generalize;
 use crate::veil::transform::number::{coordinate, number_len, push_image, range, read_integer, write_integer};
-use crate::veil::wire::{LEN, Reader, VARINT, Value, bounds, copy_minimal, mend_length, push_tag, push_varint, unzigzag, varint_len};
+use crate::veil::wire::{
+    LEN, Reader, VARINT, Value, bounds, copy_minimal, mend_length, push_tag, push_varint, slice, unzigzag, varint_len,
+};
 
 impl Walk<'_> {
     /// Carries out one instruction on one record.

@@ -1,6 +1,6 @@
 //! Making what was written at length minimal: equal values, equal bytes.
 
-use super::{LEN, VARINT, bounds, push_varint, varint, varint_len, write_varint};
+use super::{LEN, VARINT, bounds, push_varint, slice, varint, varint_len, write_varint};
 use crate::veil::outcome::Refusal;
 
 /// Whether the varint that ends at `end` has no empty byte at its top.
@@ -76,10 +76,6 @@ fn mend_long_length(out: &mut Vec<u8>, at: usize, room: usize, len: usize) {
         out.copy_within(at + room..end, at + need);
     }
     write_varint(&mut out[at..], len as u64);
-}
-
-fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
-    input.get(begin..end).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -63,8 +63,15 @@ pub fn skip(input: &[u8], pos: usize, number: u32, wire_type: u8, depth: u32) ->
     }
 }
 
+/// The part of `input` from `begin` to `end`; empty where there is none.
 #[inline]
-fn advance(input: &[u8], pos: usize, by: usize) -> Result<usize, Refusal> {
+pub(crate) fn slice(input: &[u8], begin: usize, end: usize) -> &[u8] {
+    input.get(begin..end).unwrap_or_default()
+}
+
+/// The position `by` bytes on, if the input goes that far.
+#[inline]
+pub(crate) fn advance(input: &[u8], pos: usize, by: usize) -> Result<usize, Refusal> {
     match pos.checked_add(by) {
         Some(end) if end <= input.len() => Ok(end),
         _ => Err(Refusal::Truncated),
