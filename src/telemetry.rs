@@ -1,8 +1,8 @@
-//! What may be seen from outside: counters and log lines. Only [`LogSafe`] things and outcomes get here.
+//! What may be seen from outside: counters and log lines. What holds payload has no telling form to print, and a test plants
+//! values and looks for them in everything that is written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::veil::logsafe::LogSafe;
 use crate::veil::outcome::Refusal;
 
 /// A number that only grows.
@@ -82,9 +82,4 @@ pub fn start_log() {
     let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(format!("warn,twinveil={wanted}"));
     // A second start, as in tests, keeps the first.
     let _kept = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
-}
-
-/// Notes something worth an operator's look; takes only what may be printed.
-pub fn note(code: &'static str, what: &dyn LogSafe) {
-    tracing::warn!(code, "{what}");
 }

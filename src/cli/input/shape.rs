@@ -59,12 +59,6 @@ impl Shape {
         Ok(self)
     }
 
-    /// As [`Shape::with_subject`], for the time of capture.
-    pub fn with_captured_at(mut self, path: &str, unit: TimeUnit) -> Result<Self, InputError> {
-        self.captured_at = Some((Target::resolve(&self.message, path)?, unit));
-        Ok(self)
-    }
-
     /// The message type.
     pub fn message(&self) -> &MessageDescriptor {
         &self.message

@@ -90,6 +90,7 @@ pub(crate) fn consent(n: u8, seq: u64, prev: Option<RecordId>, change: impl FnOn
 }
 
 /// A mandate of operator `n`.
+#[cfg(feature = "gateway")]
 pub(crate) fn mandate(n: u8, seq: u64, prev: Option<RecordId>) -> Envelope {
     grant(n, seq, prev, |document| {
         document["signer"]["role"] = json!("operator");

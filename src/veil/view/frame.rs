@@ -35,12 +35,6 @@ impl Frames {
         if places.iter().all(inside) { Ok(Self { buffer, places }) } else { Err(Refusal::Truncated) }
     }
 
-    /// A single frame.
-    pub fn one(frame: Bytes) -> Result<Self, Refusal> {
-        let end = u32::try_from(frame.len()).map_err(|_| Refusal::TooLarge)?;
-        Self::new(frame, std::iter::once(0..end).collect())
-    }
-
     /// How many frames there are.
     pub fn len(&self) -> usize {
         self.places.len()
