@@ -37,12 +37,20 @@ impl Deframer {
         }
     }
 
-    /// The next whole message, at most `bytes_max` long.
+    /// The next whole message, at most `bytes_max` long; a compressed one is broken.
     pub fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, Broken> {
+        match self.next_flagged(bytes_max)? {
+            Some((true, _)) => Err(Broken::Compressed),
+            message => Ok(message.map(|(_, message)| message)),
+        }
+    }
+
+    /// The next whole message, at most `bytes_max` long, and whether it is compressed.
+    pub fn next_flagged(&mut self, bytes_max: usize) -> Result<Option<(bool, Bytes)>, Broken> {
         let front: &[u8] = if self.partial.is_empty() { &self.whole } else { &self.partial };
         let Some((&[flag, a, b, c, d], rest)) = front.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let len = u32::from_be_bytes([a, b, c, d]) as usize;
-        if flag != 0 {
+        if flag > 1 {
             return Err(Broken::Compressed);
         }
         if len > bytes_max {
@@ -62,7 +70,7 @@ impl Deframer {
         } else {
             self.partial.split_to(PREFIX_BYTES + len).freeze()
         };
-        Ok(Some(message.split_off(PREFIX_BYTES)))
+        Ok(Some((flag == 1, message.split_off(PREFIX_BYTES))))
     }
 
     /// Whether bytes of an unfinished message are held.
