@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::BytesMut;
 use prost::Message;
 
 use super::table::MessageSide;
+use crate::gate::codec::PREFIX_BYTES;
 use crate::gate::handover::random;
 use crate::gate::streams::Settle;
 use crate::gate::subscribe::Shared;
@@ -113,16 +115,16 @@ impl Lane {
         Ok(subject)
     }
 
-    /// Sees a message through the subject's view and appends what comes out, without its prefix. `announced_change` is the
-    /// announcement that the call has handed over; where it is an older one, the newer comes with the message.
+    /// Sees a message through the subject's view and appends what comes out, with its prefix. `due` is asked whether this call
+    /// is to have the announcement now, given that calls of the lane have (or have not) handed it over.
     pub(super) fn veil(
         &self,
         views: &mut Views,
         raw: Raw<'_>,
         subject: Option<&Arc<Subject>>,
-        announced: impl FnOnce(Mark, bool) -> bool,
+        due: impl FnOnce(Mark, bool) -> bool,
         now: UnixMs,
-        out: &mut Vec<u8>,
+        out: &mut BytesMut,
     ) -> Result<Veiling, Veto> {
         let index = self.place_of(views, subject);
         let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
@@ -133,20 +135,17 @@ impl Lane {
         }
         let mark = Mark { view: index, round: *round, change: announcement.change };
         let Some(view) = seen.view() else {
-            // Where messages have subjects, that there is one tells something; elsewhere, and in a unary call, it tells nothing.
-            return Ok(if self.side.has_subject && self.side.streams {
-                Veiling::Withheld
-            } else {
-                Veiling::Done { mark, announced: false }
-            });
+            // A key of low order closes views that are expected, too: then the message comes empty.
+            if !self.ask.expected {
+                return Ok(Veiling::Withheld);
+            }
+            push_message(out, &[], &[])?;
+            return Ok(Veiling::Done { mark, announced: false });
         };
         let veiled = view.apply(raw, space).map_err(Veto::Message)?;
-        out.extend_from_slice(veiled.bytes());
-        let announces = !announcement.records.is_empty() && announced(mark, announcement.handed_over == announcement.change);
-        if announces {
-            out.extend_from_slice(&announcement.records);
-        }
-        Ok(Veiling::Done { mark, announced: announces })
+        let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
+        push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
+        Ok(Veiling::Done { mark, announced })
     }
 
     /// Whether what was made through a view may still be handed over.
@@ -205,6 +204,18 @@ impl Lane {
             view,
         }
     }
+}
+
+/// A message with its prefix; what is announced is a part of it.
+#[inline]
+fn push_message(out: &mut BytesMut, veiled: &[u8], announced: &[u8]) -> Result<(), Veto> {
+    let len = u32::try_from(veiled.len() + announced.len()).map_err(|_| Veto::End(Refuse::TooLarge))?;
+    let [a, b, c, d] = len.to_be_bytes();
+    out.reserve(PREFIX_BYTES + len as usize);
+    out.extend_from_slice(&[0, a, b, c, d]);
+    out.extend_from_slice(veiled);
+    out.extend_from_slice(announced);
+    Ok(())
 }
 
 /// Why a message does not go out.

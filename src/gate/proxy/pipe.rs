@@ -1,7 +1,7 @@
 //! One direction of a call: messages are cut out of the body's bytes, judged, transformed into one buffer and handed on as one
 //! piece, when the other connection takes bytes and not before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::lane::{Lane, Mark, Veiling, Veto, Views};
 use super::unpack::{Packing, Unopened};
 use crate::config::Undecidable;
-use crate::gate::codec::{Broken, Deframer, PREFIX_BYTES};
+use crate::gate::codec::{Broken, Deframer};
 use crate::gate::handover::PIECE_BYTES;
 use crate::ledger::Subject;
 use crate::status::Refuse;
@@ -79,13 +79,16 @@ pub(super) struct Fitting {
 pub(super) struct Pipe {
     from: Option<Incoming>,
     trailers: Option<HeaderMap>,
+    broke: bool,
+    /// What has come and was not looked at.
+    chunks: VecDeque<Bytes>,
     deframer: Deframer,
     fitting: Fitting,
     messages: u64,
     /// Messages with their prefixes, transformed and not yet taken.
     out: BytesMut,
-    /// Where the message at hand is made.
-    made: Vec<u8>,
+    /// Why nothing comes behind `out`.
+    failed: Option<Refuse>,
     /// Through which view the last message in `out` went, if a part of it is still there.
     rest: Option<Mark>,
     /// By view: the announcement that this call has had, and when.
@@ -97,11 +100,13 @@ impl Pipe {
         Self {
             from: Some(from),
             trailers: None,
+            broke: false,
+            chunks: VecDeque::new(),
             deframer: Deframer::default(),
             fitting,
             messages: 0,
             out: BytesMut::new(),
-            made: Vec::new(),
+            failed: None,
             rest: None,
             announced: HashMap::new(),
         }
@@ -109,33 +114,19 @@ impl Pipe {
 
     /// Whether everything was handed on.
     pub(super) fn is_done(&self) -> bool {
-        self.from.is_none() && self.out.is_empty() && !self.deframer.is_midway()
+        self.from.is_none() && !self.broke && self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway()
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
         for _ in 0..ROUNDS_MAX {
+            let waits = self.gather(cx);
             match self.piece() {
                 Ok(Some(piece)) => return Poll::Ready(Piece::Data(piece)),
-                Ok(None) => {}
+                Ok(None) if waits => return Poll::Pending,
+                Ok(None) if self.from.is_some() => {}
+                Ok(None) if self.broke || self.deframer.is_midway() => return Poll::Ready(Piece::Broke),
+                Ok(None) => return Poll::Ready(Piece::End(self.trailers.take())),
                 Err(refuse) => return Poll::Ready(Piece::Refused(refuse)),
-            }
-            let Some(from) = &mut self.from else {
-                if self.deframer.is_midway() {
-                    return Poll::Ready(Piece::Broke);
-                }
-                return Poll::Ready(Piece::End(self.trailers.take()));
-            };
-            match Pin::new(from).poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => self.from = None,
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Piece::Broke),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.deframer.push(data),
-                    Err(frame) => {
-                        self.trailers = frame.into_trailers().ok();
-                        self.from = None;
-                    }
-                },
             }
         }
         // Much came by and nothing of it may be seen: let others have a turn.
@@ -143,16 +134,50 @@ impl Pipe {
         Poll::Pending
     }
 
+    /// Takes what has come, up to about a piece; whether more is waited for.
+    fn gather(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.out.is_empty() {
+            return false;
+        }
+        let mut bytes = 0;
+        while bytes < PIECE_BYTES {
+            let Some(from) = &mut self.from else { return false };
+            match Pin::new(from).poll_frame(cx) {
+                Poll::Pending => return true,
+                Poll::Ready(None) => self.from = None,
+                Poll::Ready(Some(Err(_))) => (self.from, self.broke) = (None, true),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        bytes += data.len();
+                        self.chunks.push_back(data);
+                    }
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok();
+                        self.from = None;
+                    }
+                },
+            }
+        }
+        false
+    }
+
     /// What the connection takes now: judged and counted under the lane's lock.
     fn piece(&mut self) -> Result<Option<Bytes>, Refuse> {
-        if self.out.is_empty() && !self.deframer.is_midway() {
+        if self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway() {
             return Ok(None);
         }
         let lane = Arc::clone(&self.fitting.lane);
         let now = lane.shared.clock.now().map_err(|_| Refuse::ClockBehind)?;
         let mut views = lane.lock();
         if self.out.is_empty() {
-            self.fill(&lane, &mut views, now)?;
+            if let Some(refuse) = self.failed {
+                return Err(refuse);
+            }
+            // What was good goes first.
+            self.failed = self.fill(&lane, &mut views, now).err();
+            if let (Some(refuse), true) = (self.failed, self.out.is_empty()) {
+                return Err(refuse);
+            }
         } else if self.rest.is_some_and(|mark| !lane.holds(&mut views, mark, now)) {
             lane.shared.counters.streams_cut_off.add(1);
             return Err(Refuse::CutOff);
@@ -169,41 +194,72 @@ impl Pipe {
 
     /// Transforms what is at hand until a piece is full.
     fn fill(&mut self, lane: &Lane, views: &mut Views, now: UnixMs) -> Result<(), Refuse> {
-        let mut count = 0;
+        let Self { chunks, deframer, fitting, messages, out, rest, announced, .. } = self;
+        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, handed_over: 0, withheld: 0 };
+        let done = judge.messages(chunks, deframer, messages);
+        let Judging { views, handed_over, withheld, .. } = judge;
+        lane.hand_over(views, handed_over);
+        if withheld > 0 {
+            lane.shared.counters.messages_withheld.add(withheld);
+        }
+        done
+    }
+}
+
+/// Messages on their way through the views of a lane.
+struct Judging<'a> {
+    lane: &'a Lane,
+    views: &'a mut Views,
+    fitting: &'a Fitting,
+    now: UnixMs,
+    out: &'a mut BytesMut,
+    rest: &'a mut Option<Mark>,
+    announced: &'a mut HashMap<Mark, Instant>,
+    handed_over: u64,
+    withheld: u64,
+}
+
+impl Judging<'_> {
+    /// Judges what is at hand until a piece is full.
+    fn messages(&mut self, chunks: &mut VecDeque<Bytes>, deframer: &mut Deframer, messages: &mut u64) -> Result<(), Refuse> {
+        let Fitting { packing, bytes_max, .. } = *self.fitting;
         while self.out.len() < PIECE_BYTES {
-            let message = match self.deframer.next_flagged(self.fitting.bytes_max) {
-                Ok(Some((false, message))) => message,
-                Ok(Some((true, message))) => match self.fitting.packing.open(&message, self.fitting.bytes_max) {
-                    Ok(message) => message,
-                    Err(Unopened::Malformed) => return Err(Refuse::Malformed),
-                    Err(Unopened::TooLarge) => return Err(Refuse::TooLarge),
+            let (packed, message) = match deframer.peek(bytes_max) {
+                Ok(Some(found)) => found,
+                Ok(None) => match chunks.pop_front() {
+                    Some(chunk) => {
+                        deframer.push(chunk);
+                        continue;
+                    }
+                    None => break,
                 },
-                Ok(None) => break,
                 Err(Broken::Compressed) => return Err(Refuse::Malformed),
                 Err(Broken::TooLarge) => return Err(Refuse::TooLarge),
             };
-            self.messages += 1;
-            if self.messages > 1 && !lane.side.streams {
+            *messages += 1;
+            if *messages > 1 && !self.lane.side.streams {
                 return Err(Refuse::Malformed);
             }
-            if self.message(lane, views, Raw::new(&message), now)? {
-                count += 1;
+            let taken = message.len();
+            let goes = if packed {
+                match packing.open(message, bytes_max) {
+                    Ok(message) => self.message(&message)?,
+                    Err(Unopened::Malformed) => return Err(Refuse::Malformed),
+                    Err(Unopened::TooLarge) => return Err(Refuse::TooLarge),
+                }
             } else {
-                lane.shared.counters.messages_withheld.add(1);
-            }
+                self.message(message)?
+            };
+            deframer.pass(taken);
+            if goes { self.handed_over += 1 } else { self.withheld += 1 }
         }
-        lane.hand_over(views, count);
         Ok(())
     }
 
     /// Judges one message; whether it goes out.
-    fn message(&mut self, lane: &Lane, views: &mut Views, raw: Raw<'_>, now: UnixMs) -> Result<bool, Refuse> {
-        self.made.clear();
-        let subject = match &self.fitting.about {
-            About::Call(subject) => Ok(subject.clone()),
-            About::EachItself => lane.subject_in(views, raw),
-        };
-        let announced = &mut self.announced;
+    fn message(&mut self, message: &[u8]) -> Result<bool, Refuse> {
+        let Self { lane, views, fitting, now, out, rest, announced, .. } = self;
+        let raw = Raw::new(message);
         let streams = lane.side.streams;
         let due = |mark: Mark, by_others: bool| {
             if !streams {
@@ -215,18 +271,19 @@ impl Pipe {
             }
             due
         };
-        let veiled = subject.map_err(Veto::Message).and_then(|subject| lane.veil(views, raw, subject.as_ref(), due, now, &mut self.made));
+        let veiled = match &fitting.about {
+            About::Call(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
+            About::EachItself => match lane.subject_in(views, raw) {
+                Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
+                Err(refusal) => Err(Veto::Message(refusal)),
+            },
+        };
         match veiled {
             Ok(Veiling::Done { mark, announced }) => {
                 if announced && !streams {
                     lane.note_announced(views, mark);
                 }
-                self.out.reserve(PREFIX_BYTES + self.made.len());
-                let len = u32::try_from(self.made.len()).map_err(|_| Refuse::TooLarge)?;
-                self.out.extend_from_slice(&[0]);
-                self.out.extend_from_slice(&len.to_be_bytes());
-                self.out.extend_from_slice(&self.made);
-                self.rest = Some(mark);
+                **rest = Some(mark);
                 Ok(true)
             }
             Ok(Veiling::Withheld) => Ok(false),
@@ -234,7 +291,7 @@ impl Pipe {
             Err(Veto::Message(refusal)) => {
                 lane.shared.counters.refused(refusal);
                 tracing::warn!(code = refusal.code(), schema = %lane.ask.schema.name(), recipient = %lane.ask.listener.spiffe, "a message could not be judged");
-                match self.fitting.undecidable {
+                match fitting.undecidable {
                     Undecidable::DropAndReport if streams => Ok(false),
                     _ => Err(Refuse::Undecidable),
                 }
