@@ -3,7 +3,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
 use crate::veil::outcome::Refusal;
+
+/// The crate that our own events name as their target.
+const OURS: &str = env!("CARGO_CRATE_NAME");
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -75,11 +84,22 @@ impl Counters {
     }
 }
 
-/// Starts the log on standard error. The filter comes from `TWINVEIL_LOG` (`tracing` directives, `info` where unset). Libraries
-/// below the gateway stay at `warn`: at lower levels they print what they carry.
+/// What of the log is written. `directives` (`tracing` syntax) say how much the gateway says; a bare level is the gateway's.
+///
+/// Libraries below the gateway never say more than `warn`, whatever the directives ask for: at lower levels they print what they
+/// carry (HTTP/2 its header lists, and so names and status messages).
+pub fn log_filter<S>(directives: &str) -> impl Filter<S> + Send + Sync + 'static
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let wanted = EnvFilter::builder().parse_lossy(format!("warn,twinveil={directives}"));
+    wanted.and(filter_fn(|event| event.target().split("::").next() == Some(OURS) || *event.level() <= Level::WARN))
+}
+
+/// Starts the log on standard error. The directives come from `TWINVEIL_LOG` (`info` where unset).
 pub fn start_log() {
     let wanted = std::env::var("TWINVEIL_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(format!("warn,twinveil={wanted}"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(log_filter(&wanted));
     // A second start, as in tests, keeps the first.
-    let _kept = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _kept = tracing_subscriber::registry().with(lines).try_init();
 }
