@@ -103,3 +103,53 @@ pub fn start_log() {
     // A second start, as in tests, keeps the first.
     let _kept = tracing_subscriber::registry().with(lines).try_init();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of five events when an operator asks for this.
+    fn written(directives: &str) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.with_filter(log_filter(directives))), || {
+            tracing::trace!(target: "twinveil::gate", "ours in full");
+            tracing::info!(target: "twinveil", "ours");
+            tracing::trace!(target: "h2::codec", "a header list");
+            tracing::info!(target: "twinveil_lookalike", "not ours");
+            let _span = tracing::trace_span!(target: "hyper", "conn").entered();
+            tracing::warn!(target: "hyper", "a library's warning");
+        });
+        let text = lines.0.lock().expect("not poisoned").clone();
+        let last = |line: &str| line.rsplit_once(": ").map_or(line, |(_, last)| last).to_owned();
+        String::from_utf8(text).expect("text").lines().map(last).collect()
+    }
+
+    #[test]
+    fn libraries_stay_at_warn_whatever_is_asked_for() {
+        for asked in ["trace", "trace,trace", "trace,h2=trace,hyper=trace,twinveil_lookalike=trace", "trace,[conn]=trace", "trace,h2"] {
+            assert_eq!(written(asked), ["ours in full", "ours", "a library's warning"], "{asked}");
+        }
+        assert_eq!(written("info"), ["ours", "a library's warning"]);
+        assert_eq!(written("error,h2=trace"), ["a library's warning"]);
+        assert_eq!(written("no such level"), ["a library's warning"], "what is no directive asks for nothing");
+    }
+}
