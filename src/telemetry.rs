@@ -86,8 +86,8 @@ impl Counters {
 
 /// What of the log is written. `directives` (`tracing` syntax) say how much the gateway says; a bare level is the gateway's.
 ///
-/// Libraries below the gateway never say more than `warn`, whatever the directives ask for: at lower levels they print what they
-/// carry (HTTP/2 its header lists, and so names and status messages).
+/// Libraries below the gateway never say more than `warn`, whatever the directives ask for: what they print at lower levels of the
+/// bytes that they carry is theirs to change with any version.
 pub fn log_filter<S>(directives: &str) -> impl Filter<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'span> LookupSpan<'span>,

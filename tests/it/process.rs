@@ -221,7 +221,9 @@ fn a_gateway_that_is_asked_for_every_line_tells_nothing_of_libraries_and_no_valu
     new_wallet(dir);
     let mut command = Command::new(BINARY);
     let loud = "trace,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,tower=trace,rustls=trace,tokio=trace,[conn]=trace";
-    let mut gateway = Gateway::spawn(as_gateway(&mut command, dir).env("TWINVEIL_LOG", loud).env("RUST_LOG", "trace"));
+    let log = std::fs::File::create(dir.join("gateway.log")).unwrap();
+    let command = as_gateway(&mut command, dir).env("TWINVEIL_LOG", loud).env("RUST_LOG", "trace").stderr(log);
+    let gateway = Gateway::spawn(command);
     let value = "canary-3c90";
     gateway
         .done(dir, &["wallet", "enrol", "--wallet", "w.json", "--source", HOSPITAL, "--value", value, "--source-key", "keys/hospital.key"]);
@@ -235,9 +237,8 @@ fn a_gateway_that_is_asked_for_every_line_tells_nothing_of_libraries_and_no_valu
     assert_eq!(gateway.run(dir, &publish).status.code(), Some(1), "one is of nobody who is enrolled");
     let subscribe = ["subscribe", "--as", "clinician", "--schema", "twinveil.sample.TurbineFrame", "--purpose", value];
     assert!(!gateway.run(dir, &subscribe).status.success(), "no such purpose");
-    gateway.child.kill().unwrap();
-    let mut said = String::new();
-    std::io::Read::read_to_string(gateway.child.stderr.as_mut().unwrap(), &mut said).unwrap();
+    drop(gateway);
+    let said = std::fs::read_to_string(dir.join("gateway.log")).unwrap();
     assert!(said.contains("frames were refused"), "{said}");
     for line in said.lines() {
         let target = line.split_whitespace().find(|word| word.ends_with(':') && !word.starts_with(char::is_numeric)).unwrap_or_default();
