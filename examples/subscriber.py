@@ -1,7 +1,7 @@
 """Receives the frames of a Twinveil gateway with stock stubs, opens what is sealed for it, and prints a JSON message a line.
 
     pip install grpcio grpcio-tools cryptography pyhpke
-    python -m grpc_tools.protoc -I proto --python_out=stubs --grpc_python_out=stubs $(cd proto && find . -name '*.proto')
+    mkdir stubs && (cd proto && python -m grpc_tools.protoc -I . --python_out=../stubs --grpc_python_out=../stubs $(find * -name '*.proto'))
     PYTHONPATH=stubs:examples python examples/subscriber.py --gateway localhost:7443 --certs demo/certs --party clinician \\
         --gateway-key did:key:z6Mk... --purpose dpv:ServiceProvision --key lab.key
 """

@@ -11,13 +11,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::harness::Folder;
-use crate::manual::root;
+use crate::manual::{read, root};
 
 /// The Python with the pinned packages; `None`, and said so, where there is none. On CI there must be one.
 pub(crate) fn python(what: &str) -> Option<Command> {
     let Some(python) = std::env::var_os("TWINVEIL_PYTHON") else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}: TWINVEIL_PYTHON is not set, and this is CI");
-        println!("SKIPPED {what}: TWINVEIL_PYTHON is not set (tests/run sets it)");
+        eprintln!("SKIPPED {what}: TWINVEIL_PYTHON is not set (tests/run sets it)");
         return None;
     };
     let mut command = Command::new(python);
@@ -42,14 +42,23 @@ fn script(what: &str, name: &str) -> Option<Command> {
     Some(command)
 }
 
-/// Stock stubs of the whole contract and the sample twins, as `protoc` makes them.
+/// Stock stubs of the whole contract and the sample twins, made in a copy of `proto/` with the command of the manual's page.
 fn stubs(what: &str) -> Option<Folder> {
-    let mut protoc = python(what)?;
+    let python = python(what)?;
     let folder = Folder::new();
-    let out = folder.0.display();
-    protoc.current_dir(root().join("proto")).args(["-m", "grpc_tools.protoc", "-I", "."]);
-    protoc.arg(format!("--python_out={out}")).arg(format!("--grpc_python_out={out}")).args(protos(Path::new("")));
-    ran(protoc, "");
+    for file in protos(Path::new("")) {
+        let to = folder.join("proto").join(&file);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(root().join("proto").join(&file), to).unwrap();
+    }
+    let page = read("src/manual/subscriber.md");
+    let line = page.lines().find(|line| line.contains("grpc_tools.protoc")).expect("a command that makes stubs");
+    let mut shell = Command::new("sh");
+    let program = Path::new(python.get_program()).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(program).chain(std::env::split_paths(&path))).unwrap();
+    shell.current_dir(&folder.0).env("PATH", path).args(["-c", line]);
+    ran(shell, "");
     Some(folder)
 }
 
@@ -75,6 +84,6 @@ fn stock_stubs_in_python_are_made_from_the_contract_and_imported() {
     let modules: Vec<_> = protos(Path::new("")).iter().map(|file| file.trim_end_matches(".proto").replace('/', ".")).collect();
     assert!(modules.contains(&"twinveil.v1.frames".to_owned()), "{modules:?}");
     let imports: String = modules.iter().map(|module| format!("import {module}_pb2, {module}_pb2_grpc\n")).collect();
-    python.env("PYTHONPATH", &stubs.0).args(["-c", &imports]);
+    python.env("PYTHONPATH", stubs.join("stubs")).args(["-c", &imports]);
     ran(python, "");
 }

@@ -1,7 +1,7 @@
 //! What does a gateway remember that was killed? The program itself, as an operator runs it: `twinveil serve` as a child, wallets
 //! and sources as other children, and SIGKILL in between.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -200,9 +200,10 @@ fn a_gateway_leaves_no_core_dump_and_is_closed_to_others_of_its_user() {
 
     let folder = Folder::new("dumps");
     let gateway = Gateway::spawn(as_gateway(&mut started(BINARY), &folder.0));
-    let mut other = started("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
-    // The shell has become the program when its limits and owner are read: the gateway said that it listens, and this one sleeps.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let mut other = started("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // The shell has become the program when its limits and owner are read: the gateway said that it listens, this one answers.
+    other.stdin.as_mut().unwrap().write_all(b"there\n").unwrap();
+    BufReader::new(other.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
     let pids = [gateway.child.id(), other.id()];
     let (owners, limits) = (pids.map(owner), pids.map(core));
     other.kill().unwrap();

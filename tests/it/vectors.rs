@@ -16,7 +16,7 @@ use serde_json::Value;
 fn published(name: &str) -> Option<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors");
     if !folder.exists() {
-        println!("SKIPPED `{name}`: no published vectors in `{}`", folder.display());
+        eprintln!("SKIPPED `{name}`: no published vectors in `{}`", folder.display());
         return None;
     }
     let text = std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));

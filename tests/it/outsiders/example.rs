@@ -17,7 +17,7 @@ const CARE: &str = "dpv:ServiceProvision";
 const LAB: [u8; 32] = [91; 32];
 
 fn frame(sequence: u64) -> PatientFrame {
-    let note = if sequence % 4 == 0 { String::new() } else { format!("note {sequence} {}", "long ".repeat(sequence as usize)) };
+    let note = if sequence.is_multiple_of(4) { String::new() } else { format!("note {sequence} {}", "long ".repeat(sequence as usize)) };
     let vitals = Vitals { heart_rate_bpm: Some(73.0), temperature_c: Some(36.5), ..Vitals::default() };
     PatientFrame { patient_id: "ada".into(), sequence, note, vitals: Some(vitals), ..PatientFrame::default() }
 }
@@ -28,7 +28,7 @@ struct Running(Child);
 impl Running {
     fn start(world: &World, stubs: &Folder, gateway_key: &str, key: bool) -> Self {
         let mut example: Command = python("the subscriber in Python").expect("asked for before");
-        let path = std::env::join_paths([stubs.0.clone(), root().join("examples")]).unwrap();
+        let path = std::env::join_paths([stubs.join("stubs"), root().join("examples")]).unwrap();
         example.env("PYTHONPATH", path).arg(root().join("examples/subscriber.py"));
         example.args(["--gateway", &format!("localhost:{}", world.gate.port()), "--party", "clinician", "--purpose", CARE]);
         example.args(["--gateway-key", gateway_key, "--certs"]).arg(world.folder.join("certs"));

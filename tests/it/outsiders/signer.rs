@@ -24,7 +24,7 @@ fn frame(sequence: u64) -> PatientFrame {
 /// Signs in Python; the lines it printed.
 fn signed(stubs: &Folder, what: &str, ask: &Value) -> Vec<Value> {
     let mut signer = script("a signer in Python", "sign_consent.py").expect("asked for before");
-    signer.arg(what).env("PYTHONPATH", &stubs.0);
+    signer.arg(what).env("PYTHONPATH", stubs.join("stubs"));
     let text = tokio::task::block_in_place(|| ran(signer, &ask.to_string()));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -191,7 +191,7 @@ fn info(epoch: &Epoch) -> Vec<u8> {
 
 /// The fragments in a plaintext, after the manual's page; for numbers below 128.
 pub(crate) fn fragments(plain: &[u8]) -> Vec<Fragment> {
-    assert!(plain.len() % 32 == 0 && !plain.is_empty());
+    assert!(plain.len().is_multiple_of(32) && !plain.is_empty());
     let (mut found, mut rest) = (Vec::new(), plain);
     while let Some((&first, after)) = rest.split_first().filter(|(first, _)| **first != 0) {
         let (path, after) = after.split_at(2 * (usize::from(first) - 1));
