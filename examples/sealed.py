@@ -31,11 +31,10 @@ def key_of(did):
     """The 32 bytes of the Ed25519 key in a did:key."""
     number = 0
     for char in did.removeprefix("did:key:z"):
-        number = number * 58 + BASE58.index(char)
-    data = number.to_bytes(34, "big")
-    if not did.startswith("did:key:z") or data[:2] != b"\xed\x01":
+        number = number * 58 + BASE58.find(char)
+    if not did.startswith("did:key:z") or number >> 256 != 0xED01 or not set(did[9:]) <= set(BASE58):
         raise Refused(f"no did:key with an Ed25519 key: {did}")
-    return data[2:]
+    return number.to_bytes(34, "big")[2:]
 
 
 def verify(envelope, gateway):
@@ -111,10 +110,14 @@ class View:
     def open(self, frame):
         """The message in a frame, with everything that the keys open; other groups are left out."""
         clear, groups = split(frame)
-        found = []
+        found, missing = [], set(self.epochs)
         for group in groups:
-            epoch = self.epochs.get(read_header(group)[0])
-            found += epoch.open(group, clear) if epoch else []
+            kid = read_header(group)[0]
+            if kid in self.epochs:
+                found += self.epochs[kid].open(group, clear)
+                missing.discard(kid)
+        if missing:
+            raise Refused("a sealed group was taken out of the frame")
         return place(clear, found)
 
 
@@ -128,6 +131,8 @@ def split(frame):
 def read_varint(data, at):
     value = shift = 0
     while True:
+        if at >= len(data) or shift > 63:
+            raise Refused("a number runs past its end")
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
@@ -168,10 +173,14 @@ def records(message):
 def read_header(group):
     """(KID, CTR, header) of RFC 9605 section 4.3."""
     at, parts = 1, []
+    if not group:
+        raise Refused("an empty group")
     for bits in (group[0] >> 4, group[0] & 0x0F):
         size = bits - 7 if bits >= 8 else 0
         parts.append(int.from_bytes(group[at : at + size], "big") if size else bits)
         at += size
+    if at > len(group):
+        raise Refused("a header runs past its group")
     return parts[0], parts[1], group[:at]
 
 
@@ -189,6 +198,8 @@ def fragments(plain):
         length, at = read_varint(plain, at)
         found.append((path, plain[at : at + length]))
         at += length
+    if at > len(plain):
+        raise Refused("a fragment runs past its group")
     return found
 
 

@@ -2,11 +2,13 @@
 
     pip install grpcio grpcio-tools cryptography pyhpke
     mkdir stubs && (cd proto && python -m grpc_tools.protoc -I . --python_out=../stubs --grpc_python_out=../stubs $(find * -name '*.proto'))
-    PYTHONPATH=stubs:examples python examples/subscriber.py --gateway localhost:7443 --certs demo/certs --party clinician \\
-        --gateway-key did:key:z6Mk... --purpose dpv:ServiceProvision --key lab.key
+    PYTHONPATH=stubs:examples python examples/subscriber.py --gateway localhost:7443 --certs demo/certs --party researcher \\
+        --gateway-key did:key:z6Mk... --purpose dpv:ScientificResearch --open researcher.json
 """
 
 import argparse
+import base64
+import json
 import pathlib
 import sys
 
@@ -20,7 +22,7 @@ from twinveil.v1.frames_pb2_grpc import FramesStub
 
 def open_view(view, header, args):
     """The keys of a view: every announcement must be signed by the pinned gateway, for this stream's origin and schema."""
-    opener = sealed.View([bytes.fromhex(path.read_text()) for path in args.key])
+    opener = sealed.View([base64.b64decode(json.loads(path.read_text())["x25519_seed"]) for path in args.open])
     for envelope in view.keys:
         key = frames.EpochKey.FromString(sealed.verify(envelope, args.gateway_key))
         if (key.origin, key.schema_fingerprint) != (header.origin, header.schema_fingerprint):
@@ -64,7 +66,7 @@ def main():
     options.add_argument("--party", required=True)
     options.add_argument("--gateway-key", required=True, help="the gateway's did:key, from a source that you trust")
     options.add_argument("--purpose", required=True, help="a DPV purpose")
-    options.add_argument("--key", type=pathlib.Path, action="append", default=[], help="X25519 private key, 64 hex digits")
+    options.add_argument("--open", type=pathlib.Path, action="append", default=[], help="a wallet whose key opens what is sealed")
     args = options.parse_args()
     pem = [(args.certs / name).read_bytes() for name in ("ca.pem", f"{args.party}.key", f"{args.party}.pem")]
     with grpc.secure_channel(args.gateway, grpc.ssl_channel_credentials(*pem)) as channel:

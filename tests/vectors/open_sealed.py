@@ -74,6 +74,13 @@ def view_of(file, case, key):
     return view, opens
 
 
+def opens_as(view, sent):
+    try:
+        return view.open(sent)
+    except sealed.Refused:
+        return None
+
+
 def json_case(file, case):
     checked = 0
     for who, key in file["keys"].items():
@@ -89,6 +96,12 @@ def json_case(file, case):
             told_by = view_of(file, case, key)[0] if one["first"] else view
             assert refuses(lambda: told_by.open(bytes.fromhex(one["sent"]))), (case["name"], one["why"])
             checked += 1
+        # Whichever byte is changed, nothing opens that was not sent.
+        sent = bytes.fromhex(case["frames"][0]["sent"])
+        for at in range(len(sent)):
+            bent = sent[:at] + bytes([sent[at] ^ 1]) + sent[at + 1 :]
+            opened = opens_as(view_of(file, case, key)[0], bent)
+            assert opened is None or (who == "recipient" and len(opens) > 1), (case["name"], at, opened)
     return checked
 
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use twinveil::client::wallet::Wallet;
 use twinveil::proto::sample::{PatientFrame, Vitals};
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
@@ -33,9 +34,10 @@ impl Running {
         example.args(["--gateway", &format!("localhost:{}", world.gate.port()), "--party", "clinician", "--purpose", CARE]);
         example.args(["--gateway-key", gateway_key, "--certs"]).arg(world.folder.join("certs"));
         if key {
-            let file = stubs.join("lab.key");
-            std::fs::write(&file, data_encoding::HEXLOWER.encode(&LAB) + "\n").unwrap();
-            example.arg("--key").arg(file);
+            let file = stubs.join("lab.json");
+            let _left_over = std::fs::remove_file(&file);
+            Wallet::from_seeds(Secret::take(&mut [92; 32]), Secret::take(&mut { LAB })).unwrap().save(&file).unwrap();
+            example.arg("--open").arg(file);
         }
         Self(example.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
