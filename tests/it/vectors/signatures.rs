@@ -111,6 +111,20 @@ fn did_keys_of_the_method_are_what_keys_are_called() {
 }
 
 #[test]
+fn x25519_did_keys_of_the_method_are_the_multikeys_of_consents() {
+    let Some(file) = published("did-key/x25519.json") else { return };
+    let mut checked = 0;
+    for (did, document) in file["didDocument"].as_object().unwrap() {
+        let Some(public) = document["verificationMethod"][0]["publicKeyBase58"].as_str() else { continue };
+        let key = SealKey::parse(did.trim_start_matches("did:key:")).unwrap();
+        assert_eq!((key.0.to_vec(), format!("did:key:{key}")), (base58(public), did.clone()));
+        assert!(Did::parse(did).is_err(), "a key that seals signs nothing");
+        checked += 1;
+    }
+    assert!(checked > 0);
+}
+
+#[test]
 fn the_example_of_dsse_is_read_and_encoded() {
     let Some(file) = published("dsse/example.json") else { return };
     let encoded = pae(text(&file["payload_type"]), text(&file["body_utf8"]).as_bytes());
