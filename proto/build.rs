@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 const CONTRACT: [&str; 4] =
-    ["io/intoto/envelope.proto", "twinveil/v1/sensitivity.proto", "twinveil/v1/frames.proto", "twinveil/v1/consent.proto"];
+    ["intoto/envelope.proto", "twinveil/v1/sensitivity.proto", "twinveil/v1/frames.proto", "twinveil/v1/consent.proto"];
 const SAMPLES: [&str; 2] = ["twinveil/sample/patient.proto", "twinveil/sample/turbine.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {

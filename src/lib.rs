@@ -102,6 +102,8 @@ pub mod control;
 #[cfg(feature = "gateway")]
 pub mod gate;
 #[cfg(feature = "gateway")]
+pub mod hardening;
+#[cfg(feature = "gateway")]
 pub mod health;
 #[cfg(feature = "gateway")]
 pub mod judge;

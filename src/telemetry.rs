@@ -3,7 +3,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Filter, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
 use crate::veil::outcome::Refusal;
+
+/// The crate that our own events name as their target.
+const OURS: &str = env!("CARGO_CRATE_NAME");
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -87,11 +96,72 @@ impl Counters {
     }
 }
 
-/// Starts the log on standard error. The filter comes from `TWINVEIL_LOG` (`tracing` directives, `info` where unset). Libraries
-/// below the gateway stay at `warn`: at lower levels they print what they carry.
+/// What of the log is written. `directives` (`tracing` syntax) say how much the gateway says; a bare level is the gateway's.
+///
+/// Libraries below the gateway never say more than `warn`, whatever the directives ask for: what they print at lower levels of the
+/// bytes that they carry is theirs to change with any version.
+pub fn log_filter<S>(directives: &str) -> impl Filter<S> + Send + Sync + 'static
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let wanted = EnvFilter::builder().parse_lossy(format!("warn,twinveil={directives}"));
+    wanted.and(filter_fn(|event| event.target().split("::").next() == Some(OURS) || *event.level() <= Level::WARN))
+}
+
+/// Starts the log on standard error. The directives come from `TWINVEIL_LOG` (`info` where unset).
 pub fn start_log() {
     let wanted = std::env::var("TWINVEIL_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(format!("warn,twinveil={wanted}"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(log_filter(&wanted));
     // A second start, as in tests, keeps the first.
-    let _kept = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _kept = tracing_subscriber::registry().with(lines).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written of five events when an operator asks for this.
+    fn written(directives: &str) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.with_filter(log_filter(directives))), || {
+            tracing::trace!(target: "twinveil::gate", "ours in full");
+            tracing::info!(target: "twinveil", "ours");
+            tracing::trace!(target: "h2::codec", "a header list");
+            tracing::info!(target: "twinveil_lookalike", "not ours");
+            let _span = tracing::trace_span!(target: "hyper", "conn").entered();
+            tracing::warn!(target: "hyper", "a library's warning");
+        });
+        let text = lines.0.lock().expect("not poisoned").clone();
+        let last = |line: &str| line.rsplit_once(": ").map_or(line, |(_, last)| last).to_owned();
+        String::from_utf8(text).expect("text").lines().map(last).collect()
+    }
+
+    #[test]
+    fn libraries_stay_at_warn_whatever_is_asked_for() {
+        for asked in ["trace", "trace,trace", "trace,h2=trace,hyper=trace,twinveil_lookalike=trace", "trace,[conn]=trace", "trace,h2"] {
+            assert_eq!(written(asked), ["ours in full", "ours", "a library's warning"], "{asked}");
+        }
+        assert_eq!(written("info"), ["ours", "a library's warning"]);
+        assert_eq!(written("error,h2=trace"), ["a library's warning"]);
+        assert_eq!(written("no such level"), ["a library's warning"], "what is no directive asks for nothing");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{CliError, say};
 use crate::config::Config;
+use crate::hardening;
 use crate::server::{Gateway, Sockets};
 use crate::stop::{Stopper, stop};
 use crate::telemetry;
@@ -19,7 +20,7 @@ Examples:
 
 When it listens it prints one line with the real addresses. SIGTERM and SIGINT end it: open calls get five seconds. \
 TWINVEIL_LISTEN, TWINVEIL_HEALTH_LISTEN and TWINVEIL_STORE_DIR override the configuration; TWINVEIL_LOG says how much is \
-logged on standard error (error, warn, info, debug).")]
+logged on standard error (error, warn, info, debug, trace); libraries stay at warn.")]
 pub struct Args {
     /// The configuration, as `twinveil init` writes one
     #[arg(long, value_name = "FILE", default_value = "twinveil.toml")]
@@ -28,6 +29,8 @@ pub struct Args {
 
 /// Serves until a signal comes.
 pub fn run(args: Args) -> Result<(), CliError> {
+    // Before a key is read.
+    hardening::no_core_dumps().map_err(CliError::broken)?;
     telemetry::start_log();
     let config = Config::load(&args.config).map_err(CliError::broken)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -83,6 +83,8 @@ pub enum SubscriberError {
     Announcement(AnnounceError),
     /// A group that is for our key does not open.
     Group(OpenError),
+    /// A frame lacks a group that our key opens; every frame of a view has every group.
+    GroupMissing,
     /// The frame is no protobuf message.
     Frame(Refusal),
     /// The message has no kind: the gateway is newer than this program.
@@ -98,6 +100,7 @@ impl fmt::Display for SubscriberError {
             Self::Missing { expected, found } => write!(f, "hand-over number {expected} is missing: {found} came"),
             Self::Announcement(error) => write!(f, "{error}"),
             Self::Group(error) => write!(f, "{error}"),
+            Self::GroupMissing => f.write_str("a sealed group was taken out of a frame"),
             Self::Frame(error) => write!(f, "a frame is broken: {error}"),
             Self::Unknown => f.write_str("a message that this program does not know; it is older than the gateway"),
         }
@@ -179,6 +182,9 @@ impl Subscriber {
                 fragments.extend(opener.open(group, &clear).map_err(SubscriberError::Group)?);
                 opened += 1;
             }
+        }
+        if opened < seen.openers.len() {
+            return Err(SubscriberError::GroupMissing);
         }
         let message = merge(&clear, &fragments).map_err(SubscriberError::Group)?;
         Ok(Received { view, handover: self.handed_over, message, clear, groups: groups.len(), opened })

@@ -40,6 +40,7 @@ const HOUSE: &[Room] = &[
     Room("client", "veil proto", "a wallet is not a gateway"),
     Room("config", "veil", "settings are read before anything runs"),
     Room("world", "veil", "time and entropy don't know who asks"),
+    Room("hardening", "veil::logsafe", "the process is closed before anything of it runs"),
     Room("telemetry", "veil", "it may say only what the core marked as sayable"),
     Room("stop", "", "an end is an argument; whoever starts something holds the other end of it"),
     Room("health", "telemetry world stop", "strangers ask it: it knows counters, no payload, subject or recipient"),
@@ -62,7 +63,7 @@ const HOUSE: &[Room] = &[
     ),
     Room(
         "cli",
-        "server config world stop telemetry health status store ledger judge gate control console client veil proto",
+        "server config world stop hardening telemetry health status store ledger judge gate control console client veil proto",
         "a command is a client or a start",
     ),
     Room("main", "cli", "the program is its commands"),
@@ -89,6 +90,7 @@ const RESERVED: &[Reserved] = &[
         "world",
         "time and entropy are asked for in one place, so that tests and simulations can stand in for it",
     ),
+    Reserved("rustix", "hardening", "what the operating system may do with the process is settled in one place"),
     Reserved("std::time::Instant", "world cli", "the core and the planes take time as an argument; a command may show progress"),
     Reserved(
         "println! print! eprintln! eprint! *::io::stdout",

@@ -1,7 +1,7 @@
 //! What does a gateway remember that was killed? The program itself, as an operator runs it: `twinveil serve` as a child, wallets
 //! and sources as other children, and SIGKILL in between.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -33,17 +33,20 @@ struct Gateway {
     address: String,
 }
 
+/// Makes a command a gateway's: free ports, pipes.
+fn as_gateway<'c>(command: &'c mut Command, dir: &Path) -> &'c mut Command {
+    let command = command.args(["serve", "--config"]).arg(dir.join("twinveil.toml"));
+    command.env("TWINVEIL_LISTEN", "127.0.0.1:0").env("TWINVEIL_HEALTH_LISTEN", "127.0.0.1:0");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
 impl Gateway {
     fn start(dir: &Path) -> Self {
-        let mut child = Command::new(BINARY)
-            .args(["serve", "--config"])
-            .arg(dir.join("twinveil.toml"))
-            .env("TWINVEIL_LISTEN", "127.0.0.1:0")
-            .env("TWINVEIL_HEALTH_LISTEN", "127.0.0.1:0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(as_gateway(&mut Command::new(BINARY), dir))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
@@ -165,4 +168,85 @@ fn a_store_that_cannot_be_read_stops_the_start_and_says_so() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("TV-D"), "{said}");
+}
+
+/// A process may be dumped, or read by others of its user, where `/proc` says that its files are its own; else they are root's
+/// (proc(5), `/proc/pid`; in a user namespace, whom it takes for root). Root starts both under another group, to have something to lose.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_gateway_leaves_no_core_dump_and_is_closed_to_others_of_its_user() {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+
+    const OTHER_GROUP: u32 = 65_534;
+    let ours = std::fs::metadata("/proc/self/environ").unwrap();
+    let is_root = ours.uid() == 0;
+    // With dumps of any size allowed, where that may be said.
+    let started = |program: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -S -c \"$(ulimit -H -c)\"; exec \"$0\" \"$@\"", program]);
+        if is_root {
+            command.gid(OTHER_GROUP);
+        }
+        command
+    };
+    let owner = |pid: u32| std::fs::metadata(format!("/proc/{pid}/environ")).map(|meta| (meta.uid(), meta.gid())).unwrap();
+    let core = |pid: u32| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap().to_owned();
+        let mut sizes = line.split_whitespace().map(str::to_owned);
+        [sizes.next().unwrap(), sizes.next().unwrap()]
+    };
+
+    let folder = Folder::new("dumps");
+    let gateway = Gateway::spawn(as_gateway(&mut started(BINARY), &folder.0));
+    let mut other = started("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // The shell has become the program when its limits and owner are read: the gateway said that it listens, this one answers.
+    other.stdin.as_mut().unwrap().write_all(b"there\n").unwrap();
+    BufReader::new(other.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+    let pids = [gateway.child.id(), other.id()];
+    let (owners, limits) = (pids.map(owner), pids.map(core));
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let own = (ours.uid(), if is_root { OTHER_GROUP } else { ours.gid() });
+    assert_eq!(owners[1], own, "any other program");
+    assert_ne!(owners[0], own, "the gateway");
+    assert_eq!(limits[0], ["0", "0"]);
+    if limits[1] == ["0", "0"] {
+        println!("SKIPPED that core dumps are limited: this machine allows none to anybody");
+    }
+}
+
+#[test]
+fn a_gateway_that_is_asked_for_every_line_tells_nothing_of_libraries_and_no_value() {
+    let folder = Folder::new("loud");
+    let dir = &folder.0;
+    new_wallet(dir);
+    let mut command = Command::new(BINARY);
+    let loud = "trace,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,tower=trace,rustls=trace,tokio=trace,[conn]=trace";
+    let log = std::fs::File::create(dir.join("gateway.log")).unwrap();
+    let command = as_gateway(&mut command, dir).env("TWINVEIL_LOG", loud).env("RUST_LOG", "trace").stderr(log);
+    let gateway = Gateway::spawn(command);
+    let value = "canary-3c90";
+    gateway
+        .done(dir, &["wallet", "enrol", "--wallet", "w.json", "--source", HOSPITAL, "--value", value, "--source-key", "keys/hospital.key"]);
+    gateway.done(dir, &grant("dpv:ServiceProvision", "7"));
+    let mut frames = String::new();
+    for (who, note) in [(value, "note-canary-3c90"), ("somebody-canary-3c90", "x"), (value, "note-canary-3c90")] {
+        frames += &format!("{{\"patientId\":\"{who}\",\"deviceId\":\"device-canary-3c90\",\"note\":\"{note}\"}}\n");
+    }
+    std::fs::write(dir.join("frames.ndjson"), frames).unwrap();
+    let publish = ["publish", "--as", "hospital", "--schema", "twinveil.sample.PatientFrame", "frames.ndjson"];
+    assert_eq!(gateway.run(dir, &publish).status.code(), Some(1), "one is of nobody who is enrolled");
+    let subscribe = ["subscribe", "--as", "clinician", "--schema", "twinveil.sample.TurbineFrame", "--purpose", value];
+    assert!(!gateway.run(dir, &subscribe).status.success(), "no such purpose");
+    drop(gateway);
+    let said = std::fs::read_to_string(dir.join("gateway.log")).unwrap();
+    assert!(said.contains("frames were refused"), "{said}");
+    for line in said.lines() {
+        let target = line.split_whitespace().find(|word| word.ends_with(':') && !word.starts_with(char::is_numeric)).unwrap_or_default();
+        let loud = [" TRACE ", " DEBUG ", " INFO "].iter().any(|level| line.contains(level));
+        assert!(!loud || target.starts_with("twinveil"), "{line}");
+        assert!(!line.contains("canary-3c90"), "{line}");
+    }
 }

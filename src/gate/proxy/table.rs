@@ -52,7 +52,7 @@ pub struct RouteError {
     pub what: String,
 }
 
-const BAD_ROUTE: &str = "TV-O05";
+const BAD_ROUTE: &str = "TV-O06";
 
 impl Table {
     /// Reads the descriptor sets and side files of all routes.

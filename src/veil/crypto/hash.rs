@@ -29,6 +29,7 @@ pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
 
 /// HKDF-SHA-256 (extract and expand) to `N` bytes; `N` ≤ 8,160.
 pub fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[&[u8]]) -> Secret<N> {
+    const { assert!(N <= 255 * 32, "HKDF expands to at most 255 hashes (RFC 5869 §2.3)") };
     Secret::fill(|out| {
         let expanded = Hkdf::<Sha256>::new(Some(salt), ikm).expand_multi_info(info, out);
         debug_assert!(expanded.is_ok(), "N is within 255 × 32 bytes");
@@ -37,6 +38,7 @@ pub fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[&[u8]]) -> S
 
 /// HKDF-SHA-512 (extract and expand) to `N` bytes; `N` ≤ 16,320.
 pub fn hkdf_sha512<const N: usize>(salt: &[u8], ikm: &[u8], info: &[&[u8]]) -> Secret<N> {
+    const { assert!(N <= 255 * 64, "HKDF expands to at most 255 hashes (RFC 5869 §2.3)") };
     Secret::fill(|out| {
         let expanded = Hkdf::<Sha512>::new(Some(salt), ikm).expand_multi_info(info, out);
         debug_assert!(expanded.is_ok(), "N is within 255 × 64 bytes");

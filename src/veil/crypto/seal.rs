@@ -49,6 +49,15 @@ impl Suite {
     }
 }
 
+/// The nonce of RFC 9605 §4.4.3: the salt XOR the counter.
+pub fn nonce(salt: &Secret<NONCE_BYTES>, ctr: u64) -> [u8; NONCE_BYTES] {
+    let mut nonce = *salt.expose();
+    for (byte, count) in nonce[4..].iter_mut().zip(ctr.to_be_bytes()) {
+        *byte ^= count;
+    }
+    nonce
+}
+
 /// A key that seals and opens, its schedule prepared.
 pub struct AeadKey(Backend);
 

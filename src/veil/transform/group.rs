@@ -18,7 +18,7 @@ pub use super::fragment::OpenError;
 use super::fragment::{Fragment, parse_fragments};
 use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::hash::{hkdf_sha256, lp};
-use crate::veil::crypto::seal::{AeadKey, NONCE_BYTES, Suite, TAG_BYTES};
+use crate::veil::crypto::seal::{AeadKey, NONCE_BYTES, Suite, TAG_BYTES, nonce};
 use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::wrap::{OpenKey, unwrap, wrap};
 use crate::veil::name::{Fingerprint, Origin, SealKey, ViewId};
@@ -125,13 +125,8 @@ impl Cipher {
         Some(Self { key: AeadKey::new(epoch.suite, &key).ok()?, salt, kid })
     }
 
-    /// RFC 9605 §4.4.3.
     fn nonce(&self, ctr: u64) -> [u8; NONCE_BYTES] {
-        let mut nonce = *self.salt.expose();
-        for (byte, count) in nonce[4..].iter_mut().zip(ctr.to_be_bytes()) {
-            *byte ^= count;
-        }
-        nonce
+        nonce(&self.salt, ctr)
     }
 }
 

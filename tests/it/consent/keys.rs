@@ -14,6 +14,8 @@ use twinveil::veil::consent::document::RecipientDocument;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::wrap::OpenKey;
 use twinveil::veil::name::{Did, Origin, SealKey, UnixMs};
+use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, SEALED_FIELD};
+use twinveil::veil::transform::fragment::split;
 use twinveil::veil::transform::group::OpenError;
 
 use super::{CARE, frame, in_ms};
@@ -145,6 +147,11 @@ async fn announcements_and_groups_that_were_changed_on_the_way_are_not_believed(
     assert_eq!(frames(bend), group(OpenError::Forged));
     assert_eq!(frames(|frames| frames[0].message = [&[0x18, 0x63][..], &frames[0].message].concat().into()), group(OpenError::Forged));
     assert_eq!(frames(|frames| frames[1] = frames[0].clone()), group(OpenError::Replayed));
+    let strip = |frames: &mut Vec<twinveil::proto::v1::Frame>| {
+        let (clear, _) = split(&frames[0].message, SEALED_FIELD, ANNOUNCEMENT_FIELD).unwrap();
+        frames[0].message = clear.into();
+    };
+    assert_eq!(frames(strip), Err(SubscriberError::GroupMissing));
     let missing = frames(|frames| drop(frames.remove(0)));
     assert!(missing.is_ok(), "what is missing at the end of a batch shows in the next number: {missing:?}");
     // Another gateway's key than the one that is expected.
