@@ -103,13 +103,7 @@ impl Oracle<'_> {
         let first = Message::parse(self, frame);
         let (projection, seen) = (self.project(frame), Seen::of(view(frame)));
         for _ in 0..tries {
-            let mut other = first.clone();
-            self.vary_message(&mut other, dice);
-            let bytes = other.encode();
-            // An edit may find nothing to do.
-            if bytes == frame {
-                continue;
-            }
+            let (other, bytes) = self.another(&first, frame, dice);
             if !same(&projection, &self.project(&bytes)) {
                 tally.discarded += 1;
                 continue;
@@ -124,6 +118,18 @@ impl Oracle<'_> {
             }));
         }
         Ok(tally)
+    }
+
+    /// A variation that is another frame: an edit may find nothing to do.
+    fn another(&self, first: &Message, frame: &[u8], dice: &mut Dice) -> (Message, Vec<u8>) {
+        let mut other = first.clone();
+        loop {
+            self.vary_message(&mut other, dice);
+            let bytes = other.encode();
+            if bytes != frame {
+                return (other, bytes);
+            }
+        }
     }
 
     /// Whether two frames must look alike and do not: then what is seen of each.
