@@ -163,16 +163,16 @@ impl Plan {
             let keeps = |site: &SiteId| decision.sites.get(site.0 as usize).is_some_and(|decided| decided.treatment == Treatment::Keep);
             outcome.hidden.extend((0u32..).map(SiteId).take(decision.sites.len()).filter(|site| !keeps(site)));
             for frame in &self.frames {
-                match oracle.check(frame, self.tries, &mut dice, &mut *view) {
-                    Ok(tally) => {
-                        outcome.kept += tally.kept;
-                        outcome.discarded += tally.discarded;
-                        outcome.varied.extend(tally.covered.into_iter().filter(|site| !keeps(site)));
-                    }
-                    Err(leak) => {
-                        outcome.leak = Some((index, leak));
-                        return Ok(outcome);
-                    }
+                let (tally, leak) = match oracle.check(frame, self.tries, &mut dice, &mut *view) {
+                    Ok(tally) => (tally, None),
+                    Err(leak) => (leak.tried.clone(), Some(leak)),
+                };
+                outcome.kept += tally.kept;
+                outcome.discarded += tally.discarded;
+                outcome.varied.extend(tally.covered.into_iter().filter(|site| !keeps(site)));
+                if let Some(leak) = leak {
+                    outcome.leak = Some((index, leak));
+                    return Ok(outcome);
                 }
             }
         }

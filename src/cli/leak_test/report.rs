@@ -38,14 +38,19 @@ impl Report<'_> {
         let mut lines = vec![
             format!("schema      {}", plan.schema.name()),
             format!("frames      {}, {}", plan.frames.len(), super::super::plain(&plan.source)),
-            format!("views       {} that differ, for {} recipients and {} purposes", plan.candidates.len(), plan.recipients, plan.purposes),
+            format!(
+                "views       {} that differ, for {} and {}",
+                plan.candidates.len(),
+                counted(plan.recipients, "recipient"),
+                counted(plan.purposes, "purpose")
+            ),
             format!("variations  {} tried, {} put aside as visible", outcome.kept, outcome.discarded),
             format!("hidden      {} of {} fields that a view does not keep were varied", outcome.varied.len(), outcome.hidden.len()),
         ];
         if let Some((index, leak)) = &outcome.leak {
             lines.push(String::new());
             if let Some(candidate) = plan.candidates.get(*index) {
-                let others = if candidate.alike == 0 { String::new() } else { format!(", and {} more views alike", candidate.alike) };
+                let others = if candidate.alike == 0 { String::new() } else { format!(", and {} alike", counted(candidate.alike, "view")) };
                 lines.push(format!("leak        {}{others}", candidate.about));
             }
             for field in leak.fields.iter().take(NAMED_MAX) {
@@ -106,6 +111,10 @@ impl Report<'_> {
         let message = DynamicMessage::decode(shape.message().clone(), frame).ok()?;
         serde_json::to_string(&message).ok().map(|text| super::super::plain(&text))
     }
+}
+
+fn counted(many: usize, what: &str) -> String {
+    format!("{many} {what}{}", if many == 1 { "" } else { "s" })
 }
 
 fn full_hex(bytes: &[u8]) -> String {

@@ -52,6 +52,8 @@ pub struct Leak {
     pub seen: [Seen; 2],
     /// Where the frames differ: what leaks is one of these.
     pub fields: Vec<Differs>,
+    /// What was tried with the frame until then.
+    pub tried: Tally,
 }
 
 impl Seen {
@@ -110,7 +112,7 @@ impl Oracle<'_> {
             }
             tally.kept += 1;
             if Seen::of(view(&bytes)) != seen {
-                return Err(Box::new(self.leak(first, other, view)));
+                return Err(Box::new(Leak { tried: tally, ..self.leak(first, other, view) }));
             }
             tally.covered.extend(differences(self, &first, &other).iter().filter_map(|differs| match differs.what {
                 What::Site(site, _) => Some(site),
@@ -148,7 +150,7 @@ impl Oracle<'_> {
         let (a, b) = if still(&a, &b) { shrink(a, b, &mut still) } else { (a, b) };
         let frames = [a.encode(), b.encode()];
         let seen = [Seen::of(view(&frames[0])), Seen::of(view(&frames[1]))];
-        Leak { frames, seen, fields: differences(self, &a, &b) }
+        Leak { frames, seen, fields: differences(self, &a, &b), tried: Tally::default() }
     }
 }
 

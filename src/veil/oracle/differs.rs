@@ -57,7 +57,13 @@ pub(super) fn differences(oracle: &Oracle<'_>, a: &Message, b: &Message) -> Vec<
 }
 
 fn compare(oracle: &Oracle<'_>, a: &Message, b: &Message, found: &mut Vec<Differs>) {
-    let (mut only_a, mut only_b) = (unmatched(a, b), unmatched(b, a));
+    // What is the same at both ends is left aside first: frames may be long.
+    let same = a.records.iter().zip(&b.records).take_while(|(a, b)| a == b).count();
+    let (rest_a, rest_b) = (a.records.get(same..).unwrap_or_default(), b.records.get(same..).unwrap_or_default());
+    let end = rest_a.iter().rev().zip(rest_b.iter().rev()).take_while(|(a, b)| a == b).count();
+    let cut = |rest: &[Record]| rest.len() - end;
+    let (rest_a, rest_b) = (rest_a.get(..cut(rest_a)).unwrap_or_default(), rest_b.get(..cut(rest_b)).unwrap_or_default());
+    let (mut only_a, mut only_b) = (unmatched(rest_a, rest_b), unmatched(rest_b, rest_a));
     if only_a.is_empty() && only_b.is_empty() {
         // The same records in another order: what is hidden moved, or else everything that stands elsewhere did.
         let moved: Vec<Differs> =
@@ -91,10 +97,10 @@ fn compare(oracle: &Oracle<'_>, a: &Message, b: &Message, found: &mut Vec<Differ
 }
 
 /// The records of `a` that `b` has not; equal ones count.
-fn unmatched<'m>(a: &'m Message, b: &Message) -> Vec<&'m Record> {
-    let mut left: Vec<&Record> = b.records.iter().collect();
+fn unmatched<'m>(a: &'m [Record], b: &[Record]) -> Vec<&'m Record> {
+    let mut left: Vec<&Record> = b.iter().collect();
     let mut only = Vec::new();
-    for record in &a.records {
+    for record in a {
         match left.iter().position(|other| *other == record) {
             Some(at) => drop(left.remove(at)),
             None => only.push(record),

@@ -86,6 +86,8 @@ pub enum Class {
 #[derive(Default)]
 struct Walked {
     shown: Vec<Shown>,
+    /// How many elements of each field are shown.
+    elements: BTreeMap<u32, usize>,
     /// Per set of key holders: bytes of sealed records that stand in this message itself.
     loose: BTreeMap<Holders, usize>,
     /// Per set: the way to an element that is in clear, and the bytes that are sealed in it.
@@ -181,7 +183,7 @@ impl Walked {
     /// is visible is sealed whole, with its key, in the message around it.
     fn element(&mut self, number: u32, repeated: bool, key: Option<(u32, Plain)>, inside: Walked) {
         let visible = !inside.shown.is_empty();
-        let ordinal = self.shown.iter().filter(|shown| shown.number == number).count();
+        let ordinal = self.elements.get(&number).copied().unwrap_or(0);
         let key_len = key.as_ref().map_or(0, |(by, key)| tag_len(*by) + plain_len(key));
         for (holders, bytes) in inside.loose {
             if repeated && visible {
@@ -196,6 +198,7 @@ impl Walked {
             self.placed.entry(holders).or_default().extend(deeper);
         }
         if visible {
+            *self.elements.entry(number).or_default() += 1;
             self.show(number, Holds::Message { key, inside: inside.shown });
         }
     }

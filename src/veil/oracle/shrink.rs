@@ -10,7 +10,7 @@ type Still<'s> = dyn FnMut(&Message, &Message) -> bool + 's;
 /// Removes records from both frames, from one, and shortens values, until nothing more can go.
 pub(super) fn shrink(a: Message, b: Message, still: &mut Still<'_>) -> (Message, Message) {
     let mut pair = Pair { a, b, still, asked: 0 };
-    while pair.asked < ASKED_MAX && (pair.drop_records() | pair.shorten()) {}
+    while pair.asked < ASKED_MAX && (pair.drop_runs() | pair.drop_records() | pair.shorten()) {}
     (pair.a, pair.b)
 }
 
@@ -32,6 +32,34 @@ impl Pair<'_, '_> {
             (self.a, self.b) = (a, b);
         }
         still
+    }
+
+    /// Many records at once, half of a message first: long frames get short soon.
+    fn drop_runs(&mut self) -> bool {
+        let mut any = false;
+        for way in self.a.ways() {
+            let mut size = self.a.at(&way).map_or(0, |inner| inner.records.len()) / 2;
+            while size > 1 {
+                let mut at = 0;
+                while let Some(run) = run_of(&self.a, &way, at, size) {
+                    let a = edited(&self.a, &way, |inner| drop(inner.records.drain(at..at + run.len())));
+                    let b = edited(&self.b, &way, |inner| {
+                        for record in &run {
+                            if let Some(same) = inner.records.iter().position(|found| found == record) {
+                                inner.records.remove(same);
+                            }
+                        }
+                    });
+                    if self.accept(a, b) {
+                        any = true;
+                    } else {
+                        at += size;
+                    }
+                }
+                size /= 2;
+            }
+        }
+        any
     }
 
     fn drop_records(&mut self) -> bool {
@@ -103,6 +131,13 @@ fn places(message: &Message) -> Vec<(Way, usize)> {
     }
     places.sort_by(|(a, i), (b, j)| [&b[..], &[*j]].concat().cmp(&[&a[..], &[*i]].concat()));
     places
+}
+
+/// So many records from there on, or as many as there are.
+fn run_of(message: &Message, way: &[usize], at: usize, size: usize) -> Option<Vec<Record>> {
+    let records = &message.at(way)?.records;
+    let run = records.get(at..(at + size).min(records.len()))?;
+    (!run.is_empty()).then(|| run.to_vec())
 }
 
 fn record_at<'m>(message: &'m Message, way: &[usize], at: usize) -> Option<&'m Record> {

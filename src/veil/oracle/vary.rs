@@ -18,6 +18,11 @@ impl Oracle<'_> {
 
     pub(super) fn vary_message(&self, message: &mut Message, dice: &mut Dice) {
         for _ in 0..1 + dice.below(4) {
+            // The frame itself is one message among, perhaps, thousands.
+            if dice.one_in(3) {
+                self.edit(message, dice);
+                continue;
+            }
             let ways = message.ways();
             if let Some(inner) = dice.pick(&ways).and_then(|way| message.at_mut(way)) {
                 self.edit(inner, dice);

@@ -237,6 +237,27 @@ fn a_count_of_hidden_records_in_an_unused_bit() {
 }
 
 #[test]
+fn long_frames_are_made_small_too() {
+    let schema = ward::schema();
+    let decision = ward::decision(&schema);
+    let (oracle, mut real) = (Oracle::new(&schema, &decision), Real::new(&schema, &decision));
+    let frame: Vec<u8> = (0..3_000u32).flat_map(|count| [0x58, (count % 100) as u8, 0x1a, 2, 0x08, (count % 90) as u8]).collect();
+    let mut asked = 0;
+    let leak = oracle.check(&frame, 400, &mut Dice::new(3), &mut |frame| {
+        asked += 1;
+        let mut sent = real.apply(frame)?;
+        if let (Some(_), false) = (has_varint(frame, 10), sent.is_empty()) {
+            sent.pop();
+        }
+        Ok(sent)
+    });
+    let leak = leak.expect_err("planted");
+    assert!(leak.frames.iter().all(|frame| frame.len() < 30) && asked < 1_000, "{asked}: {leak:02x?}");
+    assert_eq!(leak.fields.iter().map(|differs| &*differs.path).collect::<Vec<_>>(), ["count"]);
+    assert!(leak.tried.kept > 0);
+}
+
+#[test]
 fn a_site_treated_more_weakly_than_was_decided_is_found_and_named() {
     let (mut found, mut missed, mut seed) = (0, 0, 100);
     while found + missed < 150 {
