@@ -80,7 +80,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), CliError> {
     let plan = Plan::make(&args)?;
     let outcome = plan.hunt(&mut |schema, decision| real(schema, decision))?;
-    Report { plan: &plan, outcome: &outcome, shape: &args.map }.tell(args.output)
+    Report { plan: &plan, outcome: &outcome }.tell(args.output)
 }
 
 /// What is tried.
@@ -90,6 +90,8 @@ struct Plan {
     frames: Vec<Vec<u8>>,
     /// Where the frames are from.
     source: String,
+    /// How frames are read and shown.
+    map: MapArgs,
     recipients: usize,
     purposes: usize,
     tries: usize,
@@ -130,9 +132,9 @@ impl Plan {
         let consents: Vec<Consent> = args.consents.iter().map(|file| consent(file, &config.origin)).collect::<Result<_, _>>()?;
         let purposes = if args.purposes.is_empty() { views::purposes(&text, &consents) } else { args.purposes.clone() };
 
-        let mut dice = Dice::new(args.seed);
+        let (map, mut dice) = (map(args, &config, &schema), Dice::new(args.seed));
         let frames = match &args.file {
-            Some(file) => recorded(file, &shape(args, &config, &schema), args.frames as usize, &mut dice)?,
+            Some(file) => recorded(file, &map, args.frames as usize, &mut dice)?,
             None => (0..args.frames).map(|_| draw::frame(&schema, &mut dice)).collect(),
         };
         let mut candidates = Candidates::new(&schema, &consents, args.random);
@@ -147,6 +149,7 @@ impl Plan {
             schema,
             frames,
             source: args.file.as_ref().map_or_else(|| "drawn from the schema".to_owned(), |file| format!("from `{}`", file.display())),
+            map,
             recipients: parties.len(),
             purposes: purposes.len(),
             tries: args.tries as usize,
@@ -211,7 +214,7 @@ fn consent(file: &Path, origin: &Origin) -> Result<Consent, CliError> {
 }
 
 /// How the recording is read: the descriptor and the subject are the configuration's, where nobody says otherwise.
-fn shape(args: &Args, config: &Config, schema: &Schema) -> MapArgs {
+fn map(args: &Args, config: &Config, schema: &Schema) -> MapArgs {
     let mut map = args.map.clone();
     let source = config.schemas.iter().find(|source| source.message.as_str() == map.message);
     if let Some(Descriptor::File(file)) = source.map(|source| &source.descriptor) {

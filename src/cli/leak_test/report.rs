@@ -3,7 +3,6 @@
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 
-use super::super::input::MapArgs;
 use super::super::{CliError, OutputArgs, say};
 use super::{Outcome, Plan};
 use crate::veil::oracle::{Leak, Seen};
@@ -16,8 +15,6 @@ const NAMED_MAX: usize = 20;
 pub(super) struct Report<'p> {
     pub(super) plan: &'p Plan,
     pub(super) outcome: &'p Outcome,
-    /// For showing frames as JSON.
-    pub(super) shape: &'p MapArgs,
 }
 
 impl Report<'_> {
@@ -107,7 +104,7 @@ impl Report<'_> {
 
     /// The protobuf JSON form, where the frame has one.
     fn decoded(&self, frame: &[u8]) -> Option<String> {
-        let shape = self.shape.shape().ok()?;
+        let shape = self.plan.map.shape().ok()?;
         let message = DynamicMessage::decode(shape.message().clone(), frame).ok()?;
         serde_json::to_string(&message).ok().map(|text| super::super::plain(&text))
     }

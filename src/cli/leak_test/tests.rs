@@ -51,8 +51,7 @@ fn the_views_of_the_sample_configuration_tell_nothing() {
         let outcome = plan.hunt(&mut |schema, decision| real(schema, decision)).expect("tried");
         assert!(outcome.leak.is_none(), "{:?}", outcome.leak);
         assert!(outcome.kept > 100 && outcome.varied.len() * 2 > outcome.hidden.len(), "{outcome:?}");
-        let map = args(schema).map;
-        let report = Report { plan: &plan, outcome: &outcome, shape: &map };
+        let report = Report { plan: &plan, outcome: &outcome };
         assert_eq!((report.tell(JSON), report.tell(TEXT)), (Ok(()), Ok(())));
         assert!(report.text().ends_with("no view told anything"));
     }
@@ -80,8 +79,7 @@ fn a_leaky_view_ends_with_1_and_its_field_is_named() {
         }))
     };
     let outcome = plan.hunt(&mut leaky).expect("tried");
-    let map = args(PATIENT).map;
-    let report = Report { plan: &plan, outcome: &outcome, shape: &map };
+    let report = Report { plan: &plan, outcome: &outcome };
     assert_eq!(report.tell(TEXT), Err(CliError::found("a view tells what it may not: `note` (strip)")));
     let text = report.text();
     assert!(text.contains("leak        spiffe://example.org/recipient/advertiser for dpv:Advertising, "), "{text}");
@@ -106,8 +104,7 @@ fn a_refusal_that_tells_is_shown_as_one() {
         }))
     };
     let outcome = plan.hunt(&mut leaky).expect("tried");
-    let map = args(PATIENT).map;
-    let report = Report { plan: &plan, outcome: &outcome, shape: &map };
+    let report = Report { plan: &plan, outcome: &outcome };
     assert!(report.tell(JSON).is_err());
     assert!(report.text().ends_with("difference  one is refused, the other is not"), "{}", report.text());
 }
@@ -134,6 +131,31 @@ fn consents_and_recordings_are_taken_and_what_is_wrong_is_named() {
         let error = folder.plan(&words).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(says), "{words}: {error}");
     }
+}
+
+#[test]
+fn a_schema_of_ones_own_is_read_and_shown_by_its_own_descriptor_and_side_file() {
+    let folder = Folder::new("own");
+    let config = folder.0.join("twinveil.toml");
+    let text = std::fs::read_to_string(&config).expect("made");
+    let own = text.replacen("builtin = true", "descriptor = \"own.binpb\"\nside_file = \"own.fields.toml\"", 1);
+    assert_ne!(own, text);
+    std::fs::write(&config, own).expect("file");
+    std::fs::write(folder.0.join("own.binpb"), crate::proto::SAMPLES).expect("file");
+    // Here the device is whom frames are about, and the note is public.
+    let side = "[\"twinveil.sample.PatientFrame\"]\npatient_id = { sensitivity = \"identifying\", category = \"identity\" }\n\
+                device_id = { sensitivity = \"identifying\", category = \"device\", role = \"subject\" }\n\
+                note = { sensitivity = \"public\", category = \"health\" }\n";
+    std::fs::write(folder.0.join("own.fields.toml"), side).expect("file");
+    let file = folder.0.join("ward.ndjson");
+    std::fs::write(&file, "{\"deviceId\":\"d-1\",\"note\":\"slept well\"}\n").expect("file");
+    let plan = folder.plan(&format!("{PATIENT} --to advertiser --purpose dpv:Advertising --random 0 {}", file.display())).expect("a plan");
+    assert_eq!(plan.map.subject_field.as_deref(), Some("device_id"));
+    assert!(plan.hunt(&mut |schema, decision| real(schema, decision)).expect("tried").leak.is_none());
+    // A view that sends everything.
+    let outcome = plan.hunt(&mut |_, _| Ok(Box::new(|frame: &[u8]| Ok(frame.to_vec())))).expect("tried");
+    let report = Report { plan: &plan, outcome: &outcome };
+    assert!(report.tell(TEXT).is_err() && report.text().contains("            {"), "{}", report.text());
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) fn minimal_run(run: &[u8]) -> bool {
     let padded = run.iter().zip(behind).fold(false, |found, (before, byte)| found | (*before >= 0x80 && *byte == 0));
     let cut = run.last().is_some_and(|last| *last >= 0x80);
     // A varint that is too long has nine bytes that go on, and so four that begin at a multiple of four.
-    let long = run.chunks_exact(4).fold(false, |found, four| found | four.iter().all(|byte| *byte >= 0x80));
+    let long = run.chunks_exact(4).fold(false, |found, four| found | (four.iter().fold(0xff, |all, byte| all & byte) >= 0x80));
     !padded && !cut && (!long || whole_run(run))
 }
 
