@@ -6,6 +6,7 @@ pub mod demo;
 pub mod explain;
 pub mod init;
 pub mod input;
+pub mod leak_test;
 pub mod publish;
 pub mod schema;
 pub mod serve;
@@ -53,6 +54,7 @@ enum Command {
     Wallet(wallet::Args),
     Explain(explain::Args),
     Schema(schema::Args),
+    LeakTest(leak_test::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
     Simulate(simulate::Args),
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Wallet(args) => wallet::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::LeakTest(args) => leak_test::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Simulate(args) => simulate::run(args),

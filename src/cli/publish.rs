@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
 }
 
 /// The frames of what was named, unread.
-fn open(file: &Path, map: &MapArgs) -> Result<Frames, CliError> {
+pub(super) fn open(file: &Path, map: &MapArgs) -> Result<Frames, CliError> {
     let unread = |error: std::io::Error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind()));
     if file.as_os_str() == "-" {
         return Ok(one(Lines::new(std::io::BufReader::new(std::io::stdin()), "standard input", map.shape()?)));

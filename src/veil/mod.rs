@@ -5,6 +5,7 @@ pub mod crypto;
 pub mod dpv;
 pub mod logsafe;
 pub mod name;
+pub mod oracle;
 pub mod outcome;
 pub mod policy;
 pub mod schema;

@@ -8,6 +8,7 @@ mod consent;
 mod demo;
 mod gateway;
 mod harness;
+mod leak_test;
 mod manual;
 mod outsiders;
 mod pipeline;

@@ -53,7 +53,9 @@ pub(crate) fn read_integer(kind: Kind, input: &[u8]) -> Result<(i128, usize), Re
         Kind::Int32 => i128::from(varint(input, 0)?.0 as i32),
         Kind::Int64 => i128::from(varint(input, 0)?.0 as i64),
         Kind::Uint32 => i128::from(varint(input, 0)?.0 as u32),
-        Kind::Sint32 | Kind::Sint64 => i128::from(unzigzag(varint(input, 0)?.0)),
+        // Parsers cut a varint that is too wide before they undo zig-zag.
+        Kind::Sint32 => i128::from(unzigzag(u64::from(varint(input, 0)?.0 as u32))),
+        Kind::Sint64 => i128::from(unzigzag(varint(input, 0)?.0)),
         Kind::Fixed64 => i128::from(eight()?),
         Kind::Sfixed64 => i128::from(eight()? as i64),
         Kind::Fixed32 => i128::from(four()?),

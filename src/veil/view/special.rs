@@ -73,7 +73,10 @@ impl Walk<'_> {
         match op.code {
             Code::GeneralizeText => {
                 let (begin, end) = bounds(value, 0)?;
-                if let Some(image) = generalize::text(&site.how, slice(value, begin, end)) {
+                // A text cut to nothing was empty; where that can't be told from absent it is left out, as a zero is.
+                if let Some(image) =
+                    generalize::text(&site.how, slice(value, begin, end)).filter(|image| !(site.implicit && image.is_empty()))
+                {
                     push_varint(out, tag);
                     push_varint(out, image.len() as u64);
                     out.extend_from_slice(image);
@@ -108,6 +111,7 @@ impl Walk<'_> {
             }
             _ => {
                 let (mut at, end) = bounds(value, 0)?;
+                let start = out.len();
                 push_varint(out, tag);
                 let place = out.len();
                 let room = varint_len((end - at) as u64);
@@ -118,7 +122,12 @@ impl Walk<'_> {
                     // An element without an image (NaN) is left out.
                     push_image(site.kind, &site.how, number, out)?;
                 }
-                mend_length(out, place, room);
+                // INVARIANT: a run in which nothing has an image is left out: that there was one would be told otherwise.
+                if out.len() == place + room {
+                    out.truncate(start);
+                } else {
+                    mend_length(out, place, room);
+                }
             }
         }
         Ok(())

@@ -18,11 +18,25 @@ pub(crate) fn minimal_len(input: &[u8], begin: usize, end: usize) -> bool {
     }
 }
 
-/// Whether every varint of a packed run is minimal: none ends with an empty byte behind another. The whole run is looked at
-/// without a branch, so that it costs next to nothing.
+/// Whether every varint of a packed run is whole and minimal. The run is looked at without a branch, so that it costs next to
+/// nothing; only where four bytes in a row go on are its varints looked at one by one.
 pub(crate) fn minimal_run(run: &[u8]) -> bool {
     let behind = run.iter().skip(1);
-    !run.iter().zip(behind).fold(false, |found, (before, byte)| found | (*before >= 0x80 && *byte == 0))
+    let padded = run.iter().zip(behind).fold(false, |found, (before, byte)| found | (*before >= 0x80 && *byte == 0));
+    let cut = run.last().is_some_and(|last| *last >= 0x80);
+    // A varint that is too long has nine bytes that go on, and so four that begin at a multiple of four.
+    let long = run.chunks_exact(4).fold(false, |found, four| found | (four.iter().fold(0xff, |all, byte| all & byte) >= 0x80));
+    !padded && !cut && (!long || whole_run(run))
+}
+
+/// Whether every varint of a run can be read.
+fn whole_run(run: &[u8]) -> bool {
+    let mut at = 0;
+    while at < run.len() {
+        let Ok((_, after)) = varint(run, at) else { return false };
+        at = after;
+    }
+    true
 }
 
 /// Copies a record with its tag, length and varints made minimal.
@@ -98,7 +112,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_run_with_a_broken_varint_is_refused_however_the_others_were_written() {
+        let long = [&[0x01][..], &[0xff; 11], &[0x01]].concat();
+        let wide = [&[0x01, 0x02][..], &[0xff; 9], &[0x02]].concat();
+        let broken: [&[u8]; 4] = [&[0x05, 0x80], &[0x85, 0x00, 0x80], &long, &wide];
+        for run in broken {
+            let value = [&[run.len() as u8][..], run].concat();
+            assert!(copy_minimal(&mut Vec::new(), 0x0a, &value, true).is_err(), "{run:?}");
+        }
+        let widest = [&[0xff; 9][..], &[0x01]].concat();
+        assert!(minimal_run(&widest) && minimal_run(&[]));
+    }
+
     proptest! {
+        #[test]
+        fn a_run_is_left_as_it_is_where_writing_it_anew_would_not_change_it(run in proptest::collection::vec(proptest::sample::select(vec![0u8, 1, 2, 0x7f, 0x80, 0x81, 0xff, 0xff, 0xff]), 0..40)) {
+            let (mut anew, mut at, mut whole) = (Vec::new(), 0, true);
+            while at < run.len() && whole {
+                match varint(&run, at) {
+                    Ok((number, after)) => {
+                        push_varint(&mut anew, number);
+                        at = after;
+                    }
+                    Err(_) => whole = false,
+                }
+            }
+            prop_assert_eq!(minimal_run(&run), whole && anew == run);
+        }
+
         #[test]
         fn a_mended_length_is_what_stands_behind_it(room in 1usize..=4, body in 0usize..300) {
             let mut out = vec![0xee];
