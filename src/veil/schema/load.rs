@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::descriptor::{FieldType, Holds, Label, MessageType, Types, shown};
 use super::error::{LoadError, LoadFault, did_you_mean};
 use super::resolve::{self, RoleSite};
-use super::rules::{RuleId, Rules, TIMESTAMP, judged_as_one};
+use super::rules::{Cases, RuleId, Rules, TIMESTAMP, judged_as_one};
 use super::sidefile::SideFile;
 use super::{
-    ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, Kind, NODES_MAX, Node, NodeId, SEALED_FIELD, SITES_MAX, Schema, Select, Site,
-    SiteId,
+    ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, KEYS_MAX, Kind, NODES_MAX, Node, NodeId, SEALED_FIELD, SITES_MAX, Schema, Select,
+    SelectKey, Site, SiteId,
 };
 use crate::veil::name::{FieldPath, SchemaName};
 use crate::veil::terms::{Sensitivity, Treatment};
@@ -49,7 +49,7 @@ pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema
         linked: HashSet::new(),
         roles: Vec::new(),
     };
-    walk.enter(root, Said::default(), Arc::from(""), None, None)?;
+    walk.enter(root, Said::default(), Arc::from(""), &[], None)?;
     let Walk { nodes, sites, linked, roles, .. } = walk;
     resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles)
 }
@@ -128,7 +128,7 @@ impl Said {
 struct Above {
     message: Arc<str>,
     said: Said,
-    discriminator: Option<u32>,
+    keys: Vec<u32>,
     node: NodeId,
     /// The number of the field it stands in; 0 for the root.
     number: u32,
@@ -148,19 +148,19 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Expands a message type, or links back to where that was done.
+    /// Expands a message type, or links back to where that was done. `keys`: in a case, what chose it and what ranks before.
     fn enter(
         &mut self,
         message: &MessageType,
         mut said: Said,
         path: Arc<str>,
-        discriminator: Option<u32>,
+        keys: &[u32],
         via: Option<&FieldType>,
     ) -> Result<NodeId, LoadError> {
         let (side, annotated) = self.rules.roots(&message.name);
         said.side.extend(side);
         said.annotated.extend(annotated);
-        let same = |above: &&Above| above.message == message.name && above.said == said && above.discriminator == discriminator;
+        let same = |above: &&Above| above.message == message.name && above.said == said && above.keys == keys;
         if let Some(found) = self.above.iter().rev().find(same) {
             self.linked.insert(found.node);
             return Ok(found.node);
@@ -179,7 +179,7 @@ impl Walk<'_> {
         self.above.push(Above {
             message: Arc::clone(&message.name),
             said: said.clone(),
-            discriminator,
+            keys: keys.to_vec(),
             node,
             number: via.map_or(0, |via| via.number),
             singular: via.is_none_or(|via| !via.repeated()),
@@ -192,7 +192,7 @@ impl Walk<'_> {
                 (false, true) => Arc::clone(&field.name),
                 (false, false) => format!("{path}.{}", field.name).into(),
             };
-            let content = if discriminator == Some(field.number) {
+            let content = if keys.contains(&field.number) {
                 Content::Discriminator
             } else {
                 let below = said.filter_map(|id| self.rules.below(id, field.number));
@@ -215,7 +215,7 @@ impl Walk<'_> {
 
     fn content(&mut self, message: &MessageType, field: &FieldType, said: &Said, path: &Arc<str>) -> Result<Content, LoadError> {
         // The first of them that says how the field as such is judged decides; the others speak of what is inside.
-        let decides = said.iter().find(|&id| self.rules.get(id).spec.is_some() || self.rules.get(id).cases.is_some());
+        let decides = said.iter().find(|&id| self.rules.get(id).spec.is_some() || !self.rules.get(id).cases.is_empty());
         if let Some(id) = decides {
             if let Some(spec) = &self.rules.get(id).spec {
                 let facts = spec.fit(self.kind(field), field.repeated())?;
@@ -230,7 +230,7 @@ impl Walk<'_> {
                     if field.label == Label::Required {
                         return Err(required(message, field));
                     }
-                    Ok(Content::Message(self.enter(inner, said.clone(), Arc::clone(path), None, Some(field))?))
+                    Ok(Content::Message(self.enter(inner, said.clone(), Arc::clone(path), &[], Some(field))?))
                 }
                 Some(_) | None => self.unclassified(message, field, path),
             },
@@ -239,35 +239,55 @@ impl Walk<'_> {
 
     /// Elements by the value of their key. Sources are not mixed: where the side file has cases, the annotation's are not asked.
     fn select(&mut self, message: &MessageType, field: &FieldType, said: &Said, path: &Arc<str>) -> Result<Content, LoadError> {
-        let with_cases = |ids: &[RuleId]| ids.iter().copied().filter(|&id| self.rules.get(id).cases.is_some()).collect::<Vec<_>>();
+        let with_cases = |ids: &[RuleId]| ids.iter().copied().filter(|&id| !self.rules.get(id).cases.is_empty()).collect::<Vec<_>>();
         let mut sources = with_cases(&said.side);
         if sources.is_empty() {
             sources = with_cases(&said.annotated);
         }
         let misfit = |detail: &str| LoadError::new(LoadFault::Cases, message.place(field), detail);
         let Some(element) = self.types.of(field) else { return Err(misfit("cases on a field without elements")) };
-        let mut values: Vec<(CaseValue, String)> = Vec::new();
-        let mut key: Option<(u32, Kind)> = None;
-        for cases in sources.iter().filter_map(|&id| self.rules.get(id).cases.as_ref()) {
-            if *key.get_or_insert((cases.by, cases.kind)) != (cases.by, cases.kind) {
-                return Err(misfit("two messages of the side file name elements by different keys"));
+        let mut named: Vec<&Cases> = sources.iter().flat_map(|&id| &self.rules.get(id).cases).collect();
+        named.sort_by_key(|cases| cases.rank);
+        let mut order: Vec<u32> = Vec::new();
+        for cases in &named {
+            if !order.contains(&cases.by) {
+                order.push(cases.by);
             }
-            values.extend(cases.of.iter().map(|(value, (label, _))| (value.clone(), label.clone())));
         }
-        values.sort();
-        values.dedup();
-        let Some((by, kind)) = key else { return Err(misfit("cases without a key")) };
-        let mut cases = Vec::with_capacity(values.len());
-        for (value, label) in values {
-            let inside = said.filter_map(|id| match &self.rules.get(id).cases {
-                Some(_) if !sources.contains(&id) => None,
-                Some(cases) => cases.of.get(&value).map(|&(_, case)| case),
-                None => Some(id),
-            });
-            let node = self.enter(element, inside, format!("{path}[{label}]").into(), Some(by), Some(field))?;
-            cases.push((value, node));
+        if order.len() > KEYS_MAX {
+            return Err(misfit(&format!("its elements are named by more than {KEYS_MAX} keys")));
         }
-        Ok(Content::Select(Select { by, kind, cases }))
+        let mut keys = Vec::with_capacity(order.len());
+        for (rank, &by) in order.iter().enumerate() {
+            let Some(kind) = named.iter().find(|cases| cases.by == by).map(|cases| cases.kind) else { continue };
+            let mut values: Vec<(&CaseValue, &String)> =
+                named.iter().filter(|cases| cases.by == by).flat_map(|cases| &cases.of).map(|(value, (label, _))| (value, label)).collect();
+            values.sort();
+            values.dedup();
+            let (above, decided) = (order.get(..rank).unwrap_or_default(), order.get(..=rank).unwrap_or_default());
+            let mut cases = Vec::with_capacity(values.len());
+            for (value, label) in values {
+                let chosen = |id: RuleId| {
+                    let of = self.rules.get(id).cases.iter().find(|cases| cases.by == by).map(|cases| &cases.of);
+                    of.and_then(|of| of.get(value)).map(|&(_, case)| case)
+                };
+                // A key of a higher rank would have decided: it is absent here.
+                let of_absent = |id: RuleId| above.iter().find_map(|&key| self.rules.below(id, key));
+                if let Some(absent) = sources.iter().filter_map(|&id| chosen(id)).find_map(of_absent) {
+                    let detail = format!("a key that is named before `[{label}]`, and decides alone where it is present");
+                    return Err(LoadError::new(LoadFault::Shadowed, self.rules.place(absent), detail));
+                }
+                let inside = said.filter_map(|id| match self.rules.get(id).cases.is_empty() {
+                    true => Some(id),
+                    false if sources.contains(&id) => chosen(id),
+                    false => None,
+                });
+                let node = self.enter(element, inside, format!("{path}[{label}]").into(), decided, Some(field))?;
+                cases.push((value.clone(), node));
+            }
+            keys.push(SelectKey { by, kind, cases });
+        }
+        Ok(Content::Select(Select { keys }))
     }
 
     fn unclassified(&mut self, message: &MessageType, field: &FieldType, path: &Arc<str>) -> Result<Content, LoadError> {

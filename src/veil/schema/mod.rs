@@ -90,19 +90,38 @@ pub enum Content {
     Message(NodeId),
     /// A repeated message or map whose elements are judged by the value of a key.
     Select(Select),
-    /// The key itself, inside a case of a [`Select`]: it carries the treatment of its case.
+    /// A key, inside a case of a [`Select`]: the one that chose the case, which carries its treatment, or one of a higher rank,
+    /// which is absent there.
     Discriminator,
 }
 
-/// Elements judged by the value of a discriminating field.
+/// The most keys by which the elements of one field are judged.
+pub const KEYS_MAX: usize = 4;
+
+/// Elements judged by the value of a discriminating field: the first of the keys that is present decides alone. An element
+/// without any, or with one twice, is stripped.
 #[derive(Debug)]
 pub struct Select {
+    /// By rank, the deciding first: 1 to [`KEYS_MAX`], no two with the same number.
+    pub keys: Vec<SelectKey>,
+}
+
+/// One discriminating field.
+#[derive(Debug)]
+pub struct SelectKey {
     /// The number of the field in the element that is compared; 1 for a map.
     pub by: u32,
     /// Its type.
     pub kind: Kind,
     /// The cases, no two with the same value. An element whose value has no case is stripped.
     pub cases: Vec<(CaseValue, NodeId)>,
+}
+
+impl Select {
+    /// Every case of every key.
+    pub fn cases(&self) -> impl Iterator<Item = &(CaseValue, NodeId)> {
+        self.keys.iter().flat_map(|key| &key.cases)
+    }
 }
 
 /// The value of a discriminating field, in the form in which it is compared.

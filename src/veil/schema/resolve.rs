@@ -159,12 +159,15 @@ impl Rendering {
             }
             Content::Select(select) => {
                 self.text("select");
-                self.number(select.by.into());
-                self.text(select.kind.word());
-                self.count(select.cases.len());
-                for (value, node) in &select.cases {
-                    self.case(value);
-                    self.number(node.0.into());
+                self.count(select.keys.len());
+                for key in &select.keys {
+                    self.number(key.by.into());
+                    self.text(key.kind.word());
+                    self.count(key.cases.len());
+                    for (value, node) in &key.cases {
+                        self.case(value);
+                        self.number(node.0.into());
+                    }
                 }
             }
             Content::Discriminator => self.text("discriminator"),

@@ -108,7 +108,7 @@ fn sparkplug_is_refused_by_name_and_read_without_its_extension_ranges() {
     assert_eq!(site(&schema, r#"metrics[name="HR"].float_value"#).facts.sensitivity, Sensitivity::Special);
     assert!(!site(&schema, r#"metrics[name="HR"].double_value"#).facts.classified());
     let Content::Select(select) = &field(&schema, &["metrics"]).content else { panic!("a select") };
-    assert_eq!((select.by, select.kind, select.cases.len()), (1, Kind::String, 1));
+    assert_eq!(select.keys.iter().map(|key| (key.by, key.kind, key.cases.len())).collect::<Vec<_>>(), [(1, Kind::String, 1)]);
     assert!(matches!(field(&schema, &["metrics", "name"]).content, Content::Discriminator));
     assert_eq!(schema.subject().map(|subject| subject.numbers.clone()), Some(vec![4]));
     // A metric inside the case's own template is not the metric that was named.

@@ -33,7 +33,7 @@ fn field<'a>(schema: &'a Schema, names: &[&str]) -> &'a Field {
         }
         let inner = match &field.content {
             Content::Message(inner) => *inner,
-            Content::Select(select) => select.cases.first().expect("a case").1,
+            Content::Select(select) => select.cases().next().expect("a case").1,
             Content::Leaf(_) | Content::Discriminator => panic!("{name} has nothing inside"),
         };
         node = &schema.nodes()[inner.0 as usize];

@@ -355,14 +355,10 @@ fn cases_that_do_not_fit() {
     expect_side(&format!("['t.M']\n'many[1].x' = {facts}"), LoadFault::Cases, "`many` is not a map: name the field");
     expect_side(&format!("['t.M']\n'many[x=1].x' = {facts}"), LoadFault::Cases, "carries the treatment of its case");
     expect_side(&format!("['t.M']\n'keyed[n=ONNE].v' = {facts}"), LoadFault::Cases, "(did you mean `ONE`?)");
-    expect_side(
-        &format!("['t.M']\n'many[x=1].y' = {facts}\n'many[y=1].x' = {facts}"),
-        LoadFault::Cases,
-        "go by `x` elsewhere, and by `y` here",
-    );
-    let two = proto3("message M { A a = 1; } message A { repeated E e = 1; } message E { string x = 1; string y = 2; string z = 3; }");
-    let side = format!("['t.M']\n'a.e[x=1].z' = {facts}\n['t.A']\n'e[y=1].z' = {facts}");
-    expect(&refused(&two, Some(&side)), LoadFault::Cases, "name elements by different keys");
+    let many = proto3("message M { repeated E e = 1; } message E { int32 a = 1; int32 b = 2; int32 c = 3; int32 d = 4; int32 e = 5; }");
+    let keys: String =
+        ["a", "b", "c", "d", "e"].map(|key| format!("'e[{key}=1].{}' = {facts}\n", if key == "e" { "d" } else { "e" })).concat();
+    expect(&refused(&many, Some(&format!("['t.M']\n{keys}"))), LoadFault::Cases, "`t.M.e`: its elements are named by more than 4 keys");
 }
 
 #[test]
@@ -419,6 +415,11 @@ fn classifications_that_would_never_be_looked_at() {
     );
     expect_side(&format!("['t.M']\nlabels = {facts}\n'labels[\"a\"]' = {facts}"), LoadFault::Shadowed, "classifies the whole field");
     expect_side(&format!("['t.M']\n'many.x' = {facts}\n'many[x=1].y' = {facts}"), LoadFault::Shadowed, "names a field of all elements");
+    expect_side(
+        &format!("['t.M']\n'many[x=1].y' = {facts}\n'many[y=1].x' = {facts}"),
+        LoadFault::Shadowed,
+        "side file, `t.M`, `many[y=1].x`: a key that is named before `[y=1]`, and decides alone where it is present",
+    );
     expect_side(&format!("['t.M']\n'labels[a]' = {facts}\n'labels[\"a\"]' = {facts}"), LoadFault::Shadowed, "said before");
 }
 
