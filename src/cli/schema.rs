@@ -146,7 +146,11 @@ fn text(schema: &Schema, against: Option<&Schema>) -> String {
     let mut table = Table::new(&["field", "type", "sensitivity", "category", "role", "floor", "generalize"]);
     for row in rows(schema) {
         let word = |word: Option<&'static str>| word.unwrap_or_default();
-        let sensitivity = if row.classified { row.sensitivity.word() } else { "UNCLASSIFIED" };
+        let sensitivity = match (row.classified, row.redact) {
+            (true, _) => row.sensitivity.word(),
+            (false, false) => "UNCLASSIFIED",
+            (false, true) => "UNCLASSIFIED, debug_redact",
+        };
         let how = row.generalize.map(ToString::to_string).unwrap_or_default();
         let (category, role) = (row.category.map(|category| category.word()), row.role.map(|role| role.word()));
         table.push([&row.path, &kind(&row), &sensitivity, &word(category), &word(role), &row.floor, &how]);
@@ -178,6 +182,7 @@ fn say_json(schema: &Schema, against: Option<&Schema>) -> Result<(), CliError> {
     for row in rows(schema) {
         say(json!({
             "kind": "field", "path": row.path.as_str(), "type": row.kind.word(), "repeated": row.repeated, "classified": row.classified,
+            "debug_redact": row.redact,
             "sensitivity": row.classified.then(|| row.sensitivity.word()), "category": row.category.map(|category| category.word()),
             "role": row.role.map(|role| role.word()), "floor": row.floor.word(), "generalize": row.generalize.map(ToString::to_string),
         }))?;

@@ -28,11 +28,13 @@ pub struct Row<'a> {
     pub generalize: Option<&'a Generalizer>,
     /// Whether somebody classified the field; if not it is always stripped.
     pub classified: bool,
+    /// Whether the schema's author marked it `debug_redact`.
+    pub redact: bool,
 }
 
 /// Every site, in the order of the schema.
 pub fn rows(schema: &Schema) -> impl Iterator<Item = Row<'_>> {
-    schema.sites().iter().map(|Site { path, kind, repeated, facts, .. }| Row {
+    schema.sites().iter().map(|Site { path, kind, repeated, redact, facts, .. }| Row {
         path,
         kind: *kind,
         repeated: *repeated,
@@ -42,6 +44,7 @@ pub fn rows(schema: &Schema) -> impl Iterator<Item = Row<'_>> {
         floor: facts.floor,
         generalize: facts.generalize.as_ref(),
         classified: facts.classified(),
+        redact: *redact,
     })
 }
 
@@ -88,8 +91,15 @@ struct Words<'a>(&'a Site);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Site { number, kind, repeated, facts, .. } = self.0;
-        write!(f, "{}{} = {number}", if *repeated { "repeated " } else { "" }, kind.word())?;
+        let Site { number, kind, repeated, packed, facts, .. } = self.0;
+        let label = if *packed {
+            "packed "
+        } else if *repeated {
+            "repeated "
+        } else {
+            ""
+        };
+        write!(f, "{label}{} = {number}", kind.word())?;
         let Facts { sensitivity, category: Some(category), role, floor, generalize } = facts else { return f.write_str(", unclassified") };
         write!(f, ", {sensitivity} {category}, floor {floor}")?;
         if let Some(role) = role {

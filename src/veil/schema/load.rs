@@ -66,8 +66,8 @@ fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageTyp
     while let Some(&message) = reached.get(next) {
         next += 1;
         let place = format!("`{}`", message.name);
-        if let Some(file) = &message.unread_file {
-            return Err(LoadError::new(LoadFault::Editions, place, format!("editions are not read yet: `{}`", shown(file))));
+        if let Some(unread) = &message.unread {
+            return Err(LoadError::new(LoadFault::Editions, place, &**unread));
         }
         for reserved in [SEALED_FIELD, ANNOUNCEMENT_FIELD] {
             if let Some(field) = message.numbered(reserved) {
@@ -77,10 +77,11 @@ fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageTyp
                     format!("takes the number {reserved}, which the gateway keeps for itself"),
                 ));
             }
-            let covers = |&&(start, end): &&(i32, i32)| (i64::from(start)..i64::from(end)).contains(&i64::from(reserved));
-            if let Some((start, end)) = message.extensions.iter().find(covers) {
+            // A range that merely covers the number is let be: extensions are fields that the walk does not know, and leaves out.
+            // One that is declared for frames would have recipients take the gateway's own bytes for it.
+            if let Some(extension) = types.extension(&message.name, reserved).filter(|_| message.name == root.name) {
                 let detail =
-                    format!("its extension range {start} to {} covers {reserved}, which the gateway keeps for itself", i64::from(*end) - 1);
+                    format!("the extension `{}` takes the number {reserved}, which the gateway keeps for itself", shown(extension));
                 return Err(LoadError::new(LoadFault::Reserved, place, detail));
             }
         }
@@ -90,7 +91,7 @@ fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageTyp
             };
             match &field.holds {
                 Holds::Scalar(_) => {}
-                Holds::Enum(name) if types.has_enum(name) => {}
+                Holds::Enum(name) if types.r#enum(name).is_some() => {}
                 Holds::Enum(name) => return Err(unresolved(name)),
                 Holds::Message(name) | Holds::Group(name) => {
                     let inner = types.message(name).ok_or_else(|| unresolved(name))?;
@@ -134,6 +135,8 @@ struct Above {
     number: u32,
     /// Whether it occurs at most once in its parent, and is not a case.
     singular: bool,
+    /// Whether its field, or one further out, is marked `debug_redact`.
+    redact: bool,
 }
 
 struct Walk<'a> {
@@ -160,7 +163,8 @@ impl Walk<'_> {
         let (side, annotated) = self.rules.roots(&message.name);
         said.side.extend(side);
         said.annotated.extend(annotated);
-        let same = |above: &&Above| above.message == message.name && above.said == said && above.keys == keys;
+        let redact = via.is_some_and(|via| via.redact) || self.redact();
+        let same = |above: &&Above| above.message == message.name && above.said == said && above.keys == keys && above.redact == redact;
         if let Some(found) = self.above.iter().rev().find(same) {
             self.linked.insert(found.node);
             return Ok(found.node);
@@ -183,6 +187,7 @@ impl Walk<'_> {
             node,
             number: via.map_or(0, |via| via.number),
             singular: via.is_none_or(|via| !via.repeated()),
+            redact,
         });
         let mut fields = Vec::with_capacity(message.fields.len());
         for field in &message.fields {
@@ -301,7 +306,8 @@ impl Walk<'_> {
         if is_required && (facts.sensitivity != Sensitivity::Public || facts.floor != Treatment::Keep) {
             return Err(required(message, field));
         }
-        if field.redact && facts.sensitivity == Sensitivity::Public {
+        let redact = field.redact || self.redact();
+        if redact && facts.sensitivity == Sensitivity::Public {
             return Err(LoadError::new(LoadFault::Redacted, place, "public here, and `debug_redact` to the schema's author"));
         }
         if self.sites.len() >= SITES_MAX || path.len() > PATH_BYTES_MAX {
@@ -315,7 +321,9 @@ impl Walk<'_> {
             kind,
             repeated: field.repeated(),
             required: is_required,
-            implicit: message.proto3 && !message.map_entry && !field.in_oneof && field.label == Label::Singular && kind.is_scalar(),
+            implicit: field.implicit,
+            packed: field.packed,
+            redact,
             facts,
         };
         if site.facts.classified() && !site.allows(site.facts.floor) {
@@ -340,6 +348,11 @@ impl Walk<'_> {
         }
         self.sites.push(site);
         Ok(Content::Leaf(id))
+    }
+
+    /// Whether what is being expanded stands in something that its author redacts.
+    fn redact(&self) -> bool {
+        self.above.last().is_some_and(|above| above.redact)
     }
 
     fn kind(&self, field: &FieldType) -> Kind {

@@ -5,9 +5,11 @@
 //! links back to its nearest occurrence above.
 
 pub mod check;
+mod declared;
 mod descriptor;
 mod error;
 mod facts;
+mod features;
 mod load;
 mod resolve;
 mod rules;
@@ -170,10 +172,14 @@ pub struct Site {
     pub kind: Kind,
     /// Whether it may occur more than once.
     pub repeated: bool,
-    /// A proto2 `required` field: stock stubs refuse its message without it. It is public, with the floor `keep` (checked at load).
+    /// A field that is `required` (proto2) or `LEGACY_REQUIRED` (editions): stock stubs refuse its message without it. It is public, with the floor `keep` (checked at load).
     pub required: bool,
-    /// A proto3 field without presence: absent and zero are the same, so that an image that is zero is left out, too.
+    /// A field without presence: absent and zero are the same, so that an image that is zero is left out, too.
     pub implicit: bool,
+    /// Whether writers pack a repeated number; the walk takes both forms.
+    pub packed: bool,
+    /// Whether the schema's author marked it, or a message around it, `debug_redact`: it is not public.
+    pub redact: bool,
     /// What is known about it.
     pub facts: Facts,
 }

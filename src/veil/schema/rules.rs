@@ -333,11 +333,16 @@ fn read_key(types: &Types, key: &FieldType, text: &str) -> Result<(Kind, CaseVal
     let kind = match &key.holds {
         Holds::Scalar(kind) => *kind,
         Holds::Enum(name) => {
-            let values = types.enum_values(name);
+            let declared = types.r#enum(name);
+            let values = declared.map_or(&[][..], |declared| &declared.values);
             let by_name = values.iter().find(|(value, _)| &**value == text).map(|(_, number)| *number);
             let Some(number) = by_name.or_else(|| int(text)) else {
                 return Err(misfit("a value of the enum") + &did_you_mean(text, values.iter().map(|(name, _)| &**name)));
             };
+            // What a closed enum does not declare is an unknown field to every parser: such an element has no key.
+            if declared.is_some_and(|declared| declared.closed) && !values.iter().any(|(_, value)| *value == number) {
+                return Err(misfit("a value of the closed enum"));
+            }
             let shown = values.iter().find(|(_, value)| *value == number).map_or_else(|| number.to_string(), |(name, _)| name.to_string());
             return Ok((Kind::Enum, CaseValue::Int(i64::from(number)), shown));
         }

@@ -109,7 +109,12 @@ fn descriptors_that_contradict_themselves() {
 #[test]
 fn editions_by_name() {
     let set = by_hand(|file| file.syntax = Some("editions".into()));
-    expect(&refused(&set, None), LoadFault::Editions, "editions are not read yet: `hand.proto`");
+    expect(&refused(&set, None), LoadFault::Editions, "`t.M`: the file `hand.proto` is of an edition that is not named");
+    let set = by_hand(|file| file.syntax = Some("proto4".into()));
+    expect(&refused(&set, None), LoadFault::Editions, "the file `hand.proto` is of the syntax `proto4`");
+    // Types of such a file may stand in the set, so long as no frame holds one.
+    let unread = by_hand(|file| (file.package, file.syntax) = (Some("u".into()), Some("proto4".into())));
+    assert!(load(&[proto3("message M { string s = 1; }"), unread].concat(), "t.M", None).is_ok());
 }
 
 #[test]
@@ -130,15 +135,25 @@ fn types_that_are_not_in_the_set() {
 }
 
 #[test]
-fn fields_and_extension_ranges_over_the_gateways_numbers() {
+fn fields_and_extensions_with_the_gateways_numbers() {
     expect(&refused(&proto3("message M { string a = 18000; }"), None), LoadFault::Reserved, "`t.M.a`: takes the number 18000");
     expect(&refused(&proto3("message M { In in = 1; } message In { string a = 18001; }"), None), LoadFault::Reserved, "`t.In.a`");
-    for range in ["1000 to max", "18001 to 18001", "18000 to 18000"] {
-        let set = proto2(&format!("message M {{ optional In in = 1; }} message In {{ extensions {range}; }}"));
-        expect(&refused(&set, None), LoadFault::Reserved, "`t.In`: its extension range");
+    for number in [18_000, 18_001] {
+        for extension in ["extend M { optional string x = N; }", "message Scope { extend M { repeated In x = N; } }"] {
+            let extension = extension.replace('N', &number.to_string());
+            let set = proto2(&format!("message M {{ optional In in = 1; extensions 1000 to max; }} message In {{}} {extension}"));
+            expect(&refused(&set, None), LoadFault::Reserved, &format!("`t.M`: the extension `x` takes the number {number}"));
+        }
     }
-    let beside = proto2("message M { optional string a = 1; extensions 17000 to 17999; extensions 18002 to max; }");
-    assert!(load(&beside, "t.M", None).is_ok());
+    // A range alone is let be, and so is an extension of a message that is not the frames'.
+    for range in ["1000 to max", "18001 to 18001", "18000 to 18000"] {
+        let set = proto2(&format!(
+            "message M {{ optional In in = 1; extensions {range}; }} message In {{ extensions {range}; optional string s = 1; }}"
+        ));
+        assert!(load(&set, "t.M", None).is_ok(), "{range}");
+    }
+    let inner = "message M { optional In in = 1; } message In { optional string s = 1; extensions 18000; } extend In { optional string x = 18000; }";
+    assert!(load(&proto2(inner), "t.M", None).is_ok());
 }
 
 #[test]
@@ -355,6 +370,9 @@ fn cases_that_do_not_fit() {
     expect_side(&format!("['t.M']\n'many[1].x' = {facts}"), LoadFault::Cases, "`many` is not a map: name the field");
     expect_side(&format!("['t.M']\n'many[x=1].x' = {facts}"), LoadFault::Cases, "carries the treatment of its case");
     expect_side(&format!("['t.M']\n'keyed[n=ONNE].v' = {facts}"), LoadFault::Cases, "(did you mean `ONE`?)");
+    let closed = proto2("message M { repeated E e = 1; } message E { optional N n = 1; optional string v = 2; } enum N { ONE = 1; }");
+    assert!(load(&closed, "t.M", Some(&format!("['t.M']\n'e[n=1].v' = {facts}"))).is_ok());
+    expect(&refused(&closed, Some(&format!("['t.M']\n'e[n=7].v' = {facts}"))), LoadFault::Cases, "`7` is not a value of the closed enum");
     let many = proto3("message M { repeated E e = 1; } message E { int32 a = 1; int32 b = 2; int32 c = 3; int32 d = 4; int32 e = 5; }");
     let keys: String =
         ["a", "b", "c", "d", "e"].map(|key| format!("'e[{key}=1].{}' = {facts}\n", if key == "e" { "d" } else { "e" })).concat();
@@ -403,6 +421,27 @@ fn public_fields_that_their_author_redacts() {
     expect(&refused(&set, None), LoadFault::Redacted, "`t.M.a`: public here");
     let side = "['t.M']\na = { sensitivity = 'operational', category = 'device' }";
     assert!(load(&set, "t.M", Some(side)).is_ok());
+    // Whoever redacts a message redacts what is in it, whichever way it is reached.
+    for around in [
+        format!("message M {{ optional In in = 1 [debug_redact = true]; }} message In {{ optional string s = 1 [{P}]; }}"),
+        format!(
+            "message M {{ repeated Mid mid = 1 [debug_redact = true]; }} message Mid {{ optional In in = 1; }} message In {{ optional string s = 1 [{P}]; }}"
+        ),
+        format!("message M {{ optional string s = 1 [{P}]; optional M inner = 2 [debug_redact = true]; }}"),
+    ] {
+        expect(&refused(&proto2(&around), None), LoadFault::Redacted, "`: public here");
+    }
+    // What nobody classified is shown with the author's mark.
+    let open = load(
+        &proto2("message M { optional In in = 1 [debug_redact = true]; optional string s = 2; } message In { optional string s = 1; }"),
+        "t.M",
+        None,
+    )
+    .expect("loads");
+    assert_eq!(
+        check::rows(&open).map(|row| (row.path.as_str(), row.classified, row.redact)).collect::<Vec<_>>(),
+        [("in.s", false, true), ("s", false, false)]
+    );
 }
 
 #[test]
