@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`] |
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
-//! | what a recipient learns | [`projection`], [`treatments`], [`pseudonyms`], [`selectors`] |
+//! | what a recipient learns | [`projection`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | to the byte, for other programs | [`sealed`], [`signing`] |
 //! | running it | [`errors`], [`limits`], [`clock`], [`rest`] |
 //! | how it is built | [`house`] |
@@ -18,6 +18,6 @@ macro_rules! pages {
 }
 
 pages! {
-    agreement, clock, delivery, errors, floors, frame, house, limits, policy, presence, projection, pseudonyms, rest, sealed,
+    agreement, clock, delivery, errors, floors, foreign, frame, house, limits, policy, presence, projection, pseudonyms, rest, sealed,
     selectors, signing, treatments, withdrawal,
 }

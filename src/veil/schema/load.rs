@@ -13,8 +13,8 @@ use super::resolve::{self, RoleSite};
 use super::rules::{Cases, RuleId, Rules, TIMESTAMP, judged_as_one};
 use super::sidefile::SideFile;
 use super::{
-    ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, KEYS_MAX, Kind, NODES_MAX, Node, NodeId, SEALED_FIELD, SITES_MAX, Schema, Select,
-    SelectKey, Site, SiteId,
+    ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, KEYS_MAX, Kind, NODES_MAX, Node, NodeId, Reached, SEALED_FIELD, SITES_MAX,
+    Schema, Select, SelectKey, Site, SiteId,
 };
 use crate::veil::name::{FieldPath, SchemaName};
 use crate::veil::terms::{Sensitivity, Treatment};
@@ -32,13 +32,11 @@ const PATH_BYTES_MAX: usize = 4_096;
 pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema, LoadError> {
     let side = side_file.map_or(Ok(SideFile { tables: Vec::new() }), SideFile::parse)?;
     let types = Types::read(set)?;
-    let Some(root) = types.message(message).filter(|root| !root.map_entry) else {
-        let detail = format!("no message `{}`{}", shown(message), did_you_mean(message, types.names()));
-        return Err(LoadError::new(LoadFault::UnknownRoot, "", detail));
-    };
+    let root = find_root(&types, message)?;
     let mut rules = Rules::from_side_file(&types, side)?;
-    for reached in vet(&types, root)? {
-        rules.annotate(&types, reached)?;
+    let reached = vet(&types, root)?;
+    for message in &reached {
+        rules.annotate(&types, message)?;
     }
     let mut walk = Walk {
         types: &types,
@@ -48,10 +46,27 @@ pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema
         above: Vec::new(),
         linked: HashSet::new(),
         roles: Vec::new(),
+        as_one: Vec::new(),
     };
     walk.enter(root, Said::default(), Arc::from(""), &[], None)?;
-    let Walk { nodes, sites, linked, roles, .. } = walk;
-    resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles)
+    let Walk { nodes, sites, linked, roles, as_one, .. } = walk;
+    let reached = reach(&types, &reached, as_one);
+    resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles, reached)
+}
+
+/// The types that frames can hold, and which of them stand in something that is judged as one, given the types that are.
+fn reach(types: &Types, reached: &[&MessageType], mut open: Vec<Arc<str>>) -> Vec<Reached> {
+    let mut inside: HashSet<Arc<str>> = HashSet::new();
+    while let Some(name) = open.pop() {
+        let Some(message) = types.message(&name).filter(|message| inside.insert(Arc::clone(&message.name))) else { continue };
+        open.extend(message.fields.iter().filter_map(|field| types.of(field)).map(|inner| Arc::clone(&inner.name)));
+    }
+    let of = |message: &&MessageType| Reached {
+        message: Arc::clone(&message.name),
+        fields: message.fields.iter().map(|field| (field.number, Arc::clone(&field.name))).collect(),
+        as_one: inside.contains(&message.name),
+    };
+    reached.iter().filter(|message| !message.map_entry).map(of).collect()
 }
 
 /// As [`load`], for a schema that carries its own facts.
@@ -59,8 +74,16 @@ pub fn load_annotated(set: &[u8], message: &str) -> Result<Schema, LoadError> {
     load(set, message, None)
 }
 
+/// The message type of the frames.
+pub(super) fn find_root<'t>(types: &'t Types, message: &str) -> Result<&'t MessageType, LoadError> {
+    types.message(message).filter(|root| !root.map_entry).ok_or_else(|| {
+        let detail = format!("no message `{}`{}", shown(message), did_you_mean(message, types.names()));
+        LoadError::new(LoadFault::UnknownRoot, "", detail)
+    })
+}
+
 /// Every message type that a frame can hold, checked: its syntax is read, its types exist, and the gateway's numbers are free.
-fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageType>, LoadError> {
+pub(super) fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageType>, LoadError> {
     let (mut reached, mut seen) = (vec![root], HashSet::from([&*root.name]));
     let mut next = 0;
     while let Some(&message) = reached.get(next) {
@@ -148,6 +171,8 @@ struct Walk<'a> {
     /// Nodes that something below links back to.
     linked: HashSet<NodeId>,
     roles: Vec<RoleSite>,
+    /// Message types of fields that are judged as one.
+    as_one: Vec<Arc<str>>,
 }
 
 impl Walk<'_> {
@@ -345,6 +370,9 @@ impl Walk<'_> {
                 nodes: self.above.iter().map(|above| above.node).collect(),
                 singular: !field.repeated() && self.above.iter().all(|above| above.singular),
             });
+        }
+        if let Some(inner) = self.types.of(field).filter(|_| site.facts.classified()) {
+            self.as_one.push(Arc::clone(&inner.name));
         }
         self.sites.push(site);
         Ok(Content::Leaf(id))

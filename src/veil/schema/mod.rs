@@ -4,6 +4,7 @@
 //! Types are expanded by path, so that `home.position` and `work.position` are judged apart; a type that contains itself
 //! links back to its nearest occurrence above.
 
+pub mod changes;
 pub mod check;
 mod declared;
 mod descriptor;
@@ -15,6 +16,7 @@ mod resolve;
 mod rules;
 pub mod selector;
 pub mod sidefile;
+pub mod suggest;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,18 @@ pub struct Schema {
     nodes: Vec<Node>,
     sites: Vec<Site>,
     subject: Option<SubjectPath>,
+    reached: Vec<Reached>,
+}
+
+/// A message type that frames can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The full name.
+    pub message: Arc<str>,
+    /// Number and name of its fields, ascending.
+    pub fields: Vec<(u32, Arc<str>)>,
+    /// Whether it stands in something that is judged as one, where its fields share one fate.
+    pub as_one: bool,
 }
 
 /// The position of a node in its schema; the root is 0.
@@ -214,6 +228,11 @@ impl Schema {
     /// Every place that is judged.
     pub fn sites(&self) -> &[Site] {
         &self.sites
+    }
+
+    /// Every message type that a frame can hold, the root's first.
+    pub fn reached(&self) -> &[Reached] {
+        &self.reached
     }
 
     /// Where a frame says whom it is about.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::error::{LoadError, LoadFault};
 use super::table::{is_identifier_kind, is_integer};
-use super::{CaseValue, Content, Field, Kind, Node, NodeId, Schema, Site, SiteId, SubjectPath};
+use super::{CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, Site, SiteId, SubjectPath};
 use crate::veil::crypto::hash::{lp, sha256};
 use crate::veil::name::{Fingerprint, SchemaName};
 use crate::veil::terms::{Axis, Generalizer, Role, TimeUnit};
@@ -29,13 +29,14 @@ pub(super) fn finish(
     sites: Vec<Site>,
     linked: &HashSet<NodeId>,
     roles: Vec<RoleSite>,
+    reached: Vec<Reached>,
 ) -> Result<Schema, LoadError> {
     for node in &nodes {
         check_pair(node, &sites)?;
     }
     let subject = check_roles(&sites, linked, roles)?;
     let fingerprint = fingerprint(&name, &nodes, &sites, subject.as_ref());
-    Ok(Schema { name, fingerprint, nodes, sites, subject })
+    Ok(Schema { name, fingerprint, nodes, sites, subject, reached })
 }
 
 fn coordinate<'s>(field: &Field, sites: &'s [Site]) -> Option<(SiteId, &'s Site, u8, Axis)> {

@@ -1,7 +1,7 @@
 use super::*;
 
 /// A descriptor set that somebody else wrote; `None` where the collection is not at hand.
-fn foreign(name: &str) -> Option<Vec<u8>> {
+pub(super) fn foreign(name: &str) -> Option<Vec<u8>> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/protos").join(name).join("descriptor.binpb");
     match std::fs::read(&path) {
         Ok(set) => Some(set),

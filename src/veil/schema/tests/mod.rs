@@ -1,10 +1,13 @@
 //! Schemas as people write them: what is read, what is refused, and the schemas of others.
 
+#[cfg(feature = "gateway")]
+mod changed;
 mod foreign;
 #[cfg(feature = "gateway")]
 mod read;
 #[cfg(feature = "gateway")]
 mod refused;
+mod suggested;
 
 use super::*;
 

@@ -258,21 +258,3 @@ fn statements_about_one_option_are_merged() {
     let schema = load_annotated(&set, "t.M").expect("loads");
     assert_eq!(site(&schema, "a").facts.generalize, Some(Generalizer::PrefixChars(3)));
 }
-
-#[test]
-fn the_check_says_what_changed() {
-    let old = load_annotated(&proto3(&format!("message M {{ string a = 1 [{P}]; string b = 2; }}")), "t.M").expect("loads");
-    let new = load_annotated(&proto3(&format!("message M {{ string a = 1 [{H}]; string c = 3; }}")), "t.M").expect("loads");
-    let changes: Vec<_> = check::changes(&old, &new).iter().map(ToString::to_string).collect();
-    assert_eq!(
-        changes,
-        [
-            "~ a: string = 1, special health, floor keep (was string = 1, public device, floor keep)",
-            "- b: string = 2, unclassified",
-            "+ c: string = 3, unclassified"
-        ]
-    );
-    assert!(check::changes(&old, &old).is_empty());
-    let row = check::rows(&new).next().expect("a row");
-    assert_eq!((row.path.as_str(), row.kind, row.sensitivity, row.classified), ("a", Kind::String, Sensitivity::Special, true));
-}
