@@ -26,7 +26,7 @@ fn published(file: &str) -> Option<Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/protos").join(file);
     let read = std::fs::read(path);
     if let Err(cause) = &read {
-        println!("SKIPPED: `{file}` of the published schemas is not at hand ({cause})");
+        eprintln!("SKIPPED: `{file}` of the published schemas is not at hand ({cause})");
     }
     read.ok()
 }
@@ -57,29 +57,34 @@ impl Foreign {
 
     /// What leaves where every field is treated as `treat` says; a floor is the least that a side file grants by itself.
     fn veil(&self, frame: &[u8], treat: impl Fn(&Site) -> Treatment) -> Vec<u8> {
-        let decided = |site| Decided { treatment: treat(site), holders: Holders::VaultAndRecipient, reason: Reason::Floor };
-        let decision = Decision { sites: self.schema.sites().iter().map(decided).collect() };
-        let program = Arc::new(Program::compile(&self.schema, &decision));
-        let key = OpenKey::from_seed(&Secret::random(&mut entropy())).unwrap().seal_key();
-        let source = BindingsSource {
-            origin: &Origin::new("twinveil.example/test"),
-            recipient: "spiffe://example.org/test",
-            purpose: &terms::purpose("dpv:ServiceProvision").unwrap(),
-            subject_key: Some(&Secret::random(&mut entropy())),
-            pseudonym_epoch: 0,
-            view: ViewId([1; 16]),
-            epoch: 1,
-            suite: Suite::Aes256Gcm,
-            holders: &|_| vec![key],
-        };
-        let (bindings, _) = Bindings::new(&program, &source, &mut entropy()).unwrap();
-        let mut space = Space::default();
-        View::new(program, bindings).apply(Raw::new(frame), &mut space).unwrap().bytes().to_vec()
+        veil(&self.schema, frame, treat)
     }
 
     fn floors(&self, frame: &[u8]) -> Vec<u8> {
         self.veil(frame, |site| site.facts.floor)
     }
+}
+
+/// What leaves of a frame.
+fn veil(schema: &Schema, frame: &[u8], treat: impl Fn(&Site) -> Treatment) -> Vec<u8> {
+    let decided = |site| Decided { treatment: treat(site), holders: Holders::VaultAndRecipient, reason: Reason::Floor };
+    let decision = Decision { sites: schema.sites().iter().map(decided).collect() };
+    let program = Arc::new(Program::compile(schema, &decision));
+    let key = OpenKey::from_seed(&Secret::random(&mut entropy())).unwrap().seal_key();
+    let source = BindingsSource {
+        origin: &Origin::new("twinveil.example/test"),
+        recipient: "spiffe://example.org/test",
+        purpose: &terms::purpose("dpv:ServiceProvision").unwrap(),
+        subject_key: Some(&Secret::random(&mut entropy())),
+        pseudonym_epoch: 0,
+        view: ViewId([1; 16]),
+        epoch: 1,
+        suite: Suite::Aes256Gcm,
+        holders: &|_| vec![key],
+    };
+    let (bindings, _) = Bindings::new(&program, &source, &mut entropy()).unwrap();
+    let mut space = Space::default();
+    View::new(program, bindings).apply(Raw::new(frame), &mut space).unwrap().bytes().to_vec()
 }
 
 /// Whether the bytes hold the text.

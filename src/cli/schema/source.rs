@@ -86,7 +86,8 @@ fn compile(file: &Path, proto_paths: &[PathBuf]) -> Result<(Vec<u8>, String), Cl
     let contract = DescriptorSetFileResolver::decode(crate::proto::CONTRACT);
     resolver.add(contract.map_err(|_| CliError::broken("the contract in this program can't be read"))?);
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    compiler.include_imports(true).include_source_info(false);
+    // Comments speak in `--suggest`.
+    compiler.include_imports(true).include_source_info(true);
     compiler.open_file(file).map_err(wrong)?;
     let name = compiler.files().find(|file| !file.is_import()).map(|file| file.name().to_owned()).unwrap_or_default();
     Ok((compiler.encode_file_descriptor_set(), name))

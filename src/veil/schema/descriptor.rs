@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::Kind;
 use super::declared::{EnumProto, FeatureSet, FieldProto, FileSet, MessageProto};
 use super::error::{LoadError, LoadFault};
-use super::features::{Features, Level, Presence, Rules};
+use super::features::{Features, Level, Presence, Syntax};
 use crate::proto::v1::FieldSensitivity;
 
 /// The most bytes of a descriptor set.
@@ -55,7 +55,7 @@ pub(super) struct MessageType {
 struct Around {
     /// As [`MessageType::unread`].
     unread: Option<Arc<str>>,
-    rules: Rules,
+    syntax: Syntax,
     features: Features,
 }
 
@@ -121,18 +121,18 @@ impl Types {
         let mut types = Self { messages: HashMap::new(), enums: HashMap::new(), extensions: Vec::new() };
         for file in set.file {
             let name = file.name.unwrap_or_default();
-            let (rules, features, unread) = match Features::of_file(file.syntax.as_deref(), file.edition) {
-                Ok((rules, features)) => {
+            let (syntax, features, unread) = match Features::of_file(file.syntax.as_deref(), file.edition) {
+                Ok((syntax, features)) => {
                     let said = file.options.and_then(|options| options.features);
-                    let features = features.with(said.as_ref(), rules, Level::Around);
+                    let features = features.with(said.as_ref(), syntax, Level::Around);
                     let features =
                         features.map_err(|detail| LoadError::new(LoadFault::Malformed, format!("file `{}`", shown(&name)), detail))?;
-                    (rules, features, None)
+                    (syntax, features, None)
                 }
                 // Its types are known by name; to reach one of them is refused.
-                Err(syntax) => (Rules::Edition, Features::UNREAD, Some(format!("the file `{}` is of {syntax}", shown(&name)).into())),
+                Err(syntax) => (Syntax::Edition, Features::UNREAD, Some(format!("the file `{}` is of {syntax}", shown(&name)).into())),
             };
-            let around = Around { unread, rules, features };
+            let around = Around { unread, syntax, features };
             let package = file.package.unwrap_or_default();
             types.add_extensions(file.extension);
             for r#enum in file.enum_type {
@@ -294,7 +294,7 @@ pub(super) fn shown(text: &str) -> String {
 impl Around {
     /// The features with what is said further in. What a file that is not read says is not looked at.
     fn features(&self, said: Option<&FeatureSet>, at: Level) -> Result<Features, &'static str> {
-        if self.unread.is_some() { Ok(self.features) } else { self.features.with(said, self.rules, at) }
+        if self.unread.is_some() { Ok(self.features) } else { self.features.with(said, self.syntax, at) }
     }
 }
 
@@ -308,7 +308,7 @@ fn read_field(message: &str, field: FieldProto, around: &Around, in_entry: bool)
     let Some(number) = number else { return Err(malformed("a field number that protobuf does not have")) };
     let options = field.options.unwrap_or_default();
     let features = around.features(options.features.as_ref(), Level::Field).map_err(malformed)?;
-    let edition = around.rules == Rules::Edition && around.unread.is_none();
+    let edition = around.syntax == Syntax::Edition && around.unread.is_none();
     let in_oneof = field.oneof_index.is_some();
     let label = match field.label {
         None | Some(1) if features.presence == Presence::Required && !in_oneof => Label::Required,

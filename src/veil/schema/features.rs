@@ -29,9 +29,9 @@ pub(super) enum Presence {
     Required,
 }
 
-/// The rules of a file.
+/// Which rules a file is under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rules {
+pub(super) enum Syntax {
     Proto2,
     Proto3,
     /// An edition that is read: labels, groups and `packed` say nothing, features say it all.
@@ -47,12 +47,12 @@ impl Features {
     /// Stands for what is not read.
     pub(super) const UNREAD: Self = Self::EDITION;
 
-    /// The rules and features of a file by its `syntax` and `edition`; `Err` says of which syntax it is, for one that is not read.
-    pub(super) fn of_file(syntax: Option<&str>, edition: Option<i32>) -> Result<(Rules, Self), String> {
+    /// The syntax and features of a file by its `syntax` and `edition`; `Err` says of which syntax it is, for one that is not read.
+    pub(super) fn of_file(syntax: Option<&str>, edition: Option<i32>) -> Result<(Syntax, Self), String> {
         match (syntax, edition) {
-            (None | Some("" | "proto2"), None) => Ok((Rules::Proto2, Self::PROTO2)),
-            (Some("proto3"), None) => Ok((Rules::Proto3, Self::PROTO3)),
-            (Some("editions"), Some(EDITION_2023 | EDITION_2024)) => Ok((Rules::Edition, Self::EDITION)),
+            (None | Some("" | "proto2"), None) => Ok((Syntax::Proto2, Self::PROTO2)),
+            (Some("proto3"), None) => Ok((Syntax::Proto3, Self::PROTO3)),
+            (Some("editions"), Some(EDITION_2023 | EDITION_2024)) => Ok((Syntax::Edition, Self::EDITION)),
             (Some("editions"), Some(edition)) => Err(format!("the edition with the number {edition}; 2023 and 2024 are read")),
             (Some("editions"), None) => Err("an edition that is not named".to_owned()),
             (_, Some(edition)) => Err(format!("two syntaxes, one of them the edition with the number {edition}")),
@@ -61,9 +61,9 @@ impl Features {
     }
 
     /// These, with what is said further in. `Err` names what can't be said in this place, or is not known.
-    pub(super) fn with(mut self, said: Option<&FeatureSet>, rules: Rules, at: Level) -> Result<Self, &'static str> {
+    pub(super) fn with(mut self, said: Option<&FeatureSet>, syntax: Syntax, at: Level) -> Result<Self, &'static str> {
         let Some(said) = said else { return Ok(self) };
-        if rules != Rules::Edition {
+        if syntax != Syntax::Edition {
             return Err("features, which only a file of an edition has");
         }
         // 0 is UNKNOWN in each of these enums: nothing was said.
@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn syntaxes_and_editions_are_read_or_refused_by_name() {
-        assert_eq!(Features::of_file(None, None), Ok((Rules::Proto2, Features::PROTO2)));
-        assert_eq!(Features::of_file(Some("proto3"), None), Ok((Rules::Proto3, Features::PROTO3)));
+        assert_eq!(Features::of_file(None, None), Ok((Syntax::Proto2, Features::PROTO2)));
+        assert_eq!(Features::of_file(Some("proto3"), None), Ok((Syntax::Proto3, Features::PROTO3)));
         for edition in [EDITION_2023, EDITION_2024] {
-            assert_eq!(Features::of_file(Some("editions"), Some(edition)), Ok((Rules::Edition, Features::EDITION)));
+            assert_eq!(Features::of_file(Some("editions"), Some(edition)), Ok((Syntax::Edition, Features::EDITION)));
             assert!(Features::of_file(Some("proto3"), Some(edition)).is_err());
         }
         for edition in [0, 900, 998, 999, 1_002, 9_999, 99_999, i32::MAX, -1] {
@@ -126,14 +126,14 @@ mod tests {
 
     #[test]
     fn what_is_said_further_in_overrides_and_what_is_not_known_is_refused() {
-        let with = |said: FeatureSet, at| Features::EDITION.with(Some(&said), Rules::Edition, at);
+        let with = |said: FeatureSet, at| Features::EDITION.with(Some(&said), Syntax::Edition, at);
         let nothing = FeatureSet::default();
         assert_eq!(with(nothing, Level::Field), Ok(Features::EDITION));
         let said = FeatureSet { field_presence: Some(2), enum_type: Some(2), repeated_field_encoding: Some(2), message_encoding: Some(2) };
         let all = Features { presence: Presence::Implicit, closed: true, packed: false, delimited: true };
         assert_eq!(with(said, Level::Around), Ok(all));
         assert_eq!(
-            all.with(Some(&FeatureSet { message_encoding: Some(1), ..nothing }), Rules::Edition, Level::Field).map(|f| f.delimited),
+            all.with(Some(&FeatureSet { message_encoding: Some(1), ..nothing }), Syntax::Edition, Level::Field).map(|f| f.delimited),
             Ok(false)
         );
         for unknown in [
@@ -147,6 +147,6 @@ mod tests {
         let required = FeatureSet { field_presence: Some(3), ..nothing };
         assert_eq!(with(required, Level::Field).map(|features| features.presence), Ok(Presence::Required));
         assert!(with(required, Level::Around).is_err());
-        assert!(Features::PROTO3.with(Some(&nothing), Rules::Proto3, Level::Field).is_err());
+        assert!(Features::PROTO3.with(Some(&nothing), Syntax::Proto3, Level::Field).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::error::{LoadError, LoadFault};
 use super::table::{is_identifier_kind, is_integer};
-use super::{CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, Site, SiteId, SubjectPath};
+use super::{CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, SelectKey, Site, SiteId, SubjectPath};
 use crate::veil::crypto::hash::{lp, sha256};
 use crate::veil::name::{Fingerprint, SchemaName};
 use crate::veil::terms::{Axis, Generalizer, Role, TimeUnit};
@@ -148,6 +148,16 @@ impl Rendering {
         }
     }
 
+    fn key(&mut self, key: &SelectKey) {
+        self.number(key.by.into());
+        self.text(key.kind.word());
+        self.count(key.cases.len());
+        for (value, node) in &key.cases {
+            self.case(value);
+            self.number(node.0.into());
+        }
+    }
+
     fn content(&mut self, content: &Content) {
         match content {
             Content::Leaf(site) => {
@@ -159,15 +169,16 @@ impl Rendering {
                 self.number(node.0.into());
             }
             Content::Select(select) => {
-                self.text("select");
-                self.count(select.keys.len());
-                for key in &select.keys {
-                    self.number(key.by.into());
-                    self.text(key.kind.word());
-                    self.count(key.cases.len());
-                    for (value, node) in &key.cases {
-                        self.case(value);
-                        self.number(node.0.into());
+                // One key, as nearly all have, is written without a count.
+                match &select.keys[..] {
+                    [only] => {
+                        self.text("select");
+                        self.key(only);
+                    }
+                    keys => {
+                        self.text("select by rank");
+                        self.count(keys.len());
+                        keys.iter().for_each(|key| self.key(key));
                     }
                 }
             }

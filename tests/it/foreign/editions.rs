@@ -5,7 +5,10 @@ use std::process::Command;
 
 use serde_json::Value;
 use twinveil::veil::schema::load;
-use twinveil::veil::terms::Kind;
+use twinveil::veil::terms::{Kind, Treatment};
+use twinveil::veil::wire::push_varint;
+
+use super::veil;
 
 /// How many files protobuf and we read.
 const FILES: usize = 400;
@@ -17,6 +20,12 @@ fn all_public(message: &str, fields: &[&Value]) -> String {
         side.push_str(&format!("{} = {{ sensitivity = \"public\", category = \"operation\" }}\n", field["name"].as_str().unwrap()));
     }
     side
+}
+
+fn tag(number: u32, wire_type: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_varint(&mut bytes, u64::from(number << 3 | wire_type));
+    bytes
 }
 
 #[test]
@@ -46,6 +55,13 @@ fn features_resolve_as_they_do_in_protobuf() {
                 let theirs = ["repeated", "presence", "required", "packed", "group"].map(|what| field[what].as_bool().unwrap());
                 assert_eq!(ours, theirs, "{name}.{path}: repeated, presence, required, packed, group");
                 seen.iter_mut().zip(theirs).for_each(|(seen, is)| *seen += usize::from(is));
+                // On the wire a delimited message is a group and no other is: the one is kept, the other is no field of this type.
+                if matches!(site.kind, Kind::Group | Kind::Message | Kind::Map) {
+                    let group = [tag(site.number, 3), tag(site.number, 4)].concat();
+                    let prefixed = [tag(site.number, 2), vec![0]].concat();
+                    let (kept, dropped) = if theirs[4] { (group, prefixed) } else { (prefixed, group) };
+                    assert_eq!(veil(&schema, &[dropped, kept.clone()].concat(), |_| Treatment::Keep), kept, "{name}.{path}: on the wire");
+                }
                 if let Some(closed) = field["closed"].as_bool().filter(|_| !site.repeated) {
                     // A value that a closed enum does not declare is nothing to go by.
                     let other = fields.iter().find(|other| other["name"] != field["name"]).unwrap()["name"].as_str().unwrap();
