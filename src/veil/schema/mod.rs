@@ -38,6 +38,8 @@ pub const SEALED_FIELD: u32 = 18_000;
 pub const ANNOUNCEMENT_FIELD: u32 = 18_001;
 /// The most message nodes a schema may expand to.
 pub const NODES_MAX: usize = 16_384;
+/// The most keys by which the elements of one field are judged.
+pub const KEYS_MAX: usize = 4;
 /// The most sites a schema may have.
 pub const SITES_MAX: usize = 65_536;
 
@@ -110,9 +112,6 @@ pub enum Content {
     /// which is absent there.
     Discriminator,
 }
-
-/// The most keys by which the elements of one field are judged.
-pub const KEYS_MAX: usize = 4;
 
 /// Elements judged by the value of a discriminating field: the first of the keys that is present decides alone. An element
 /// without any, or with one twice, is stripped.
