@@ -3,54 +3,16 @@
 //! `cargo bench --bench apply`; baselines run in the same process, so that the ratios count, not the times.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
-use twinveil::veil::crypto::seal::Suite;
-use twinveil::veil::crypto::secret::Secret;
-use twinveil::veil::crypto::wrap::OpenKey;
-use twinveil::veil::name::{Origin, ViewId};
-use twinveil::veil::policy::Decision;
-use twinveil::veil::schema::Schema;
-use twinveil::veil::terms::{self, Treatment};
-use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, Space, View};
-use twinveil::world::entropy;
+use twinveil::veil::view::{Raw, Space};
 
 mod frames;
 
-fn view(schema: &Schema, decision: &Decision, suite: Suite) -> View {
-    let program = Arc::new(Program::compile(schema, decision));
-    let holder = OpenKey::from_seed(&Secret::random(&mut entropy())).expect("a key").seal_key();
-    let source = BindingsSource {
-        origin: &Origin::new("twinveil.example/bench"),
-        recipient: "spiffe://example.org/bench",
-        purpose: &terms::purpose("dpv:ServiceProvision").expect("a DPV term"),
-        subject_key: Some(&Secret::random(&mut entropy())),
-        pseudonym_epoch: 0,
-        view: ViewId([0; 16]),
-        epoch: 1,
-        suite,
-        holders: &|_| vec![holder],
-    };
-    let (bindings, _) = Bindings::new(&program, &source, &mut entropy()).expect("holders have good keys");
-    View::new(program, bindings)
-}
-
 fn apply(c: &mut Criterion) {
     let schema = frames::schema();
-    let strip = frames::decision(&schema, |path| if frames::STRIPPED.contains(&path) { Treatment::Strip } else { Treatment::Keep });
-    let generalize = frames::decision(&schema, |path| match path {
-        "position.latitude" | "position.longitude" => Treatment::Generalize,
-        path if frames::STRIPPED.contains(&path) => Treatment::Strip,
-        _ => Treatment::Keep,
-    });
-    let seal = frames::decision(&schema, |path| match path {
-        "heart_rate_bpm" | "spo2_pct" | "note" => Treatment::Encrypt,
-        path if frames::STRIPPED.contains(&path) => Treatment::Strip,
-        _ => Treatment::Keep,
-    });
     let pool = DescriptorPool::decode(&frames::descriptors()[..]).expect("compiled");
     let reflected = pool.get_message_by_name("bench.Vitals").expect("in the file");
     for frame in frames::sizes() {
@@ -65,16 +27,13 @@ fn apply(c: &mut Criterion) {
                 black_box(copy.len())
             });
         });
-        for (name, decision, suite) in [
-            ("strip", &strip, Suite::Aes256Gcm),
-            ("generalize", &generalize, Suite::Aes256Gcm),
-            ("seal-aes-gcm", &seal, Suite::Aes256Gcm),
-            ("seal-chacha20", &seal, Suite::ChaCha20Poly1305),
-        ] {
-            let (mut view, mut space) = (view(&schema, decision, suite), Space::default());
-            group.bench_function(id(name), |b| {
-                b.iter(|| black_box(view.apply(Raw::new(black_box(&frame)), &mut space).expect("well-formed").bytes().len()));
-            });
+        for case in frames::CASES {
+            for (suffix, suite) in case.suites {
+                let (mut view, mut space) = (frames::view(&schema, case.treat, *suite), Space::default());
+                group.bench_function(id(&format!("{}{suffix}", case.name)), |b| {
+                    b.iter(|| black_box(view.apply(Raw::new(black_box(&frame)), &mut space).expect("well-formed").bytes().len()));
+                });
+            }
         }
         let mut out = Vec::with_capacity(frame.len());
         group.bench_function(id("prost"), |b| {

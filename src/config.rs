@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod keyfile;
+mod proxy;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use error::{ConfigError, nearest};
 pub use keyfile::{check_private, read_key};
+pub use proxy::{Reach, Route, RoutePurpose, RouteSubject, Undecidable, Upstream};
 
 use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::secret::Secret;
@@ -52,6 +54,10 @@ pub struct Config {
     pub pseudonym: Pseudonym,
     /// How groups are sealed.
     pub seal: Seal,
+    /// Services behind the gateway. Default none.
+    pub upstreams: Vec<Upstream>,
+    /// What of them can be called. Default nothing.
+    pub routes: Vec<Route>,
     parties: Vec<Party>,
     by_spiffe: HashMap<Spiffe, usize>,
 }
@@ -141,6 +147,8 @@ pub enum May {
     Subscribe,
     /// Submit consent records.
     Submit,
+    /// Call services behind the gateway.
+    Call,
 }
 
 /// Bounds of everything that grows.

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use crate::ledger::Ledger;
 use crate::veil::consent::deciding::{RecipientIdentity, mandate_deciding};
 use crate::veil::consent::standing::Standing;
-use crate::veil::name::{Did, Purpose, SchemaName, SealKey, Spiffe, UnixMs};
+use crate::veil::name::{Did, Fingerprint, Purpose, SchemaName, SealKey, Spiffe, UnixMs};
 use crate::veil::policy::floor::{Policy, PolicyError};
 use crate::veil::policy::{Decision, FloorTable, Holders, decide};
 use crate::veil::schema::Schema;
@@ -67,7 +67,7 @@ pub struct Judge {
     policy: Policy,
     jurisdiction: String,
     ledger: Arc<Ledger>,
-    floors: DashMap<(SchemaName, Spiffe, Purpose), Arc<FloorTable>>,
+    floors: DashMap<(Fingerprint, Spiffe, Purpose), Arc<FloorTable>>,
 }
 
 impl Judge {
@@ -88,7 +88,7 @@ impl Judge {
     }
 
     fn floors(&self, schema: &Schema, recipient: &Spiffe, purpose: &Purpose) -> Result<Arc<FloorTable>, PolicyError> {
-        let key = (schema.name().clone(), recipient.clone(), purpose.clone());
+        let key = (schema.fingerprint(), recipient.clone(), purpose.clone());
         if let Some(floors) = self.floors.get(&key) {
             return Ok(Arc::clone(&floors));
         }

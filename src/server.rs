@@ -14,8 +14,10 @@ use crate::config::{Config, Descriptor, Entry};
 use crate::control::{consents::ConsentDesk, keys::KeyDesk};
 use crate::gate::hub::Hub;
 use crate::gate::listen::{self, Door, Listening};
+use crate::gate::proxy::Table;
 use crate::gate::route::Router;
-use crate::gate::subscribe::{Shared, Streams};
+use crate::gate::streams::Streams;
+use crate::gate::subscribe::Shared;
 use crate::gate::tls::{self, PemFiles};
 use crate::gate::views::{ViewMaker, ViewSettings};
 use crate::health;
@@ -113,6 +115,8 @@ impl Gateway {
             Arc::clone(&clock),
         )
         .map_err(|error| StartError::new(error.code(), error))?;
+        let routes = Table::load(&config).map_err(|error| StartError::new(error.code, error.what))?;
+        let schemas = with_routes(schemas, &routes);
         let judge = Arc::new(Judge::new(schemas, policy, config.policy.jurisdiction.to_string(), Arc::clone(&ledger)));
         let counters = Arc::new(Counters::default());
         let streams = Arc::new(Streams::default());
@@ -132,7 +136,7 @@ impl Gateway {
             counters: Arc::clone(&counters),
         });
         let control = control(&judge, &ledger, &clock)?;
-        let router = Router::new(Arc::clone(&shared), Arc::clone(&config), control);
+        let router = Router::new(Arc::clone(&shared), Arc::clone(&config), Arc::new(routes), control);
         let door = door(&config)?;
         Ok(Self { listening: Listening { router, door, config, counters }, shared, ledger, clock })
     }
@@ -150,6 +154,16 @@ impl Gateway {
             let _aborted = task.await;
         }
     }
+}
+
+/// Messages of routes can be asked about (`explain`) by their names, too; frames go first where both have one.
+fn with_routes(mut schemas: Vec<Arc<Schema>>, routes: &Table) -> Vec<Arc<Schema>> {
+    for schema in routes.schemas() {
+        if !schemas.iter().any(|known| known.name() == schema.name()) {
+            schemas.push(Arc::clone(schema));
+        }
+    }
+    schemas
 }
 
 async fn tick(ledger: Arc<Ledger>, mut stop: Stop) {

@@ -46,6 +46,16 @@ pub enum Refuse {
     StoreDown,
     /// There is no such announcement for the caller.
     NotAnnounced,
+    /// No address of the upstream can be reached.
+    NoUpstream,
+    /// The upstream broke off.
+    UpstreamBroke,
+    /// The upstream's answer is not gRPC.
+    NotGrpc,
+    /// A message can't be judged.
+    Undecidable,
+    /// The caller's deadline has passed.
+    Deadline,
 }
 
 impl Refuse {
@@ -69,6 +79,11 @@ impl Refuse {
         Self::TooMany,
         Self::StoreDown,
         Self::NotAnnounced,
+        Self::NoUpstream,
+        Self::UpstreamBroke,
+        Self::NotGrpc,
+        Self::Undecidable,
+        Self::Deadline,
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -92,6 +107,11 @@ impl Refuse {
             Self::TooMany => "TV-G16",
             Self::StoreDown => "TV-G17",
             Self::NotAnnounced => "TV-G18",
+            Self::NoUpstream => "TV-G19",
+            Self::UpstreamBroke => "TV-G20",
+            Self::NotGrpc => "TV-G21",
+            Self::Undecidable => "TV-G22",
+            Self::Deadline => "TV-G23",
         }
     }
 
@@ -104,9 +124,11 @@ impl Refuse {
             Self::Malformed | Self::UnknownPurpose => tonic::Code::InvalidArgument,
             Self::BadKeyStatement => tonic::Code::Unauthenticated,
             Self::TooSlow | Self::TooLarge | Self::TooMany => tonic::Code::ResourceExhausted,
-            Self::Shutdown | Self::ClockBehind | Self::StoreDown => tonic::Code::Unavailable,
+            Self::Shutdown | Self::ClockBehind | Self::StoreDown | Self::NoUpstream | Self::UpstreamBroke => tonic::Code::Unavailable,
             Self::Compressed | Self::UnknownMethod => tonic::Code::Unimplemented,
-            Self::PolicyFailed => tonic::Code::Internal,
+            Self::PolicyFailed | Self::NotGrpc => tonic::Code::Internal,
+            Self::Undecidable => tonic::Code::InvalidArgument,
+            Self::Deadline => tonic::Code::DeadlineExceeded,
             Self::CutOff => tonic::Code::Aborted,
         }
     }
@@ -132,6 +154,13 @@ impl Refuse {
             Self::TooMany => "the gateway has as many streams as it takes; close one or come back",
             Self::StoreDown => "the gateway can't reach its store; nothing was changed; come back",
             Self::NotAnnounced => "no such announcement was made to you",
+            Self::NoUpstream => "the service behind the gateway can't be reached; come back",
+            Self::UpstreamBroke => "the service behind the gateway broke off; try again",
+            Self::NotGrpc => "what the service behind the gateway answers is not gRPC; its operator has to mend it",
+            Self::Undecidable => {
+                "a message is not what its schema says and can't be judged; nothing of it was passed on; whoever sent it has to mend it"
+            }
+            Self::Deadline => "your deadline has passed",
         }
     }
 
@@ -170,6 +199,26 @@ pub fn trailers(refuse: Option<Refuse>) -> HeaderMap {
         && let Ok(message) = HeaderValue::try_from(percent_encoded(&refuse.message()))
     {
         trailers.insert("grpc-message", message);
+    }
+    trailers
+}
+
+/// The trailers of an upstream: its code as it is; its words only where they `pass`, as nobody has judged them.
+pub fn upstream_trailers(from: &HeaderMap, pass: bool) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    let status = from.get("grpc-status").and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<i32>().ok());
+    // A code that gRPC does not have is none.
+    let code = status.map_or(tonic::Code::Unknown, tonic::Code::from);
+    trailers.insert("grpc-status", HeaderValue::from(code as i32));
+    if pass {
+        for key in ["grpc-message", "grpc-status-details-bin"] {
+            if let Some(value) = from.get(key) {
+                trailers.insert(key, value.clone());
+            }
+        }
+    } else if code != tonic::Code::Ok {
+        let text = "the service behind the gateway ended the call; its words are not passed on";
+        trailers.insert("grpc-message", HeaderValue::from_static(text));
     }
     trailers
 }

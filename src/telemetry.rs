@@ -30,6 +30,14 @@ pub struct Counters {
     pub frames_refused: Counter,
     /// Frames handed over to recipients.
     pub frames_out: Counter,
+    /// Proxied calls begun.
+    pub calls: Counter,
+    /// Proxied calls refused or ended by the gateway.
+    pub calls_refused: Counter,
+    /// Proxied messages handed over, both ways.
+    pub messages_out: Counter,
+    /// Proxied messages of streams left out: nobody consented, or they could not be judged.
+    pub messages_withheld: Counter,
     /// Streams of recipients opened.
     pub streams_opened: Counter,
     /// Streams of recipients closed.
@@ -60,6 +68,10 @@ impl Counters {
         line("twinveil_frames_in_total", "Frames taken from sources.", &self.frames_in);
         line("twinveil_frames_refused_total", "Frames refused when they came in.", &self.frames_refused);
         line("twinveil_frames_out_total", "Frames handed over to recipients.", &self.frames_out);
+        line("twinveil_calls_total", "Proxied calls begun.", &self.calls);
+        line("twinveil_calls_refused_total", "Proxied calls refused or ended by the gateway.", &self.calls_refused);
+        line("twinveil_messages_out_total", "Proxied messages handed over, both ways.", &self.messages_out);
+        line("twinveil_messages_withheld_total", "Proxied messages of streams left out.", &self.messages_withheld);
         line("twinveil_streams_opened_total", "Streams of recipients opened.", &self.streams_opened);
         line("twinveil_streams_closed_total", "Streams of recipients closed.", &self.streams_closed);
         line("twinveil_streams_cut_off_total", "Streams reset because consent ended half-way through a frame.", &self.streams_cut_off);

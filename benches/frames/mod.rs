@@ -1,11 +1,18 @@
-//! What the bench measures on: a flat vitals message in three sizes, and the decision to strip six of its fields.
+//! What the benches measure on: a flat vitals message in three sizes, and what is done with its fields.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use prost::Message;
+use twinveil::veil::crypto::seal::Suite;
+use twinveil::veil::crypto::secret::Secret;
+use twinveil::veil::crypto::wrap::OpenKey;
+use twinveil::veil::name::{Origin, ViewId};
 use twinveil::veil::policy::{Decided, Decision, Holders, Reason};
 use twinveil::veil::schema::{Schema, load};
-use twinveil::veil::terms::Treatment;
+use twinveil::veil::terms::{self, Treatment};
+use twinveil::veil::view::{Bindings, BindingsSource, Program, View};
+use twinveil::world::entropy;
 
 const PROTO: &str = r#"
 syntax = "proto3";
@@ -93,13 +100,61 @@ pub(crate) fn schema() -> Schema {
     load(&descriptors(), "bench.Vitals", Some(SIDE)).expect("loads")
 }
 
-/// What is stripped.
-pub(crate) const STRIPPED: [&str; 7] = ["subject_id", "device_id", "position.latitude", "position.longitude", "labels", "name", "note"];
+/// What is done with the fields, by path.
+pub(crate) struct Case {
+    /// What the case is called.
+    pub(crate) name: &'static str,
+    /// The treatment of a field.
+    pub(crate) treat: fn(&str) -> Treatment,
+    /// The suites that make a difference, and what they add to the name.
+    pub(crate) suites: &'static [(&'static str, Suite)],
+}
+
+/// Strip alone, with coordinates rounded, and with three fields sealed in one group.
+pub(crate) const CASES: [Case; 3] = [
+    Case { name: "strip", treat: strip, suites: &[("", Suite::Aes256Gcm)] },
+    Case { name: "generalize", treat: generalize, suites: &[("", Suite::Aes256Gcm)] },
+    Case { name: "seal", treat: seal, suites: &[("-aes-gcm", Suite::Aes256Gcm), ("-chacha20", Suite::ChaCha20Poly1305)] },
+];
+
+fn strip(path: &str) -> Treatment {
+    match path {
+        "subject_id" | "device_id" | "position.latitude" | "position.longitude" | "labels" | "name" | "note" => Treatment::Strip,
+        _ => Treatment::Keep,
+    }
+}
+
+fn generalize(path: &str) -> Treatment {
+    if path.starts_with("position.") { Treatment::Generalize } else { strip(path) }
+}
+
+fn seal(path: &str) -> Treatment {
+    if matches!(path, "heart_rate_bpm" | "spo2_pct" | "note") { Treatment::Encrypt } else { strip(path) }
+}
 
 /// A decision by path.
-pub(crate) fn decision(schema: &Schema, treatment: impl Fn(&str) -> Treatment) -> Decision {
-    let decided = |path: &str| Decided { treatment: treatment(path), holders: Holders::VaultAndRecipient, reason: Reason::Floor };
+pub(crate) fn decision(schema: &Schema, treat: impl Fn(&str) -> Treatment) -> Decision {
+    let decided = |path: &str| Decided { treatment: treat(path), holders: Holders::VaultAndRecipient, reason: Reason::Floor };
     Decision { sites: schema.sites().iter().map(|site| decided(site.path.as_str())).collect() }
+}
+
+/// A view with fresh keys.
+pub(crate) fn view(schema: &Schema, treat: fn(&str) -> Treatment, suite: Suite) -> View {
+    let program = Arc::new(Program::compile(schema, &decision(schema, treat)));
+    let holder = OpenKey::from_seed(&Secret::random(&mut entropy())).expect("a key").seal_key();
+    let source = BindingsSource {
+        origin: &Origin::new("twinveil.example/bench"),
+        recipient: "spiffe://example.org/bench",
+        purpose: &terms::purpose("dpv:ServiceProvision").expect("a DPV term"),
+        subject_key: Some(&Secret::random(&mut entropy())),
+        pseudonym_epoch: 0,
+        view: ViewId([0; 16]),
+        epoch: 1,
+        suite,
+        holders: &|_| vec![holder],
+    };
+    let (bindings, _) = Bindings::new(&program, &source, &mut entropy()).expect("holders have good keys");
+    View::new(program, bindings)
 }
 
 /// Encoded frames of 142, 970 and about 3,600 bytes.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::error::{ConfigError, nearest};
+use super::proxy::{RouteTable, UpstreamTable, proxy};
 use super::{Config, Descriptor, Entry, Keys, Limits, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, Seal, TlsFiles};
 use super::{check_private, read_key};
 use crate::veil::crypto::seal::Suite;
@@ -33,6 +34,10 @@ pub(super) struct File {
     schema: Vec<SchemaTable>,
     #[serde(default)]
     party: Vec<PartyTable>,
+    #[serde(default)]
+    upstream: Vec<UpstreamTable>,
+    #[serde(default)]
+    route: Vec<RouteTable>,
     #[serde(default)]
     operator: OperatorTable,
     #[serde(default)]
@@ -190,6 +195,7 @@ impl File {
             None => folder.join(self.store.dir.unwrap_or_else(|| "store".into())),
         };
         let operators = self.operator.keys.iter().map(|key| did("operator.keys", key)).collect::<Result<Vec<_>, _>>()?;
+        let (upstreams, routes) = proxy(self.upstream, self.route, folder, &parties)?;
         Ok(Config {
             origin: origin(&self.origin)?,
             listen,
@@ -211,6 +217,8 @@ impl File {
                 )?,
             },
             seal: self.seal.check()?,
+            upstreams,
+            routes,
             parties,
             by_spiffe,
         })
@@ -243,7 +251,7 @@ fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
 }
 
 /// Names that people type and policies quote.
-fn word(key: &str, text: &str) -> Result<Arc<str>, ConfigError> {
+pub(super) fn word(key: &str, text: &str) -> Result<Arc<str>, ConfigError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
         return Err(ConfigError::value(key, text.escape_debug(), "must be 1 to 64 letters, digits, `.`, `_` or `-`"));
@@ -261,7 +269,7 @@ fn within<T: TryFrom<u64>>(key: &str, value: Option<u64>, default: T, low: u64, 
     }
 }
 
-fn exists(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+pub(super) fn exists(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
     if path.is_file() {
         Ok(path)
     } else {
@@ -352,8 +360,12 @@ fn parties(tables: Vec<PartyTable>) -> Result<Parties, ConfigError> {
         let groups = table.groups.iter().map(|group| word("party.groups", group)).collect::<Result<Vec<_>, _>>()?;
         let may: BTreeSet<May> = table.may.into_iter().collect();
         let key = table.key.as_deref().map(|key| did("party.key", key)).transpose()?;
-        if key.is_some() && !may.contains(&May::Publish) {
-            return Err(ConfigError::value("party.key", name, "only a source countersigns; add `publish` to `may` or delete `key`"));
+        if key.is_some() && !may.contains(&May::Publish) && !may.contains(&May::Call) {
+            return Err(ConfigError::value(
+                "party.key",
+                name,
+                "only a source countersigns; add `publish` or `call` to `may` or delete `key`",
+            ));
         }
         parties.push(Party { name, spiffe, groups, may, key });
     }

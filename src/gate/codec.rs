@@ -1,6 +1,6 @@
 //! gRPC messages on HTTP/2 (gRPC over HTTP/2, "Length-Prefixed-Message"): raw bytes in, only [`Veiled`] frames and words out.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
 use crate::proto::v1::{Batch, SubscribeResponse, subscribe_response};
@@ -37,18 +37,35 @@ impl Deframer {
         }
     }
 
-    /// The next whole message, at most `bytes_max` long.
+    /// The next whole message, at most `bytes_max` long; a compressed one is broken.
     pub fn next(&mut self, bytes_max: usize) -> Result<Option<Bytes>, Broken> {
+        let len = match self.peek(bytes_max)? {
+            Some((true, _)) => return Err(Broken::Compressed),
+            Some((false, message)) => message.len(),
+            None => return Ok(None),
+        };
+        let mut message = if self.partial.is_empty() {
+            self.whole.split_to(PREFIX_BYTES + len)
+        } else {
+            self.partial.split_to(PREFIX_BYTES + len).freeze()
+        };
+        Ok(Some(message.split_off(PREFIX_BYTES)))
+    }
+
+    /// The next whole message where it lies, and whether it is compressed. It stays until [`Self::pass`].
+    #[inline]
+    pub fn peek(&mut self, bytes_max: usize) -> Result<Option<(bool, &[u8])>, Broken> {
+        let held = if self.partial.is_empty() { self.whole.len() } else { self.partial.len() };
         let front: &[u8] = if self.partial.is_empty() { &self.whole } else { &self.partial };
-        let Some((&[flag, a, b, c, d], rest)) = front.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let Some(&[flag, a, b, c, d]) = front.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let len = u32::from_be_bytes([a, b, c, d]) as usize;
-        if flag != 0 {
+        if flag > 1 {
             return Err(Broken::Compressed);
         }
         if len > bytes_max {
             return Err(Broken::TooLarge);
         }
-        if rest.len() < len {
+        if held - PREFIX_BYTES < len {
             if self.partial.is_empty() {
                 // The rest will be copied behind it once; make room for all of it.
                 let mut partial = BytesMut::with_capacity(PREFIX_BYTES + len);
@@ -57,12 +74,18 @@ impl Deframer {
             }
             return Ok(None);
         }
-        let mut message = if self.partial.is_empty() {
-            self.whole.split_to(PREFIX_BYTES + len)
+        let front: &[u8] = if self.partial.is_empty() { &self.whole } else { &self.partial };
+        Ok(front.get(PREFIX_BYTES..PREFIX_BYTES + len).map(|message| (flag == 1, message)))
+    }
+
+    /// Goes on behind a message of this length.
+    #[inline]
+    pub fn pass(&mut self, len: usize) {
+        if self.partial.is_empty() {
+            self.whole.advance((PREFIX_BYTES + len).min(self.whole.len()));
         } else {
-            self.partial.split_to(PREFIX_BYTES + len).freeze()
-        };
-        Ok(Some(message.split_off(PREFIX_BYTES)))
+            self.partial.advance((PREFIX_BYTES + len).min(self.partial.len()));
+        }
     }
 
     /// Whether bytes of an unfinished message are held.

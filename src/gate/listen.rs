@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::handover::PIECE_BYTES;
+use super::proxy::Caller;
 use super::route::Router;
 use super::{identity, tls};
 use crate::config::{Config, Party};
@@ -22,11 +23,11 @@ use crate::stop::Stop;
 use crate::telemetry::Counters;
 
 /// Flow-control window of a stream, in bytes: larger ones fall out of the cache.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+pub(super) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Flow-control window of a connection, in bytes.
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// The header list of a request, in bytes.
-const HEADER_BYTES_MAX: u32 = 16 * 1024;
+pub(super) const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// A handshake takes at most this long.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Open calls may end by themselves for this long after a stop.
@@ -131,7 +132,8 @@ where
     listening.counters.connections.add(1);
     let streams_max = listening.config.limits.streams_per_connection_max;
     let router = listening.router;
-    let service = service_fn(move |request| router.clone().answer(Arc::clone(&party), request));
+    let caller = Arc::new(Caller::new(party));
+    let service = service_fn(move |request| router.clone().answer(Arc::clone(&caller), request));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

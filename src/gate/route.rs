@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::codec::{Broken, Deframer, PREFIX_BYTES};
 use super::hub::Lag;
+use super::proxy::{Called, Caller, ResponseBody, Table, exchange};
 use super::publish::{AckBody, PublishLimits, Publisher};
 use super::subscribe::{Shared, SubscribeBody};
 use super::views::Ask;
@@ -35,23 +36,40 @@ const SUBSCRIBE_BYTES_MAX: usize = 64 * 1024;
 pub struct Router {
     shared: Arc<Shared>,
     config: Arc<Config>,
+    routes: Arc<Table>,
     control: tonic::service::Routes,
 }
 
 impl Router {
-    /// Joins the data plane with the services of the control plane.
-    pub fn new(shared: Arc<Shared>, config: Arc<Config>, control: tonic::service::Routes) -> Self {
-        Self { shared, config, control }
+    /// Joins the data plane, native and proxied, with the services of the control plane.
+    pub fn new(shared: Arc<Shared>, config: Arc<Config>, routes: Arc<Table>, control: tonic::service::Routes) -> Self {
+        Self { shared, config, routes, control }
     }
 
     /// Answers one request.
-    pub async fn answer(self, caller: Arc<Party>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+    pub async fn answer(self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
         let answered = match request.uri().path() {
-            "/twinveil.v1.Frames/Publish" => self.publish(&caller, request),
-            "/twinveil.v1.Frames/Subscribe" => self.subscribe(&caller, request).await,
-            _ => return self.control(caller, request).await,
+            "/twinveil.v1.Frames/Publish" => self.publish(&caller.party, request),
+            "/twinveil.v1.Frames/Subscribe" => self.subscribe(&caller.party, request).await,
+            path => match self.routes.find(path) {
+                Some(called) => self.call(called, &caller, request).await,
+                None => return self.control(Arc::clone(&caller.party), request).await,
+            },
         };
         Ok(answered.unwrap_or_else(refused))
+    }
+
+    async fn call(&self, called: &Arc<Called>, caller: &Caller, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refuse> {
+        check_grpc(&request)?;
+        let answered = exchange(&self.shared, called, caller, self.config.limits.frame_bytes_max, request).await;
+        match answered {
+            Ok(response) => Ok(response.map(|body| AnswerBody::Proxied(Box::new(body)))),
+            Err(refuse) => {
+                self.shared.counters.calls_refused.add(1);
+                tracing::debug!(code = refuse.code(), method = %called.path, caller = %caller.party.spiffe, "a call was refused");
+                Err(refuse)
+            }
+        }
     }
 
     fn publish(self, caller: &Party, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refuse> {
@@ -107,7 +125,7 @@ impl Router {
             did: stated.as_ref().map(|stated| stated.0),
             stated_key: stated.as_ref().map(|stated| stated.1),
         };
-        let ask = Ask { listener, purpose, schema };
+        let ask = Ask { listener, purpose, schema, expected: false };
         let body = SubscribeBody::open(self.shared, ask, lag, self.config.limits.queue_bytes_max);
         Ok(streaming(AnswerBody::Frames(Box::new(body))))
     }
@@ -150,6 +168,8 @@ fn refused(refuse: Refuse) -> Response<AnswerBody> {
 pub enum AnswerBody {
     /// A recipient's stream.
     Frames(Box<SubscribeBody>),
+    /// What an upstream answers.
+    Proxied(Box<ResponseBody>),
     /// A source's acknowledgements.
     Acks(AckBody),
     /// Of the control plane.
@@ -165,6 +185,7 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Frames(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Into::into),
+            Self::Proxied(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Into::into),
             Self::Acks(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Empty => Poll::Ready(None),
@@ -172,6 +193,10 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Empty)
+        match self {
+            Self::Empty => true,
+            Self::Proxied(body) => body.is_end_stream(),
+            _ => false,
+        }
     }
 }

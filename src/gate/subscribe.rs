@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use dashmap::DashMap;
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
 use super::codec::framed;
 use super::handover::{Handover, random};
 use super::hub::{Ended, Hub, Lag, Next, Queue};
+use super::streams::{Settle, Streams};
 use super::views::{Ask, ViewMaker};
-use crate::ledger::{Barrier, StreamSettled};
+use crate::ledger::StreamSettled;
 use crate::proto::v1::{Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
@@ -26,40 +26,6 @@ use crate::world::Clock;
 pub const WRITE_BUFFER_BYTES: u32 = 16 * 1024;
 /// How many chunks a stream looks at before it lets others have a turn.
 const ROUNDS_MAX: usize = 64;
-
-/// Every open stream: what the barrier settles.
-#[derive(Debug, Default)]
-pub struct Streams(DashMap<StreamId, Weak<Stream>>);
-
-impl Streams {
-    /// How many are open.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether none is open.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn open(&self) -> Vec<Arc<Stream>> {
-        self.0.iter().filter_map(|entry| entry.upgrade()).collect()
-    }
-}
-
-impl Barrier for Streams {
-    fn settle(&self, subject: &Did) -> Vec<StreamSettled> {
-        self.open().iter().filter_map(|stream| stream.settle(Some(subject))).collect()
-    }
-
-    fn settle_all(&self) -> Vec<StreamSettled> {
-        self.open().iter().filter_map(|stream| stream.settle(None)).collect()
-    }
-
-    fn carrying(&self, subject: &Did) -> Vec<StreamSettled> {
-        self.open().iter().filter_map(|stream| stream.settled(subject)).collect()
-    }
-}
 
 /// What streams of one gateway share.
 #[derive(Debug)]
@@ -99,7 +65,9 @@ impl Stream {
             view,
         }
     }
+}
 
+impl Settle for Stream {
     fn settled(&self, subject: &Did) -> Option<StreamSettled> {
         let state = self.lock();
         let seen = state.by_subject.get(&Some(*subject)).and_then(|index| state.seen.get(*index));
@@ -154,7 +122,8 @@ impl SubscribeBody {
         };
         state.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::Header(header)) }));
         let stream = Arc::new(Stream { id, ask, queue: Arc::clone(&queue), state: Mutex::new(state) });
-        shared.streams.0.insert(id, Arc::downgrade(&stream));
+        let settled: Weak<Stream> = Arc::downgrade(&stream);
+        shared.streams.enter(id, settled);
         shared.hub.join(stream.ask.schema.name(), queue);
         shared.counters.streams_opened.add(1);
         Self { shared, stream, timer: None, lag }
@@ -237,7 +206,7 @@ impl Body for SubscribeBody {
 
 impl Drop for SubscribeBody {
     fn drop(&mut self) {
-        self.shared.streams.0.remove(&self.stream.id);
+        self.shared.streams.leave(&self.stream.id);
         self.shared.hub.leave(self.stream.ask.schema.name(), &self.stream.queue);
         self.shared.counters.streams_closed.add(1);
     }

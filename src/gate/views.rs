@@ -60,6 +60,8 @@ pub struct Ask {
     pub purpose: Purpose,
     /// Of which frames.
     pub schema: Arc<Schema>,
+    /// That there is a message is no secret, as in the answer to a unary call: without a consent it comes, too, with what needs none.
+    pub expected: bool,
 }
 
 /// One subject's view in a stream, and what it was made from.
@@ -175,7 +177,7 @@ impl ViewMaker {
         };
         (seen.generation, seen.mandate_generation, seen.reason) = (generation, mandate_generation, reason);
         let was_open = seen.is_open();
-        if !judgement.delivers {
+        if !judgement.delivers && !ask.expected {
             seen.view = None;
             seen.keys.clear();
             seen.valid_until = judgement.valid_until;

@@ -2,7 +2,7 @@
 //!
 //! | to read | page |
 //! | --- | --- |
-//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`] |
+//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`] |
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
 //! | what a recipient learns | [`projection`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | to the byte, for other programs | [`sealed`], [`signing`] |
@@ -18,6 +18,6 @@ macro_rules! pages {
 }
 
 pages! {
-    agreement, clock, delivery, errors, floors, foreign, frame, house, limits, policy, presence, projection, pseudonyms, rest, sealed,
-    selectors, signing, treatments, withdrawal,
+    agreement, clock, delivery, errors, floors, foreign, frame, house, limits, policy, presence, projection, proxy, pseudonyms,
+    rest, sealed, selectors, signing, treatments, withdrawal,
 }

@@ -4,6 +4,7 @@
 mod people;
 pub(crate) mod recompute;
 mod streams;
+pub(crate) mod ward;
 
 use std::future::Future;
 use std::io::{Read, Write};

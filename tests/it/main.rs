@@ -12,6 +12,7 @@ mod harness;
 mod manual;
 mod pipeline;
 mod process;
+mod proxy;
 mod readme;
 mod recordings;
 mod store;

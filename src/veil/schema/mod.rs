@@ -12,6 +12,7 @@ mod error;
 mod facts;
 mod features;
 mod load;
+mod methods;
 mod resolve;
 mod rules;
 pub mod selector;
@@ -27,6 +28,7 @@ pub use error::{LoadError, LoadFault};
 #[cfg(feature = "gateway")]
 pub(in crate::veil) use error::{did_you_mean, faults};
 pub use load::{DEPTH_MAX, load, load_annotated};
+pub use methods::{Method, methods};
 
 use super::name::{FieldPath, Fingerprint, SchemaName};
 pub use super::terms::Kind;

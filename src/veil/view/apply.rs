@@ -12,7 +12,7 @@ use crate::veil::transform::fragment::push_fragment;
 use crate::veil::transform::generalize;
 use crate::veil::transform::number::push_float;
 use crate::veil::wire::{
-    DEPTH_MAX, FIXED32, FIXED64, LEN, TAG_MAX, TAG_MIN, VARINT, advance, bounds, mend_length, minimal_len, minimal_varint, push_tag,
+    DEPTH_MAX, FIXED32, FIXED64, LEN, TAG_MIN, VARINT, bounds, mend_length, minimal_len, minimal_run, minimal_varint, push_tag,
     push_varint, skip, slice, split_tag, varint, varint_len, write_varint,
 };
 
@@ -100,48 +100,25 @@ impl<'w> Walk<'w> {
         let mut pos = 0;
         // Everything from `run` to the record at hand is kept as it is, and not yet copied.
         let mut run = 0;
-        while let Some(&first) = input.get(pos) {
+        while pos < input.len() {
             let start = pos;
-            let (op, tag, value, mut minimal) =
-                if first < 0x80 { (table.dense[first as usize], u64::from(first), pos + 1, true) } else { long_tag(table, input, pos)? };
             // First the end of the record: nothing is judged before it is known to be whole.
-            pos = match first & 7 {
-                VARINT => match input.get(value) {
-                    Some(&byte) if byte < 0x80 => value + 1,
-                    _ => {
-                        let end = varint(input, value)?.1;
-                        minimal &= minimal_varint(input, value, end);
-                        end
-                    }
-                },
-                LEN => match input.get(value) {
-                    Some(&len) if len < 0x80 => advance(input, value + 1, len.into())?,
-                    _ => {
-                        let end = bounds(input, value)?.1;
-                        minimal &= minimal_len(input, value, end);
-                        end
-                    }
-                },
-                FIXED32 => advance(input, value, 4)?,
-                FIXED64 => advance(input, value, 8)?,
-                wire_type => skip(input, value, split_tag(tag)?.0, wire_type, depth)?,
-            };
-            if op.class == Class::Keep && minimal {
-                continue;
+            let Met { op, tag, value, end, minimal } = meet(table, input, pos, depth)?;
+            pos = end;
+            match op.class {
+                Class::Keep if minimal => continue,
+                Class::KeepPacked if minimal && minimal_packed(input, value, end) => continue,
+                _ => {}
             }
-            if run < start {
-                self.work.out.extend_from_slice(slice(input, run, start));
-            }
+            push_run(&mut self.work.out, input, run, start);
             run = pos;
             if op.class != Class::Drop {
                 self.special(&mut here, op, tag, slice(input, value, pos))?;
-            } else if !(TAG_MIN..=TAG_MAX).contains(&tag) {
+            } else if tag < TAG_MIN {
                 return Err(Refusal::BadTag);
             }
         }
-        if run < pos {
-            self.work.out.extend_from_slice(slice(input, run, pos));
-        }
+        push_run(&mut self.work.out, input, run, pos);
         if let Some(pair) = &table.place {
             push_place(&mut self.work.out, pair, here.latitude, here.longitude);
         }
@@ -250,12 +227,99 @@ pub(super) struct Here<'t> {
     pub(super) longitude: Option<f64>,
 }
 
-/// A tag of more than one byte: its instruction, the tag, where the value begins, and whether it was written minimal.
-fn long_tag(table: &NodeTable, input: &[u8], pos: usize) -> Result<(Op, u64, usize, bool), Refusal> {
-    let (tag, value) = varint(input, pos)?;
-    let op = usize::try_from(tag).ok().and_then(|tag| table.dense.get(tag)).copied().unwrap_or_else(|| table.sparse(tag));
-    Ok((op, tag, value, value - pos == varint_len(tag)))
+/// A record on the way: what is done with it, and where it lies.
+struct Met {
+    op: Op,
+    tag: u64,
+    /// Where its value begins: behind the tag.
+    value: usize,
+    end: usize,
+    /// Whether tag and varint, or tag and length, were written in their shortest form.
+    minimal: bool,
 }
+
+/// Finds the instruction and the end of the record at `pos`. One look at eight bytes is enough for nearly all of them.
+#[inline(always)]
+fn meet(table: &NodeTable, input: &[u8], pos: usize, depth: u32) -> Result<Met, Refusal> {
+    let window = window(input, pos);
+    let first = window as u8;
+    let Some(&op) = table.dense.get(usize::from(first)) else { return meet_long(table, input, pos, depth) };
+    let value = pos + 1;
+    let (end, minimal) = match first & 7 {
+        VARINT => {
+            // The varint ends at the first byte behind the tag without a top bit.
+            let ends = !window & 0x8080_8080_8080_8000;
+            if ends == 0 {
+                return meet_long(table, input, pos, depth);
+            }
+            let last = ends.trailing_zeros() as usize / 8;
+            (pos + last + 1, last == 1 || window >> (8 * last) & 0xff != 0)
+        }
+        LEN => match ((window >> 8) as u8, (window >> 16) as u8) {
+            (len @ ..0x80, _) => (value + 1 + usize::from(len), true),
+            (low, high @ ..0x80) => (value + 2 + (usize::from(low & 0x7f) | usize::from(high) << 7), high != 0),
+            _ => return meet_long(table, input, pos, depth),
+        },
+        FIXED32 => (value + 4, true),
+        FIXED64 => (value + 8, true),
+        _ => return meet_long(table, input, pos, depth),
+    };
+    if end > input.len() {
+        return Err(Refusal::Truncated);
+    }
+    Ok(Met { op, tag: first.into(), value, end, minimal })
+}
+
+/// Eight bytes from `pos` on, the first lowest; zeros behind the end of the input.
+#[inline(always)]
+fn window(input: &[u8], pos: usize) -> u64 {
+    let rest = input.get(pos..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(window) => u64::from_le_bytes(*window),
+        None => rest.iter().rev().fold(0, |window, byte| window << 8 | u64::from(*byte)),
+    }
+}
+
+/// Records with long tags, long varints or long lengths, and groups.
+#[inline(never)]
+fn meet_long(table: &NodeTable, input: &[u8], pos: usize, depth: u32) -> Result<Met, Refusal> {
+    let (tag, value) = varint(input, pos)?;
+    let (number, wire_type) = split_tag(tag)?;
+    let op = usize::try_from(tag).ok().and_then(|tag| table.dense.get(tag)).copied().unwrap_or_else(|| table.sparse(tag));
+    let end = skip(input, value, number, wire_type, depth)?;
+    let minimal = value - pos == varint_len(tag)
+        && match wire_type {
+            VARINT => minimal_varint(input, value, end),
+            LEN => minimal_len(input, value, end),
+            _ => true,
+        };
+    Ok(Met { op, tag, value, end, minimal })
+}
+
+#[inline]
+fn minimal_packed(input: &[u8], value: usize, end: usize) -> bool {
+    bounds(input, value).is_ok_and(|(begin, _)| minimal_run(slice(input, begin, end)))
+}
+
+/// Copies `input[begin..end]`. Short runs take a copy of fixed length, which needs no call; what is too much is cut off again.
+#[inline(always)]
+fn push_run(out: &mut Vec<u8>, input: &[u8], begin: usize, end: usize) {
+    if begin >= end {
+        return;
+    }
+    let run = input.get(begin..).unwrap_or_default();
+    match (end - begin, run.first_chunk::<SHORT_RUN>()) {
+        (len @ ..=SHORT_RUN, Some(chunk)) => {
+            let at = out.len() + len;
+            out.extend_from_slice(chunk);
+            out.truncate(at);
+        }
+        _ => out.extend_from_slice(slice(input, begin, end)),
+    }
+}
+
+/// Runs up to this many bytes are copied by a copy of fixed length.
+const SHORT_RUN: usize = 32;
 
 #[inline(never)]
 fn push_place(out: &mut Vec<u8>, pair: &PlacePair, latitude: Option<f64>, longitude: Option<f64>) {

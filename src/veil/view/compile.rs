@@ -58,6 +58,7 @@ impl Op {
         let class = match code {
             Code::Drop => Class::Drop,
             Code::Keep => Class::Keep,
+            Code::KeepPacked => Class::KeepPacked,
             _ => Class::Special,
         };
         Self { class, code, arg }
@@ -72,6 +73,8 @@ pub(super) enum Class {
     Drop,
     /// Copied as it stands.
     Keep,
+    /// Copied as it stands if every varint in it is minimal.
+    KeepPacked,
     /// Anything else.
     Special,
 }

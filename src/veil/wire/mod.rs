@@ -5,7 +5,7 @@ mod minimal;
 mod reader;
 mod writer;
 
-pub(crate) use minimal::{copy_minimal, mend_length, minimal_len, minimal_varint};
+pub(crate) use minimal::{copy_minimal, mend_length, minimal_len, minimal_run, minimal_varint};
 pub use reader::{Reader, Record, Value, bounds, skip, varint};
 pub(crate) use reader::{advance, slice, split_tag};
 pub use writer::{push_len_prefixed, push_tag, push_varint, varint_len, write_varint};
@@ -18,9 +18,6 @@ pub const NUMBER_MAX: u32 = (1 << 29) - 1;
 
 /// The smallest tag: field number 1.
 pub(crate) const TAG_MIN: u64 = 1 << 3;
-
-/// The greatest tag that a field number can have.
-pub(crate) const TAG_MAX: u64 = (NUMBER_MAX as u64) << 3 | 7;
 
 /// Wire type of a varint.
 pub const VARINT: u8 = 0;

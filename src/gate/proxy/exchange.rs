@@ -1,0 +1,298 @@
+//! One call through the gateway: who calls, what for and about whom; then a request made anew, two pipes, and the end as gRPC
+//! has it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::lane::Lane;
+use super::pipe::{About, Fate, Fitting, Piece, Pipe, RequestBody};
+use super::table::{Called, MessageSide};
+use super::unpack::{ACCEPTED, Packing};
+use crate::config::{May, Party, RoutePurpose, RouteSubject};
+use crate::gate::subscribe::Shared;
+use crate::gate::views::Ask;
+use crate::judge::Listener;
+use crate::status::{Refuse, trailers, upstream_trailers};
+use crate::veil::name::{Purpose, Spiffe};
+use crate::veil::terms;
+
+/// A deadline that a caller may ask for is at most this long; without one, a call may last.
+const DEADLINE_MAX: Duration = Duration::from_secs(100 * 24 * 60 * 60);
+/// The longest value of a metadata key that names a subject, in bytes.
+const SUBJECT_BYTES_MAX: usize = 1024;
+
+/// Somebody's connection, and the lanes of the calls on it.
+#[derive(Debug)]
+pub struct Caller {
+    /// Who it is.
+    pub party: Arc<Party>,
+    lanes: Mutex<Lanes>,
+}
+
+type Lanes = HashMap<(Arc<str>, bool, Purpose), (Arc<Called>, Arc<Lane>)>;
+
+impl Caller {
+    /// A connection of `party`.
+    pub fn new(party: Arc<Party>) -> Self {
+        Self { party, lanes: Mutex::default() }
+    }
+
+    fn lane(&self, shared: &Arc<Shared>, called: &Arc<Called>, answers: bool, purpose: &Purpose) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (Arc::clone(&called.path), answers, purpose.clone());
+        if let Some((made_for, lane)) = lanes.get(&key)
+            && Arc::ptr_eq(made_for, called)
+        {
+            return Arc::clone(lane);
+        }
+        let upstream = &called.upstream.party().spiffe;
+        let (recipient, source, side): (&Spiffe, &Spiffe, &Arc<MessageSide>) = match answers {
+            true => (&self.party.spiffe, upstream, &called.response),
+            false => (upstream, &self.party.spiffe, &called.request),
+        };
+        let listener = Listener { spiffe: recipient.clone(), did: None, stated_key: None };
+        let ask =
+            Ask { listener, purpose: purpose.clone(), schema: Arc::clone(&side.schema), expected: !(side.streams && side.has_subject) };
+        let lane = Lane::open(Arc::clone(shared), ask, source.clone(), Arc::clone(side));
+        lanes.insert(key, (Arc::clone(called), Arc::clone(&lane)));
+        lane
+    }
+}
+
+/// Carries a call through.
+pub(in crate::gate) async fn exchange(
+    shared: &Arc<Shared>,
+    called: &Arc<Called>,
+    caller: &Caller,
+    bytes_max: usize,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Refuse> {
+    if !caller.party.may.contains(&May::Call) {
+        return Err(Refuse::NotAllowed);
+    }
+    shared.counters.calls.add(1);
+    let (head, body) = request.into_parts();
+    let purpose = purpose(&called.purpose, &head.headers)?;
+    let deadline = timeout(&head.headers)?.map(|after| Box::pin(tokio::time::sleep(after)));
+    let packing = Packing::of(&head.headers).ok_or(Refuse::Compressed)?;
+    let (there, back) = (caller.lane(shared, called, false, &purpose), caller.lane(shared, called, true, &purpose));
+    let value = match &called.subject {
+        RouteSubject::Field | RouteSubject::None => None,
+        RouteSubject::Certificate => Some(caller.party.spiffe.as_str().as_bytes().to_vec()),
+        RouteSubject::Metadata(key) => {
+            let mut values = head.headers.get_all(&**key).iter();
+            match (values.next(), values.next()) {
+                (None, _) => Some(Vec::new()),
+                (Some(value), None) if value.len() <= SUBJECT_BYTES_MAX => Some(value.as_bytes().to_vec()),
+                _ => return Err(Refuse::Malformed),
+            }
+        }
+    };
+    let about = |lane: &Lane| match &value {
+        None => About::EachItself,
+        Some(value) => About::Call(lane.subject_of(value).filter(|_| !value.is_empty())),
+    };
+    let (about_there, about_back) = (about(&there), about(&back));
+    let fitting = |lane, about, packing| Fitting { lane, about, packing, undecidable: called.undecidable, bytes_max };
+    let fate = Arc::<Fate>::default();
+    let pipe = Pipe::new(body, fitting(there, about_there, packing));
+    let forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
+    let mut ended = Ended { fate, deadline };
+    let mut sender = ended.unless_late(called.upstream.sender()).await??;
+    let answer = match ended.unless_late(sender.send_request(forward)).await? {
+        Ok(answer) => answer,
+        Err(_) => return Err(ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
+    };
+    let (head, body) = answer.into_parts();
+    let mut response_headers = HeaderMap::new();
+    response_headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response_headers.insert("grpc-accept-encoding", HeaderValue::from_static(ACCEPTED));
+    pass(called, &head.headers, &mut response_headers);
+    let is_grpc = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if head.status != http::StatusCode::OK || !is_grpc {
+        return Err(Refuse::NotGrpc);
+    }
+    let over = head.headers.contains_key("grpc-status");
+    let packing = Packing::of(&head.headers).ok_or(Refuse::NotGrpc)?;
+    let body = if over {
+        // All there is, is in the headers (gRPC, "Trailers-Only").
+        response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
+        ResponseBody { pipe: None, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+    } else {
+        let pipe = Pipe::new(body, fitting(back, about_back, packing));
+        ResponseBody { pipe: Some(pipe), called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = response_headers;
+    Ok(response)
+}
+
+/// The request as the upstream gets it: nothing of the caller's is in it but what the route lets pass.
+fn forward(called: &Called, headers: &HeaderMap, body: RequestBody) -> Result<Request<RequestBody>, Refuse> {
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    let authority = called.upstream.authority();
+    *request.uri_mut() = Uri::builder()
+        .scheme(called.upstream.scheme())
+        .authority(authority)
+        .path_and_query(&*called.path)
+        .build()
+        .map_err(|_| Refuse::Malformed)?;
+    let to = request.headers_mut();
+    to.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    to.insert(header::TE, HeaderValue::from_static("trailers"));
+    to.insert("grpc-accept-encoding", HeaderValue::from_static(ACCEPTED));
+    if let Some(timeout) = headers.get("grpc-timeout") {
+        to.insert("grpc-timeout", timeout.clone());
+    }
+    pass(called, headers, to);
+    Ok(request)
+}
+
+/// What the route lets pass, both ways.
+fn pass(called: &Called, from: &HeaderMap, to: &mut HeaderMap) {
+    for key in &called.metadata {
+        let Ok(name) = HeaderName::from_bytes(key.as_bytes()) else { continue };
+        for value in from.get_all(&name) {
+            to.append(name.clone(), value.clone());
+        }
+    }
+}
+
+fn purpose(from: &RoutePurpose, headers: &HeaderMap) -> Result<Purpose, Refuse> {
+    match from {
+        RoutePurpose::Fixed(purpose) => Ok(purpose.clone()),
+        RoutePurpose::Metadata(key, allowed) => {
+            let stated = headers.get(&**key).and_then(|value| value.to_str().ok()).and_then(terms::purpose);
+            stated.filter(|stated| allowed.contains(stated)).ok_or(Refuse::UnknownPurpose)
+        }
+    }
+}
+
+/// The deadline of a call (gRPC over HTTP/2, "Timeout"): at most eight digits and a unit.
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Refuse> {
+    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Refuse::Malformed)?;
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(Refuse::Malformed)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Refuse::Malformed);
+    }
+    let count: u64 = digits.parse().map_err(|_| Refuse::Malformed)?;
+    let after = match unit {
+        "H" => Duration::from_secs(count * 3_600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return Err(Refuse::Malformed),
+    };
+    Ok(Some(after.min(DEADLINE_MAX)))
+}
+
+/// What can end a call from outside its bodies.
+struct Ended {
+    fate: Arc<Fate>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Ended {
+    async fn unless_late<T>(&mut self, doing: impl Future<Output = T>) -> Result<T, Refuse> {
+        match &mut self.deadline {
+            None => Ok(doing.await),
+            Some(deadline) => tokio::select! {
+                biased;
+                done = doing => Ok(done),
+                () = deadline => Err(Refuse::Deadline),
+            },
+        }
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> bool {
+        self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+    }
+}
+
+/// What the upstream answers, on the way to the client.
+pub struct ResponseBody {
+    /// None once the end was told, or where there is nothing but headers.
+    pipe: Option<Pipe>,
+    called: Arc<Called>,
+    ended: Ended,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ResponseBody({})", self.called.path)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Refuse;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
+        let this = self.get_mut();
+        let Some(pipe) = &mut this.pipe else { return Poll::Ready(None) };
+        let end = match pipe.poll(cx) {
+            Poll::Ready(Piece::Data(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Poll::Pending if !this.ended.poll_late(cx) => return Poll::Pending,
+            Poll::Pending => Err(Refuse::Deadline),
+            Poll::Ready(Piece::End(Some(headers))) if headers.contains_key("grpc-status") => Ok(headers),
+            Poll::Ready(Piece::End(_) | Piece::Broke) => Err(this.ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
+            Poll::Ready(Piece::Refused(refuse)) => Err(refuse),
+        };
+        this.pipe = None;
+        Poll::Ready(Some(match end {
+            Ok(headers) => {
+                let mut trailers = upstream_trailers(&headers, this.called.errors_pass);
+                pass(&this.called, &headers, &mut trailers);
+                Ok(Frame::trailers(trailers))
+            }
+            Err(refuse) => {
+                this.shared.counters.calls_refused.add(1);
+                match refuse {
+                    // A message is half-way out: only a reset takes it back.
+                    Refuse::CutOff => Err(refuse),
+                    refuse => Ok(Frame::trailers(trailers(Some(refuse)))),
+                }
+            }
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pipe.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_eight_digits_and_a_unit() {
+        let of = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static("grpc-timeout"), HeaderValue::from_static(text))]);
+            timeout(&headers)
+        };
+        assert_eq!(of("250m"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(of("1H"), Ok(Some(Duration::from_secs(3_600))));
+        assert_eq!(of("99999999H"), Ok(Some(DEADLINE_MAX)));
+        for bad in ["", "m", "-1m", "123456789m", "5", "5s", "5x", "1.5S"] {
+            assert_eq!(of(bad), Err(Refuse::Malformed), "{bad}");
+        }
+        assert_eq!(timeout(&HeaderMap::new()), Ok(None));
+    }
+}

@@ -1,0 +1,285 @@
+//! A lane: one direction of one method on one client connection, for one purpose. It has a view for each subject; all calls of
+//! that kind share it, and the barrier of a withdrawal settles it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use prost::Message;
+
+use super::table::MessageSide;
+use crate::gate::codec::PREFIX_BYTES;
+use crate::gate::handover::random;
+use crate::gate::streams::Settle;
+use crate::gate::subscribe::Shared;
+use crate::gate::views::{Ask, Seen};
+use crate::ledger::{StreamSettled, Subject};
+use crate::proto::v1;
+use crate::status::Refuse;
+use crate::veil::name::{Did, Spiffe, StreamId, UnixMs, ViewId};
+use crate::veil::outcome::Refusal;
+use crate::veil::schema::ANNOUNCEMENT_FIELD;
+use crate::veil::view::{Raw, Space, SubjectValue};
+use crate::veil::wire::push_len_prefixed;
+
+/// How many subjects a lane remembers; after that it begins anew.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// One direction of one method on one connection, for one purpose.
+#[derive(Debug)]
+pub(in crate::gate) struct Lane {
+    id: StreamId,
+    pub(super) ask: Ask,
+    /// Whose values subjects are.
+    source: Spiffe,
+    pub(super) side: Arc<MessageSide>,
+    pub(super) shared: Arc<Shared>,
+    state: Mutex<Views>,
+}
+
+/// The views of a lane, used under its lock.
+#[derive(Debug, Default)]
+pub(super) struct Views {
+    handed_over: u64,
+    seen: Vec<Seen>,
+    /// By view: its announcement in band, and the epoch that was handed over last in a unary call.
+    announced: Vec<Announcement>,
+    by_subject: HashMap<Option<Did>, usize>,
+    known: HashMap<SubjectValue, Arc<Subject>>,
+    space: Space,
+    shown: u32,
+    /// Grows when everything is forgotten: positions from before mean nothing any more.
+    round: u64,
+}
+
+#[derive(Debug, Default)]
+struct Announcement {
+    /// Records of field 18001.
+    records: Vec<u8>,
+    /// Counts changes.
+    change: u64,
+    /// The change that calls have handed over.
+    handed_over: u64,
+}
+
+/// Which view a message went through, and as of what: what is half-way out may go on only as long as that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Mark {
+    view: usize,
+    round: u64,
+    change: u64,
+}
+
+/// What became of a message.
+pub(super) enum Veiling {
+    /// It is in the buffer, seen through this view; `announced` says that the announcement is with it.
+    Done { mark: Mark, announced: bool },
+    /// Nothing of it may be seen, and not that there is one.
+    Withheld,
+}
+
+impl Lane {
+    /// Opens a lane; the barrier settles it from here on.
+    pub(super) fn open(shared: Arc<Shared>, ask: Ask, source: Spiffe, side: Arc<MessageSide>) -> Arc<Self> {
+        let id = StreamId(random());
+        let lane = Arc::new(Self { id, ask, source, side, shared: Arc::clone(&shared), state: Mutex::default() });
+        let settled: std::sync::Weak<Self> = Arc::downgrade(&lane);
+        shared.streams.enter(id, settled);
+        lane
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Views> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom a value that this lane's source uses stands for.
+    pub(super) fn subject_of(&self, value: &[u8]) -> Option<Arc<Subject>> {
+        self.shared.maker.judge().ledger().subject_of(&self.source, value)
+    }
+
+    /// Whom a message is about: nobody, where it does not say so or they are not enrolled; then nobody has consented.
+    pub(super) fn subject_in(&self, views: &mut Views, raw: Raw<'_>) -> Result<Option<Arc<Subject>>, Refusal> {
+        let Some(path) = self.ask.schema.subject() else { return Ok(None) };
+        let value = match raw.subject(path) {
+            Ok(value) => value,
+            Err(Refusal::NoSubject) => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
+        if let Some(subject) = views.known.get(&value) {
+            return Ok(Some(Arc::clone(subject)));
+        }
+        let subject = self.subject_of(value.as_bytes());
+        if let Some(subject) = &subject {
+            views.known.insert(value, Arc::clone(subject));
+        }
+        Ok(subject)
+    }
+
+    /// Sees a message through the subject's view and appends what comes out, with its prefix. `due` is asked whether this call
+    /// is to have the announcement now, given that calls of the lane have (or have not) handed it over.
+    pub(super) fn veil(
+        &self,
+        views: &mut Views,
+        raw: Raw<'_>,
+        subject: Option<&Arc<Subject>>,
+        due: impl FnOnce(Mark, bool) -> bool,
+        now: UnixMs,
+        out: &mut BytesMut,
+    ) -> Result<Veiling, Veto> {
+        let index = self.place_of(views, subject);
+        let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
+        let Views { seen, announced: announcements, space, shown, round, .. } = views;
+        let (Some(seen), Some(announcement)) = (seen.get_mut(index), announcements.get_mut(index)) else { return Ok(Veiling::Withheld) };
+        if !seen.is_current(mandate_generation, now) {
+            refresh(&self.shared, &self.ask, seen, announcement, shown, now).map_err(Veto::End)?;
+        }
+        let mark = Mark { view: index, round: *round, change: announcement.change };
+        let Some(view) = seen.view() else {
+            // A key of low order closes views that are expected, too: then the message comes empty.
+            if !self.ask.expected {
+                return Ok(Veiling::Withheld);
+            }
+            push_message(out, &[], &[])?;
+            return Ok(Veiling::Done { mark, announced: false });
+        };
+        let veiled = view.apply(raw, space).map_err(Veto::Message)?;
+        let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
+        push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
+        Ok(Veiling::Done { mark, announced })
+    }
+
+    /// Whether what was made through a view may still be handed over.
+    pub(super) fn holds(&self, views: &mut Views, mark: Mark, now: UnixMs) -> bool {
+        let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
+        let Views { seen, announced, shown, round, .. } = views;
+        let (Some(seen), Some(announcement)) = (seen.get_mut(mark.view), announced.get_mut(mark.view)) else { return false };
+        if mark.round == *round && !seen.is_current(mandate_generation, now) {
+            // A change of standing that changes nothing for this recipient leaves the view as it was.
+            let refreshed = refresh(&self.shared, &self.ask, seen, announcement, shown, now);
+            return refreshed.is_ok() && announcement.change == mark.change;
+        }
+        mark.round == *round && announcement.change == mark.change
+    }
+
+    /// Counts messages that the connection takes now.
+    pub(super) fn hand_over(&self, views: &mut Views, messages: u64) {
+        views.handed_over += messages;
+        self.shared.counters.messages_out.add(messages);
+    }
+
+    /// The announcement has left with a message.
+    pub(super) fn note_announced(&self, views: &mut Views, mark: Mark) {
+        if mark.round == views.round
+            && let Some(announcement) = views.announced.get_mut(mark.view)
+        {
+            announcement.handed_over = announcement.handed_over.max(mark.change);
+        }
+    }
+
+    fn place_of(&self, views: &mut Views, subject: Option<&Arc<Subject>>) -> usize {
+        let key = subject.map(|subject| subject.did());
+        if let Some(index) = views.by_subject.get(&key) {
+            return *index;
+        }
+        if views.seen.len() >= REMEMBERED_MAX {
+            views.seen.clear();
+            views.announced.clear();
+            views.by_subject.clear();
+            views.known.clear();
+            views.round += 1;
+        }
+        let index = views.seen.len();
+        views.seen.push(Seen::new(subject.cloned(), ViewId(random())));
+        views.announced.push(Announcement::default());
+        views.by_subject.insert(key, index);
+        index
+    }
+
+    fn settled_in(&self, views: &Views, view: u32) -> StreamSettled {
+        StreamSettled {
+            stream: self.id,
+            recipient: self.ask.listener.spiffe.clone(),
+            purpose: self.ask.purpose.clone(),
+            last_handover: views.handed_over,
+            view,
+        }
+    }
+}
+
+/// A message with its prefix; what is announced is a part of it.
+#[inline]
+fn push_message(out: &mut BytesMut, veiled: &[u8], announced: &[u8]) -> Result<(), Veto> {
+    let len = u32::try_from(veiled.len() + announced.len()).map_err(|_| Veto::End(Refuse::TooLarge))?;
+    let [a, b, c, d] = len.to_be_bytes();
+    out.reserve(PREFIX_BYTES + len as usize);
+    out.extend_from_slice(&[0, a, b, c, d]);
+    out.extend_from_slice(veiled);
+    out.extend_from_slice(announced);
+    Ok(())
+}
+
+/// Why a message does not go out.
+pub(super) enum Veto {
+    /// The message can't be judged.
+    Message(Refusal),
+    /// Nothing can.
+    End(Refuse),
+}
+
+fn refresh(
+    shared: &Shared,
+    ask: &Ask,
+    seen: &mut Seen,
+    announcement: &mut Announcement,
+    shown: &mut u32,
+    now: UnixMs,
+) -> Result<(), Refuse> {
+    let first = seen.number == 0;
+    if first {
+        seen.number = shown.saturating_add(1);
+    }
+    let refreshed = shared.maker.refresh(ask, seen, now);
+    match (first, seen.is_open()) {
+        (true, true) => *shown = seen.number,
+        (true, false) => seen.number = 0,
+        (false, _) => {}
+    }
+    if let Some(view) = refreshed? {
+        announcement.change += 1;
+        announcement.records = records(&view);
+    }
+    Ok(())
+}
+
+fn records(view: &v1::View) -> Vec<u8> {
+    let mut records = Vec::new();
+    for key in &view.keys {
+        push_len_prefixed(&mut records, ANNOUNCEMENT_FIELD, &key.encode_to_vec());
+    }
+    records
+}
+
+impl Settle for Lane {
+    /// INVARIANT: messages are judged and handed over under the lock, and generations were bumped before: who comes after this
+    /// finds them.
+    fn settle(&self, subject: Option<&Did>) -> Option<StreamSettled> {
+        let views = self.lock();
+        let view = match subject {
+            Some(subject) => views.by_subject.get(&Some(*subject)).and_then(|index| views.seen.get(*index)).map(|seen| seen.number)?,
+            None => 0,
+        };
+        (subject.is_none() || view > 0).then(|| self.settled_in(&views, view))
+    }
+
+    fn settled(&self, subject: &Did) -> Option<StreamSettled> {
+        let views = self.lock();
+        let seen = views.by_subject.get(&Some(*subject)).and_then(|index| views.seen.get(*index));
+        seen.filter(|seen| seen.is_open()).map(|seen| self.settled_in(&views, seen.number))
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.shared.streams.leave(&self.id);
+    }
+}

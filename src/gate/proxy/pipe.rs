@@ -1,0 +1,340 @@
+//! One direction of a call: messages are cut out of the body's bytes, judged, transformed into one buffer and handed on as one
+//! piece, when the other connection takes bytes and not before.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::lane::{Lane, Mark, Veiling, Veto, Views};
+use super::unpack::{Packing, Unopened};
+use crate::config::Undecidable;
+use crate::gate::codec::{Broken, Deframer};
+use crate::gate::handover::PIECE_BYTES;
+use crate::ledger::Subject;
+use crate::status::Refuse;
+use crate::veil::name::UnixMs;
+use crate::veil::view::Raw;
+
+/// How often a stream repeats its announcements.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
+/// How many messages that nobody may see are passed over before others have a turn.
+const ROUNDS_MAX: usize = 64;
+
+/// Whom the messages of a call are about.
+#[derive(Clone, Debug)]
+pub(super) enum About {
+    /// Each says it itself.
+    EachItself,
+    /// The call has said it.
+    Call(Option<Arc<Subject>>),
+}
+
+/// What ended a call, told by whichever direction found it first.
+#[derive(Debug, Default)]
+pub(super) struct Fate(Mutex<Option<Refuse>>);
+
+impl Fate {
+    pub(super) fn end(&self, refuse: Refuse) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refuse);
+    }
+
+    pub(super) fn get(&self) -> Option<Refuse> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a direction goes on.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Bytes for the connection.
+    Data(Bytes),
+    /// The body has ended, with these trailers if it had any.
+    End(Option<HeaderMap>),
+    /// The other side broke off.
+    Broke,
+    /// The gateway ends it.
+    Refused(Refuse),
+}
+
+/// What a pipe needs to know.
+#[derive(Debug)]
+pub(super) struct Fitting {
+    pub(super) lane: Arc<Lane>,
+    pub(super) about: About,
+    pub(super) packing: Packing,
+    pub(super) undecidable: Undecidable,
+    pub(super) bytes_max: usize,
+}
+
+/// One direction of a call.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    from: Option<Incoming>,
+    trailers: Option<HeaderMap>,
+    broke: bool,
+    /// What has come and was not looked at.
+    chunks: VecDeque<Bytes>,
+    deframer: Deframer,
+    fitting: Fitting,
+    messages: u64,
+    /// Messages with their prefixes, transformed and not yet taken.
+    out: BytesMut,
+    /// Why nothing comes behind `out`.
+    failed: Option<Refuse>,
+    /// Through which view the last message in `out` went, if a part of it is still there.
+    rest: Option<Mark>,
+    /// By view: the announcement that this call has had, and when.
+    announced: HashMap<Mark, Instant>,
+}
+
+impl Pipe {
+    pub(super) fn new(from: Incoming, fitting: Fitting) -> Self {
+        Self {
+            from: Some(from),
+            trailers: None,
+            broke: false,
+            chunks: VecDeque::new(),
+            deframer: Deframer::default(),
+            fitting,
+            messages: 0,
+            out: BytesMut::new(),
+            failed: None,
+            rest: None,
+            announced: HashMap::new(),
+        }
+    }
+
+    /// Whether everything was handed on.
+    pub(super) fn is_done(&self) -> bool {
+        self.from.is_none() && !self.broke && self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway()
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
+        for _ in 0..ROUNDS_MAX {
+            let waits = self.gather(cx);
+            match self.piece() {
+                Ok(Some(piece)) => return Poll::Ready(Piece::Data(piece)),
+                Ok(None) if waits => return Poll::Pending,
+                Ok(None) if self.from.is_some() => {}
+                Ok(None) if self.broke || self.deframer.is_midway() => return Poll::Ready(Piece::Broke),
+                Ok(None) => return Poll::Ready(Piece::End(self.trailers.take())),
+                Err(refuse) => return Poll::Ready(Piece::Refused(refuse)),
+            }
+        }
+        // Much came by and nothing of it may be seen: let others have a turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes what has come, up to about a piece; whether more is waited for.
+    fn gather(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.out.is_empty() {
+            return false;
+        }
+        let mut bytes = 0;
+        while bytes < PIECE_BYTES {
+            let Some(from) = &mut self.from else { return false };
+            match Pin::new(from).poll_frame(cx) {
+                Poll::Pending => return true,
+                Poll::Ready(None) => self.from = None,
+                Poll::Ready(Some(Err(_))) => (self.from, self.broke) = (None, true),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        bytes += data.len();
+                        self.chunks.push_back(data);
+                    }
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok();
+                        self.from = None;
+                    }
+                },
+            }
+        }
+        false
+    }
+
+    /// What the connection takes now: judged and counted under the lane's lock.
+    fn piece(&mut self) -> Result<Option<Bytes>, Refuse> {
+        if self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway() {
+            return Ok(None);
+        }
+        let lane = Arc::clone(&self.fitting.lane);
+        let now = lane.shared.clock.now().map_err(|_| Refuse::ClockBehind)?;
+        let mut views = lane.lock();
+        if self.out.is_empty() {
+            if let Some(refuse) = self.failed {
+                return Err(refuse);
+            }
+            // What was good goes first.
+            self.failed = self.fill(&lane, &mut views, now).err();
+            if let (Some(refuse), true) = (self.failed, self.out.is_empty()) {
+                return Err(refuse);
+            }
+        } else if self.rest.is_some_and(|mark| !lane.holds(&mut views, mark, now)) {
+            lane.shared.counters.streams_cut_off.add(1);
+            return Err(Refuse::CutOff);
+        }
+        if self.out.is_empty() {
+            return Ok(None);
+        }
+        let piece = self.out.split_to(self.out.len().min(PIECE_BYTES)).freeze();
+        if self.out.is_empty() {
+            self.rest = None;
+        }
+        Ok(Some(piece))
+    }
+
+    /// Transforms what is at hand until a piece is full.
+    fn fill(&mut self, lane: &Lane, views: &mut Views, now: UnixMs) -> Result<(), Refuse> {
+        let Self { chunks, deframer, fitting, messages, out, rest, announced, .. } = self;
+        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, handed_over: 0, withheld: 0 };
+        let done = judge.messages(chunks, deframer, messages);
+        let Judging { views, handed_over, withheld, .. } = judge;
+        lane.hand_over(views, handed_over);
+        if withheld > 0 {
+            lane.shared.counters.messages_withheld.add(withheld);
+        }
+        done
+    }
+}
+
+/// Messages on their way through the views of a lane.
+struct Judging<'a> {
+    lane: &'a Lane,
+    views: &'a mut Views,
+    fitting: &'a Fitting,
+    now: UnixMs,
+    out: &'a mut BytesMut,
+    rest: &'a mut Option<Mark>,
+    announced: &'a mut HashMap<Mark, Instant>,
+    handed_over: u64,
+    withheld: u64,
+}
+
+impl Judging<'_> {
+    /// Judges what is at hand until a piece is full.
+    fn messages(&mut self, chunks: &mut VecDeque<Bytes>, deframer: &mut Deframer, messages: &mut u64) -> Result<(), Refuse> {
+        let Fitting { packing, bytes_max, .. } = *self.fitting;
+        while self.out.len() < PIECE_BYTES {
+            let (packed, message) = match deframer.peek(bytes_max) {
+                Ok(Some(found)) => found,
+                Ok(None) => match chunks.pop_front() {
+                    Some(chunk) => {
+                        deframer.push(chunk);
+                        continue;
+                    }
+                    None => break,
+                },
+                Err(Broken::Compressed) => return Err(Refuse::Malformed),
+                Err(Broken::TooLarge) => return Err(Refuse::TooLarge),
+            };
+            *messages += 1;
+            if *messages > 1 && !self.lane.side.streams {
+                return Err(Refuse::Malformed);
+            }
+            let taken = message.len();
+            let goes = if packed {
+                match packing.open(message, bytes_max) {
+                    Ok(message) => self.message(&message)?,
+                    Err(Unopened::Malformed) => return Err(Refuse::Malformed),
+                    Err(Unopened::TooLarge) => return Err(Refuse::TooLarge),
+                }
+            } else {
+                self.message(message)?
+            };
+            deframer.pass(taken);
+            if goes { self.handed_over += 1 } else { self.withheld += 1 }
+        }
+        Ok(())
+    }
+
+    /// Judges one message; whether it goes out.
+    fn message(&mut self, message: &[u8]) -> Result<bool, Refuse> {
+        let Self { lane, views, fitting, now, out, rest, announced, .. } = self;
+        let raw = Raw::new(message);
+        let streams = lane.side.streams;
+        let due = |mark: Mark, by_others: bool| {
+            if !streams {
+                return !by_others;
+            }
+            let due = announced.get(&mark).is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
+            if due {
+                announced.insert(mark, Instant::now());
+            }
+            due
+        };
+        let veiled = match &fitting.about {
+            About::Call(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
+            About::EachItself => match lane.subject_in(views, raw) {
+                Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
+                Err(refusal) => Err(Veto::Message(refusal)),
+            },
+        };
+        match veiled {
+            Ok(Veiling::Done { mark, announced }) => {
+                if announced && !streams {
+                    lane.note_announced(views, mark);
+                }
+                **rest = Some(mark);
+                Ok(true)
+            }
+            Ok(Veiling::Withheld) => Ok(false),
+            Err(Veto::End(refuse)) => Err(refuse),
+            Err(Veto::Message(refusal)) => {
+                lane.shared.counters.refused(refusal);
+                tracing::warn!(code = refusal.code(), schema = %lane.ask.schema.name(), recipient = %lane.ask.listener.spiffe, "a message could not be judged");
+                match fitting.undecidable {
+                    Undecidable::DropAndReport if streams => Ok(false),
+                    _ => Err(Refuse::Undecidable),
+                }
+            }
+        }
+    }
+}
+
+/// What a client sends, on the way to the upstream.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    pipe: Pipe,
+    fate: Arc<Fate>,
+}
+
+impl RequestBody {
+    pub(super) fn new(pipe: Pipe, fate: Arc<Fate>) -> Self {
+        Self { pipe, fate }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Refuse;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
+        let this = self.get_mut();
+        this.pipe.poll(cx).map(|piece| match piece {
+            Piece::Data(bytes) => Some(Ok(Frame::data(bytes))),
+            // Trailers of requests have no meaning in gRPC.
+            Piece::End(_) => None,
+            Piece::Broke => {
+                this.fate.end(Refuse::Malformed);
+                Some(Err(Refuse::Malformed))
+            }
+            Piece::Refused(refuse) => {
+                this.fate.end(refuse);
+                Some(Err(refuse))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pipe.is_done()
+    }
+}

@@ -1,0 +1,155 @@
+//! Connections to an upstream: made when needed, shared by all calls, one for each of its addresses, taken in turn. An address
+//! that fails rests for a while.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::pipe::RequestBody;
+use crate::config::{Party, Reach, Upstream};
+use crate::gate::handover::PIECE_BYTES;
+use crate::gate::tls::{self, ClientTls};
+use crate::gate::{identity, listen};
+use crate::status::Refuse;
+
+/// Connecting, handshakes included, takes at most this long.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long an address rests after its first failure; it doubles with each.
+const REST_MIN: Duration = Duration::from_millis(100);
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// An upstream and its connections.
+#[derive(Debug)]
+pub(super) struct Pool {
+    upstream: Upstream,
+    tls: Option<ClientTls>,
+    places: Vec<Mutex<Place>>,
+    next: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    sender: Option<SendRequest<RequestBody>>,
+    failures: u32,
+    rests_until: Option<Instant>,
+}
+
+impl Pool {
+    pub(super) fn new(upstream: Upstream, tls: Option<ClientTls>) -> Self {
+        let places = upstream.addresses.iter().map(|_| Mutex::default()).collect();
+        Self { upstream, tls, places, next: AtomicUsize::new(0) }
+    }
+
+    /// Who answers there.
+    pub(super) fn party(&self) -> &Party {
+        &self.upstream.party
+    }
+
+    /// `:scheme` of requests to it.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// `:authority` of requests to it.
+    pub(super) fn authority(&self) -> &str {
+        match &self.upstream.reach {
+            Reach::Tls { server_name: Some(name), .. } => name,
+            _ => self.upstream.addresses.first().map_or("", |address| address),
+        }
+    }
+
+    /// A connection that takes a request now.
+    pub(super) async fn sender(&self) -> Result<SendRequest<RequestBody>, Refuse> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        // First whom nothing speaks against; if all rest, whoever comes next all the same.
+        for resting in [false, true] {
+            for turn in 0..self.places.len() {
+                let index = (first + turn) % self.places.len();
+                let (Some(place), Some(address)) = (self.places.get(index), self.upstream.addresses.get(index)) else { continue };
+                let mut place = place.lock().await;
+                if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
+                    continue;
+                }
+                if let Some(sender) = place.sender.as_mut().filter(|sender| !sender.is_closed())
+                    && sender.ready().await.is_ok()
+                {
+                    return Ok(sender.clone());
+                }
+                match self.connect(address).await {
+                    Ok(sender) => {
+                        *place = Place { sender: Some(sender.clone()), failures: 0, rests_until: None };
+                        return Ok(sender);
+                    }
+                    Err(why) => {
+                        place.sender = None;
+                        place.failures = place.failures.saturating_add(1);
+                        let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);
+                        place.rests_until = Some(Instant::now() + rest);
+                        tracing::warn!(upstream = %self.upstream.name, %address, why, "an upstream could not be reached");
+                    }
+                }
+            }
+        }
+        Err(Refuse::NoUpstream)
+    }
+
+    async fn connect(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+        match tokio::time::timeout(CONNECT_MAX, self.connect_within(address)).await {
+            Ok(connected) => connected,
+            Err(_) => Err("no connection in time"),
+        }
+    }
+
+    async fn connect_within(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+        let socket = TcpStream::connect(address).await.map_err(|_| "no connection")?;
+        // Small messages go out at once; a failure costs delay, not data.
+        let _best_effort = socket.set_nodelay(true);
+        let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else { return handshake(socket).await };
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+        let name = ServerName::try_from(server_name.as_deref().unwrap_or(host).to_owned()).map_err(|_| "the name is no server name")?;
+        let bound = |connection: &mut rustls::ClientConnection| connection.set_buffer_limit(Some(tls::SEND_BUFFER_BYTES_MAX));
+        let stream = TlsConnector::from(tls.config()).connect_with(name, socket, bound).await.map_err(|_| "no TLS handshake")?;
+        let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        match leaf.map(|leaf| identity::spiffe(leaf)) {
+            Some(Ok(spiffe)) if spiffe == self.upstream.party.spiffe => {}
+            _ => return Err("its certificate is another party's"),
+        }
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err("it does not speak HTTP/2");
+        }
+        handshake(stream).await
+    }
+}
+
+async fn handshake<S>(io: S) -> Result<SendRequest<RequestBody>, &'static str>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(listen::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(listen::CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(listen::HEADER_BYTES_MAX)
+        .max_send_buf_size(PIECE_BYTES)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(|_| "no HTTP/2 handshake")?;
+    tokio::spawn(async move {
+        // hyper's error names the kind of failure, never bytes of a message.
+        if let Err(error) = connection.await {
+            tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection to an upstream ended early");
+        }
+    });
+    Ok(sender)
+}
