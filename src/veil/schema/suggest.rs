@@ -1,5 +1,5 @@
 //! A side file to begin with: what names, types, `debug_redact` and comments say about the fields of a schema, as lines for a person
-//! to review. What they say nothing about stays a comment, and so unclassified and stripped. [`table`] has the rules.
+//! to review. What they say nothing about stays a comment, and so unclassified and stripped. `table.rs` has the rules.
 
 mod comments;
 mod table;
