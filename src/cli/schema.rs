@@ -1,5 +1,6 @@
 //! `twinveil schema`: what a gateway makes of a message type. `check` is the gate that keeps unclassified fields out.
 
+mod example;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -9,8 +10,10 @@ use serde_json::json;
 
 use super::table::Table;
 use super::{CliError, OutputArgs, read_text, say};
-use crate::veil::schema::check::{changes, rows, unclassified};
-use crate::veil::schema::{self, Schema};
+use crate::veil::schema::changes::changes;
+use crate::veil::schema::check::{rows, unclassified};
+use crate::veil::schema::suggest::suggest;
+use crate::veil::schema::{self, LoadFault, Schema};
 
 /// How many unclassified fields are named in the error; all of them are in the table.
 const NAMED_MAX: usize = 20;
@@ -25,6 +28,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Check(CheckArgs),
+    Example(example::Args),
 }
 
 /// Show every field with what is known about it; fail where a field is unclassified.
@@ -35,9 +39,10 @@ Examples:
   twinveil schema check proto/ward.proto --message ward.v1.Frame
   twinveil schema check ward.binpb --message ward.v1.Frame --side-file ward.fields.toml
   twinveil schema check proto/ward.proto --against released.binpb
+  twinveil schema check ward.binpb --message ward.v1.Frame --suggest > ward.fields.toml
 
 `twinveil/v1/sensitivity.proto`, which annotations import, is in the program. Exit code 1: a field is unclassified, which a \
-gateway would always strip.")]
+gateway would always strip. Files in protobuf editions are read from descriptor sets.")]
 struct CheckArgs {
     /// A .proto file, or a compiled descriptor set with all imports
     #[arg(value_name = "FILE", required_unless_present = "builtin")]
@@ -54,9 +59,15 @@ struct CheckArgs {
     /// Where imports are looked for; may be repeated. The folder of FILE where absent
     #[arg(long = "proto-path", value_name = "DIR")]
     proto_paths: Vec<PathBuf>,
-    /// An older version, to show what changed
+    /// An older version, to show what changed, what became reachable, and what is protected less
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// The older version's own facts, where --side-file is not about both
+    #[arg(long, value_name = "FILE", requires = "against")]
+    against_side_file: Option<PathBuf>,
+    /// Print a side file to begin with, each line for a person to review
+    #[arg(long, conflicts_with_all = ["side_file", "against", "output"])]
+    suggest: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -82,7 +93,9 @@ impl Builtin {
 /// Runs one of them.
 pub fn run(args: Args) -> Result<(), CliError> {
     match args.command {
+        Command::Check(args) if args.suggest => args.suggest(),
         Command::Check(args) => check(&args),
+        Command::Example(args) => example::run(&args),
     }
 }
 
@@ -110,26 +123,47 @@ fn check(args: &CheckArgs) -> Result<(), CliError> {
 impl CheckArgs {
     fn load(&self) -> Result<Schema, CliError> {
         let side = self.side_file.as_deref().map(read_text).transpose()?;
-        let (set, message, about) = match (self.builtin, &self.file) {
-            (Some(builtin), _) => (crate::proto::SAMPLES.to_vec(), builtin.message().to_owned(), builtin.message().to_owned()),
+        let (set, message, about) = self.source()?;
+        schema::load(&set, &message, side.as_deref()).map_err(|error| CliError::broken(format!("`{about}`: {}: {error}", error.code())))
+    }
+
+    /// What is not settled is told beside the file, which is all of standard output.
+    fn suggest(&self) -> Result<(), CliError> {
+        let (set, message, about) = self.source()?;
+        let made = suggest(&set, &message).map_err(|error| CliError::broken(format!("`{about}`: {}: {error}", error.code())))?;
+        say(made.text.trim_end())?;
+        match made.refused {
+            None => Ok(()),
+            Some(error) => Err(CliError::found(format!("not loadable before that is decided: {}: {error}", error.code()))),
+        }
+    }
+
+    /// The descriptor set, the message type, and what errors call them.
+    fn source(&self) -> Result<(Vec<u8>, String, String), CliError> {
+        match (self.builtin, &self.file) {
+            (Some(builtin), _) => Ok((crate::proto::SAMPLES.to_vec(), builtin.message().to_owned(), builtin.message().to_owned())),
             (None, Some(file)) => {
                 let source = source::read(file, &self.proto_paths)?;
                 let message = match &self.message {
                     Some(message) => message.clone(),
                     None => source.only_root()?,
                 };
-                (source.set, message, file.display().to_string())
+                Ok((source.set, message, file.display().to_string()))
             }
-            (None, None) => return Err(CliError::broken("name a file, or a sample with `--builtin`")),
-        };
-        schema::load(&set, &message, side.as_deref()).map_err(|error| CliError::broken(format!("`{about}`: {}: {error}", error.code())))
+            (None, None) => Err(CliError::broken("name a file, or a sample with `--builtin`")),
+        }
     }
 
     fn load_old(&self, file: &Path, new: &Schema) -> Result<Schema, CliError> {
-        let side = self.side_file.as_deref().map(read_text).transpose()?;
+        let side = self.against_side_file.as_deref().or(self.side_file.as_deref()).map(read_text).transpose()?;
         let source = source::read(file, &self.proto_paths)?;
         let load = schema::load(&source.set, new.name().as_str(), side.as_deref());
-        load.map_err(|error| CliError::broken(format!("`{}`: {}: {error}", file.display(), error.code())))
+        load.map_err(|error| {
+            // What the old version does not have yet can't be classified in it.
+            let own = self.side_file.is_some() && self.against_side_file.is_none() && error.fault == LoadFault::UnknownName;
+            let hint = if own { "; `--against-side-file` gives the older version a side file of its own" } else { "" };
+            CliError::broken(format!("`{}`: {}: {error}{hint}", file.display(), error.code()))
+        })
     }
 }
 
@@ -146,7 +180,11 @@ fn text(schema: &Schema, against: Option<&Schema>) -> String {
     let mut table = Table::new(&["field", "type", "sensitivity", "category", "role", "floor", "generalize"]);
     for row in rows(schema) {
         let word = |word: Option<&'static str>| word.unwrap_or_default();
-        let sensitivity = if row.classified { row.sensitivity.word() } else { "UNCLASSIFIED" };
+        let sensitivity = match (row.classified, row.redact) {
+            (true, _) => row.sensitivity.word(),
+            (false, false) => "UNCLASSIFIED",
+            (false, true) => "UNCLASSIFIED, debug_redact",
+        };
         let how = row.generalize.map(ToString::to_string).unwrap_or_default();
         let (category, role) = (row.category.map(|category| category.word()), row.role.map(|role| role.word()));
         table.push([&row.path, &kind(&row), &sensitivity, &word(category), &word(role), &row.floor, &how]);
@@ -161,7 +199,12 @@ fn text(schema: &Schema, against: Option<&Schema>) -> String {
     );
     if let Some(old) = against {
         let changes = changes(old, schema);
-        text.push_str(if changes.is_empty() { "\n\nnothing changed" } else { "\n\nchanged:" });
+        let weaker = changes.iter().filter(|change| !change.weaker().is_empty()).count();
+        text.push_str(&match (changes.len(), weaker) {
+            (0, _) => "\n\nnothing changed".to_owned(),
+            (_, 0) => "\n\nchanged:".to_owned(),
+            (_, weaker) => format!("\n\nchanged, {weaker} of it to less protection (!):"),
+        });
         for change in changes {
             text.push_str(&format!("\n{}", super::plain(&change.to_string())));
         }
@@ -178,12 +221,15 @@ fn say_json(schema: &Schema, against: Option<&Schema>) -> Result<(), CliError> {
     for row in rows(schema) {
         say(json!({
             "kind": "field", "path": row.path.as_str(), "type": row.kind.word(), "repeated": row.repeated, "classified": row.classified,
+            "debug_redact": row.redact,
             "sensitivity": row.classified.then(|| row.sensitivity.word()), "category": row.category.map(|category| category.word()),
             "role": row.role.map(|role| role.word()), "floor": row.floor.word(), "generalize": row.generalize.map(ToString::to_string),
         }))?;
     }
     for change in against.map(|old| changes(old, schema)).unwrap_or_default() {
-        say(json!({"kind": "change", "text": change.to_string()}))?;
+        say(json!({
+            "kind": "change", "change": change.word(), "place": change.place(), "weaker": change.weaker(), "text": change.to_string(),
+        }))?;
     }
     Ok(())
 }
@@ -208,6 +254,8 @@ mod tests {
             side_file: None,
             proto_paths: Vec::new(),
             against: None,
+            against_side_file: None,
+            suggest: false,
             output,
         }
     }
@@ -259,6 +307,27 @@ message Part { float x = 1 [(twinveil.v1.field) = { sensitivity: SPECIAL categor
         let shown = text(&schema, Some(&old));
         assert!(shown.contains("changed:\n~ part.x: ") && shown.contains("in steps of 10") && shown.contains("(was "), "{shown}");
         assert!(text(&schema, Some(&schema)).ends_with("nothing changed"));
+        std::fs::remove_dir_all(&dir).expect("clean");
+    }
+
+    #[test]
+    fn the_older_version_may_have_a_side_file_of_its_own() {
+        let dir = folder("sides");
+        let plain = ANNOTATED.replace(" [(twinveil.v1.field) = { sensitivity: SPECIAL category: HEALTH generalize: { step: 5 } }]", "");
+        std::fs::write(dir.join("old.proto"), &plain).expect("file");
+        std::fs::write(dir.join("new.proto"), plain.replace("float x = 1;", "float x = 1; float y = 2;")).expect("file");
+        let line = |field: &str, sensitivity: &str| format!("{field} = {{ sensitivity = \"{sensitivity}\", category = \"health\" }}\n");
+        std::fs::write(dir.join("old.toml"), format!("[\"w.Part\"]\n{}", line("x", "special"))).expect("file");
+        std::fs::write(dir.join("new.toml"), format!("[\"w.Part\"]\n{}{}", line("x", "personal"), line("y", "special"))).expect("file");
+        let both = CheckArgs { side_file: Some(dir.join("new.toml")), ..args(&dir.join("new.proto")) };
+        let schema = both.load().expect("loads");
+        let error = both.load_old(&dir.join("old.proto"), &schema).expect_err("`y` is new").to_string();
+        assert!(error.contains("TV-S09") && error.contains("`--against-side-file`"), "{error}");
+        let apart = CheckArgs { against_side_file: Some(dir.join("old.toml")), ..both };
+        let old = apart.load_old(&dir.join("old.proto"), &schema).expect("loads");
+        let shown = text(&schema, Some(&old));
+        assert!(shown.contains("changed, 1 of it to less protection (!):\n! part.x: "), "{shown}");
+        assert!(shown.contains("; WEAKER: sensitivity\n+ part.y: float = 2, special health, floor keep, new in `w.Part`"), "{shown}");
         std::fs::remove_dir_all(&dir).expect("clean");
     }
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`] |
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
-//! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`] |
+//! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`] |
 //! | running it | [`errors`], [`limits`], [`clock`], [`rest`] |
 //! | how it is built | [`house`] |
@@ -18,6 +18,6 @@ macro_rules! pages {
 }
 
 pages! {
-    agreement, clock, delivery, errors, floors, frame, house, limits, oracle, policy, presence, projection, proxy, pseudonyms, rest,
-    sealed, selectors, signing, subscriber, treatments, withdrawal,
+    agreement, clock, delivery, errors, floors, foreign, frame, house, limits, oracle, policy, presence, projection, proxy,
+    pseudonyms, rest, sealed, selectors, signing, subscriber, treatments, withdrawal,
 }

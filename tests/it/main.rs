@@ -6,6 +6,7 @@ mod architecture;
 mod cli;
 mod consent;
 mod demo;
+mod foreign;
 mod gateway;
 mod harness;
 mod leak_test;

@@ -13,7 +13,7 @@ use twinveil::veil::crypto::wrap::OpenKey;
 use twinveil::veil::name::{Origin, ViewId};
 use twinveil::veil::outcome::Refusal;
 use twinveil::veil::policy::{Decided, Decision, Holders, Reason};
-use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, CaseValue, Content, NodeId, SEALED_FIELD, Schema, load};
+use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, CaseValue, Content, NodeId, SEALED_FIELD, Schema, SelectKey, load};
 use twinveil::veil::terms::{self, Treatment};
 use twinveil::veil::transform::fragment::{merge, split};
 use twinveil::veil::transform::group::Opener;
@@ -43,7 +43,7 @@ message Frame {
 message Inner { string text = 1; optional double number = 2; Inner2 deep = 3; repeated Inner2 list = 4; }
 message Inner2 { uint32 x = 1; string y = 20; }
 message Tree { int32 value = 1; repeated Tree children = 2; }
-message Pair { bytes extra = 1; string key = 2; Inner2 value = 3; }
+message Pair { bytes extra = 1; string key = 2; Inner2 value = 3; optional uint32 alias = 4; }
 "#;
 
 const SIDE: &str = r#"
@@ -68,6 +68,9 @@ far = { sensitivity = "special", category = "health" }
 'pairs[key="hr"].value' = { sensitivity = "special", category = "health" }
 'pairs[key="hr"].extra' = { sensitivity = "special", category = "health" }
 'pairs[key="pos"].value.x' = { sensitivity = "special", category = "health" }
+'pairs[key="pos"].alias' = { sensitivity = "special", category = "health" }
+'pairs[alias=1].value' = { sensitivity = "special", category = "health" }
+'pairs[alias=2].value.y' = { sensitivity = "special", category = "health" }
 ["shapes.Inner"]
 text = { sensitivity = "special", category = "health" }
 number = { sensitivity = "special", category = "health" }
@@ -168,6 +171,7 @@ fn scalar(kind: &Type, name: &str, dice: &mut Dice, depth: u32) -> Value {
         Type::Float => Value::F32(dice.number() as i16 as f32 / 8.0),
         Type::Int32 | Type::Sint32 | Type::Sfixed32 => Value::I32(dice.number() as i32),
         Type::Int64 | Type::Sint64 | Type::Sfixed64 => Value::I64(dice.number()),
+        Type::Uint32 if name == "alias" => Value::U32(dice.roll(4) as u32),
         Type::Uint32 | Type::Fixed32 => Value::U32(dice.number() as u32),
         Type::Uint64 | Type::Fixed64 => Value::U64(dice.number() as u64),
         Type::Bool => Value::Bool(dice.roll(2) == 1),
@@ -275,7 +279,8 @@ fn reduce(schema: &Schema, node: NodeId, message: &mut DynamicMessage, keep: &dy
             }
             Some(Content::Select(select)) => {
                 let mut value = message.get_field(&field).into_owned();
-                let case = |key: &[u8]| select.cases.iter().find(|(case, _)| *case == CaseValue::Bytes(key.into())).map(|(_, node)| *node);
+                let case = |key: &SelectKey, value: CaseValue| key.cases.iter().find(|(case, _)| *case == value).map(|(_, node)| *node);
+                let text = |text: &str| CaseValue::Bytes(text.as_bytes().into());
                 match &mut value {
                     Value::Map(map) => map.retain(|key, value| {
                         let MapKey::String(key) = key else { return false };
@@ -283,20 +288,22 @@ fn reduce(schema: &Schema, node: NodeId, message: &mut DynamicMessage, keep: &dy
                         if value.as_str().is_some_and(str::is_empty) {
                             return false;
                         }
-                        case(key.as_bytes()).is_some_and(|node| {
+                        case(&select.keys[0], text(key)).is_some_and(|node| {
                             let fields = &schema.nodes()[node.0 as usize].fields;
                             fields.iter().any(|field| matches!(&field.content, Content::Leaf(site) if keep(site.0)))
                         })
                     }),
                     Value::List(list) => list.retain_mut(|element| {
                         let element = element.as_message_mut().expect("messages");
-                        let by = element.descriptor().get_field(select.by).expect("the key");
-                        // An absent key names nothing.
-                        if !element.has_field(&by) {
-                            return false;
-                        }
-                        let key = element.get_field(&by).into_owned();
-                        let Some(node) = case(key.as_str().expect("text").as_bytes()) else { return false };
+                        // An absent key names nothing; the first that is present decides alone.
+                        let keys = select.keys.iter().map(|key| (key, element.descriptor().get_field(key.by).expect("the key")));
+                        let Some((key, by)) = keys.into_iter().find(|(_, by)| element.has_field(by)) else { return false };
+                        let value = match element.get_field(&by).into_owned() {
+                            Value::String(key) => text(&key),
+                            Value::U32(key) => CaseValue::Int(key.into()),
+                            other => unreachable!("{other:?} is no key of these shapes"),
+                        };
+                        let Some(node) = case(key, value) else { return false };
                         reduce(schema, node, element, keep);
                         let mut without = element.clone();
                         without.clear_field(&by);

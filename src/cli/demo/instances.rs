@@ -96,16 +96,21 @@ fn counts_apart(schema: &Schema, site: SiteId) -> bool {
     matches!(kind, Some(Kind::Timestamp | Kind::Message | Kind::Map | Kind::Group))
 }
 
-/// Which case an element is of; an absent key names nothing.
+/// Which case an element is of, by the first of the keys that is present; an absent key names nothing.
 fn case(select: &Select, element: &[u8]) -> Result<Option<NodeId>, Refusal> {
-    let mut key = None;
-    for record in Reader::new(element) {
-        let record = record?;
-        if record.number == select.by {
-            key = key_of(select.kind, record.value);
+    for by in &select.keys {
+        let mut key = None;
+        for record in Reader::new(element) {
+            let record = record?;
+            if record.number == by.by {
+                key = key_of(by.kind, record.value);
+            }
+        }
+        if let Some(key) = key {
+            return Ok(by.cases.iter().find(|(value, _)| *value == key).map(|(_, node)| *node));
         }
     }
-    Ok(key.and_then(|key| select.cases.iter().find(|(value, _)| *value == key)).map(|(_, node)| *node))
+    Ok(None)
 }
 
 fn key_of(kind: Kind, value: Value<'_>) -> Option<CaseValue> {

@@ -73,13 +73,14 @@ pub(super) fn record(schema: &Schema, field: &Field, dice: &mut Dice, depth: usi
 
 /// An element: mostly with the key of a case, sometimes with another, two or none.
 pub(super) fn element(schema: &Schema, select: &Select, dice: &mut Dice, depth: usize, budget: &mut usize) -> Message {
-    let Some((value, case)) = dice.pick(&select.cases) else { return Message::default() };
+    let Some(by) = dice.pick(&select.keys) else { return Message::default() };
+    let Some((value, case)) = dice.pick(&by.cases) else { return Message::default() };
     let mut made = message(schema, *case, dice, depth, budget);
     let keys = if dice.one_in(10) { dice.below(3) } else { 1 };
     for _ in 0..keys {
-        let mut key = Record::new(select.by, key(select.kind, value));
+        let mut key = Record::new(by.by, key(by.kind, value));
         if dice.one_in(10) {
-            key.value = number_or_text(select.kind, dice);
+            key.value = number_or_text(by.kind, dice);
         }
         pad(&mut key, dice, 10);
         let at = if dice.one_in(2) { 0 } else { dice.below(made.records.len() + 1) };

@@ -96,7 +96,7 @@ impl<'s> Oracle<'s> {
         match &field.content {
             Content::Leaf(site) => self.treatment(*site) != Treatment::Strip,
             Content::Message(child) => self.is_open(*child),
-            Content::Select(select) => select.cases.iter().any(|(_, case)| self.is_open(*case)),
+            Content::Select(select) => select.cases().any(|(_, case)| self.is_open(*case)),
             Content::Discriminator => false,
         }
     }

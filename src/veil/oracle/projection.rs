@@ -154,12 +154,12 @@ impl Oracle<'_> {
                 }
                 Fate::Select(select) => {
                     let Value::Len(element) = record.value else { continue };
-                    let Some((key, case)) = key_of(select, element) else { continue };
+                    let Some((by, key, case)) = key_of(select, element) else { continue };
                     if !self.is_open(case) {
                         continue;
                     }
                     let inside = self.message(case, element, depth + 1)?;
-                    walked.element(record.number, true, Some((select.by, key)), inside);
+                    walked.element(record.number, true, Some((by, key)), inside);
                 }
             }
         }

@@ -166,7 +166,7 @@ impl Message {
 fn inner_node(oracle: &Oracle<'_>, node: Option<NodeId>, number: u32, bytes: &[u8]) -> Option<Option<NodeId>> {
     match &oracle.field(node, number)?.content {
         Content::Message(child) => Some(Some(*child)),
-        Content::Select(select) => Some(key_of(select, bytes).map(|(_, case)| case)),
+        Content::Select(select) => Some(key_of(select, bytes).map(|(_, _, case)| case)),
         Content::Leaf(_) | Content::Discriminator => None,
     }
 }

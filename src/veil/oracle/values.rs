@@ -8,13 +8,23 @@ use crate::veil::terms::{Generalizer, Kind, Role};
 use crate::veil::transform::generalize;
 use crate::veil::wire::{LEN, push_varint, unzigzag, varint, zigzag};
 
-/// The key of an element and its case; `None` where it has none, stands twice, has no case, or the element is broken.
-pub(super) fn key_of(select: &Select, element: &[u8]) -> Option<(Plain, NodeId)> {
+/// The key that decides about an element, by its field number, and its case: the first in rank that is there. `None` where it
+/// has none, any of them stands twice, the deciding one has no case, or the element is broken.
+pub(super) fn key_of(select: &Select, element: &[u8]) -> Option<(u32, Plain, NodeId)> {
     let records = read(element, scan_depth()).ok()?;
-    let mut keys = records.iter().filter(|record| record.number == select.by).filter_map(|record| key(select.kind, &record.value));
-    let (only, None) = (keys.next()?, keys.next()) else { return None };
-    let (plain, value) = only;
-    select.cases.iter().find(|(case, _)| *case == value).map(|(_, node)| (plain, *node))
+    let mut deciding = None;
+    for by in &select.keys {
+        let mut keys = records.iter().filter(|record| record.number == by.by).filter_map(|record| key(by.kind, &record.value));
+        let first = keys.next();
+        if keys.next().is_some() {
+            return None;
+        }
+        if let (None, Some(found)) = (&deciding, first) {
+            deciding = Some((by, found));
+        }
+    }
+    let (by, (plain, value)) = deciding?;
+    by.cases.iter().find(|(case, _)| *case == value).map(|(_, node)| (by.by, plain, *node))
 }
 
 /// A key as it is sent and as it is compared: integers as on the wire, zig-zag undone, as two's complement.

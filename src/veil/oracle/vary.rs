@@ -127,29 +127,26 @@ impl Oracle<'_> {
             Content::Select(select) => {
                 let mut budget = 6;
                 let mut element = draw::element(self.schema(), select, dice, 5, &mut budget);
-                let keys = |element: &Message| element.records.iter().filter(|record| record.number == select.by).count();
+                let Some(by) = dice.pick(&select.keys) else { return };
+                let keys = |element: &Message| element.records.iter().filter(|record| record.number == by.by).count();
                 match dice.below(4) {
-                    0 => element.records.retain(|record| record.number != select.by),
+                    0 => element.records.retain(|record| record.number != by.by),
                     1 => {
                         while keys(&element) < 2 {
-                            let Some((value, _)) = dice.pick(&select.cases) else { return };
+                            let Some((value, _)) = dice.pick(&by.cases) else { return };
                             let at = dice.below(element.records.len() + 1);
-                            element.records.insert(at, Record::new(select.by, draw::key(select.kind, value)));
+                            element.records.insert(at, Record::new(by.by, draw::key(by.kind, value)));
                         }
                     }
                     2 => {
-                        let other = draw::number_or_text(select.kind, dice);
-                        element
-                            .records
-                            .iter_mut()
-                            .filter(|record| record.number == select.by)
-                            .for_each(|record| record.value = other.clone());
+                        let other = draw::number_or_text(by.kind, dice);
+                        element.records.iter_mut().filter(|record| record.number == by.by).for_each(|record| record.value = other.clone());
                     }
                     _ => {
-                        let closed: Vec<_> = select.cases.iter().filter(|(_, case)| !self.is_open(*case)).collect();
+                        let closed: Vec<_> = by.cases.iter().filter(|(_, case)| !self.is_open(*case)).collect();
                         if let Some((value, _)) = dice.pick(&closed) {
-                            element.records.retain(|record| record.number != select.by);
-                            element.records.insert(0, Record::new(select.by, draw::key(select.kind, value)));
+                            element.records.retain(|record| record.number != by.by);
+                            element.records.insert(0, Record::new(by.by, draw::key(by.kind, value)));
                         }
                     }
                 }

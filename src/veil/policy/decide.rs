@@ -240,7 +240,7 @@ fn drop_without_required(schema: &Schema, decision: &mut Decision) {
                         }
                     }
                     Content::Message(id) => below.extend(inside(*id)),
-                    Content::Select(select) => below.extend(select.cases.iter().filter_map(|&(_, id)| inside(id))),
+                    Content::Select(select) => below.extend(select.cases().filter_map(|&(_, id)| inside(id))),
                     Content::Discriminator => {}
                 }
             }

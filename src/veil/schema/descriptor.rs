@@ -1,5 +1,4 @@
-//! A serialized `FileDescriptorSet` as types by name. prost-types drops custom options, so the few descriptor messages that
-//! matter are declared here (google/protobuf/descriptor.proto) with our extension as a field of its own.
+//! A serialized `FileDescriptorSet` as types by name, the features of their files resolved.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +6,9 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::Kind;
+use super::declared::{EnumProto, FeatureSet, FieldProto, FileSet, MessageProto};
 use super::error::{LoadError, LoadFault};
+use super::features::{Features, Level, Presence, Syntax};
 use crate::proto::v1::FieldSensitivity;
 
 /// The most bytes of a descriptor set.
@@ -23,127 +24,39 @@ const NESTING_MAX: usize = 64;
 /// The greatest field number (protobuf language specification, "Assigning Field Numbers").
 const NUMBER_MAX: u32 = (1 << 29) - 1;
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct FileSet {
-    #[prost(message, repeated, tag = "1")]
-    file: Vec<FileProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct FileProto {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
-    #[prost(string, optional, tag = "2")]
-    package: Option<String>,
-    #[prost(message, repeated, tag = "4")]
-    message_type: Vec<MessageProto>,
-    #[prost(message, repeated, tag = "5")]
-    enum_type: Vec<EnumProto>,
-    #[prost(string, optional, tag = "12")]
-    syntax: Option<String>,
-    #[prost(int32, optional, tag = "14")]
-    edition: Option<i32>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct MessageProto {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
-    #[prost(message, repeated, tag = "2")]
-    field: Vec<FieldProto>,
-    #[prost(message, repeated, tag = "3")]
-    nested_type: Vec<MessageProto>,
-    #[prost(message, repeated, tag = "4")]
-    enum_type: Vec<EnumProto>,
-    #[prost(message, repeated, tag = "5")]
-    extension_range: Vec<RangeProto>,
-    #[prost(message, optional, tag = "7")]
-    options: Option<MessageOptions>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct RangeProto {
-    #[prost(int32, optional, tag = "1")]
-    start: Option<i32>,
-    /// Exclusive.
-    #[prost(int32, optional, tag = "2")]
-    end: Option<i32>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct MessageOptions {
-    #[prost(bool, optional, tag = "7")]
-    map_entry: Option<bool>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct FieldProto {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
-    #[prost(int32, optional, tag = "3")]
-    number: Option<i32>,
-    #[prost(int32, optional, tag = "4")]
-    label: Option<i32>,
-    #[prost(int32, optional, tag = "5")]
-    r#type: Option<i32>,
-    #[prost(string, optional, tag = "6")]
-    type_name: Option<String>,
-    #[prost(message, optional, tag = "8")]
-    options: Option<FieldOptions>,
-    /// Also set where the field is `optional` in proto3: such a field is alone in a oneof of the compiler's making.
-    #[prost(int32, optional, tag = "9")]
-    oneof_index: Option<i32>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct FieldOptions {
-    #[prost(bool, optional, tag = "16")]
-    debug_redact: Option<bool>,
-    /// `twinveil.v1.field`. Compilers write one occurrence a statement, so there may be several to merge.
-    #[prost(bytes = "vec", repeated, tag = "51818")]
-    field: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct EnumProto {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
-    #[prost(message, repeated, tag = "2")]
-    value: Vec<EnumValueProto>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct EnumValueProto {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
-    #[prost(int32, optional, tag = "2")]
-    number: Option<i32>,
-}
-
 /// Every type of a descriptor set, by full name.
 pub(super) struct Types {
     messages: HashMap<Arc<str>, MessageType>,
-    enums: HashMap<Arc<str>, Vec<(Arc<str>, i32)>>,
+    enums: HashMap<Arc<str>, EnumType>,
+    /// Declared extensions: the message that is extended, the number, the extension's name.
+    extensions: Vec<(String, i32, String)>,
+}
+
+/// An enum.
+pub(super) struct EnumType {
+    /// Names and numbers.
+    pub(super) values: Vec<(Arc<str>, i32)>,
+    /// Whether parsers take any other value for an unknown field.
+    pub(super) closed: bool,
 }
 
 /// A message type.
 pub(super) struct MessageType {
     pub(super) name: Arc<str>,
-    /// The file, where it is of a syntax that can't be read.
-    pub(super) unread_file: Option<Arc<str>>,
-    /// Whether its file has the presence rules of proto3.
-    pub(super) proto3: bool,
+    /// The file and its syntax, where that is not read.
+    pub(super) unread: Option<Arc<str>>,
     pub(super) map_entry: bool,
     /// Ascending by number.
     pub(super) fields: Vec<FieldType>,
-    /// Start inclusive, end exclusive.
-    pub(super) extensions: Vec<(i32, i32)>,
 }
 
-/// What a message type takes over from its file.
-struct Origin {
-    unread_file: Option<Arc<str>>,
-    proto3: bool,
+/// What a declaration takes over from what is around it.
+#[derive(Clone)]
+struct Around {
+    /// As [`MessageType::unread`].
+    unread: Option<Arc<str>>,
+    syntax: Syntax,
+    features: Features,
 }
 
 /// A field of a message type.
@@ -151,8 +64,10 @@ pub(super) struct FieldType {
     pub(super) name: Arc<str>,
     pub(super) number: u32,
     pub(super) label: Label,
-    /// Whether it is a member of a oneof.
-    pub(super) in_oneof: bool,
+    /// Whether an absent field and a zero are the same.
+    pub(super) implicit: bool,
+    /// Whether writers pack it.
+    pub(super) packed: bool,
     pub(super) holds: Holds,
     pub(super) annotation: Option<FieldSensitivity>,
     /// The author's `debug_redact`.
@@ -203,17 +118,28 @@ impl Types {
             return Err(unreadable(format!("a descriptor set of {} bytes, the gateway reads {SET_BYTES_MAX}", set.len())));
         }
         let set = FileSet::decode(set).map_err(|cause| unreadable(format!("not a descriptor set: {cause}")))?;
-        let mut types = Self { messages: HashMap::new(), enums: HashMap::new() };
+        let mut types = Self { messages: HashMap::new(), enums: HashMap::new(), extensions: Vec::new() };
         for file in set.file {
-            let name: Arc<str> = file.name.unwrap_or_default().into();
-            let readable = file.edition.is_none() && matches!(file.syntax.as_deref(), None | Some("" | "proto2" | "proto3"));
-            let from = Origin { unread_file: (!readable).then(|| Arc::clone(&name)), proto3: file.syntax.as_deref() == Some("proto3") };
+            let name = file.name.unwrap_or_default();
+            let (syntax, features, unread) = match Features::of_file(file.syntax.as_deref(), file.edition) {
+                Ok((syntax, features)) => {
+                    let said = file.options.and_then(|options| options.features);
+                    let features = features.with(said.as_ref(), syntax, Level::Around);
+                    let features =
+                        features.map_err(|detail| LoadError::new(LoadFault::Malformed, format!("file `{}`", shown(&name)), detail))?;
+                    (syntax, features, None)
+                }
+                // Its types are known by name; to reach one of them is refused.
+                Err(syntax) => (Syntax::Edition, Features::UNREAD, Some(format!("the file `{}` is of {syntax}", shown(&name)).into())),
+            };
+            let around = Around { unread, syntax, features };
             let package = file.package.unwrap_or_default();
+            types.add_extensions(file.extension);
             for r#enum in file.enum_type {
-                types.add_enum(&package, r#enum)?;
+                types.add_enum(&package, r#enum, &around)?;
             }
             for message in file.message_type {
-                types.add_message(&package, message, &from, 0)?;
+                types.add_message(&package, message, &around, 0)?;
             }
         }
         Ok(types)
@@ -236,13 +162,14 @@ impl Types {
         self.of(field).filter(|message| message.map_entry && field.repeated())
     }
 
-    /// The names of an enum with their numbers.
-    pub(super) fn enum_values(&self, name: &str) -> &[(Arc<str>, i32)] {
-        self.enums.get(name).map_or(&[], Vec::as_slice)
+    pub(super) fn r#enum(&self, name: &str) -> Option<&EnumType> {
+        self.enums.get(name)
     }
 
-    pub(super) fn has_enum(&self, name: &str) -> bool {
-        self.enums.contains_key(name)
+    /// The name of a declared extension of a message with this number.
+    pub(super) fn extension(&self, message: &str, number: u32) -> Option<&str> {
+        let is = |(extendee, extension, _): &&(String, i32, String)| extendee == message && u32::try_from(*extension) == Ok(number);
+        self.extensions.iter().find(is).map(|(.., name)| name.as_str())
     }
 
     /// The names of the messages that somebody may have meant.
@@ -250,17 +177,28 @@ impl Types {
         self.messages.values().filter(|message| !message.map_entry).map(|message| &*message.name)
     }
 
-    fn add_enum(&mut self, scope: &str, r#enum: EnumProto) -> Result<(), LoadError> {
+    fn add_extensions(&mut self, extensions: Vec<FieldProto>) {
+        self.extensions.extend(extensions.into_iter().map(|extension| {
+            let extendee = extension.extendee.unwrap_or_default();
+            let extendee = extendee.strip_prefix('.').unwrap_or(&extendee).to_owned();
+            (extendee, extension.number.unwrap_or_default(), extension.name.unwrap_or_default())
+        }));
+    }
+
+    fn add_enum(&mut self, scope: &str, r#enum: EnumProto, around: &Around) -> Result<(), LoadError> {
         let name = full_name(scope, r#enum.name)?;
+        let malformed = |detail: &str| LoadError::new(LoadFault::Malformed, format!("`{name}`"), detail);
+        let said = r#enum.options.and_then(|options| options.features);
+        let features = around.features(said.as_ref(), Level::Around).map_err(malformed)?;
         let values =
             r#enum.value.into_iter().map(|value| (value.name.unwrap_or_default().into(), value.number.unwrap_or_default())).collect();
-        match self.enums.insert(Arc::clone(&name), values) {
+        match self.enums.insert(Arc::clone(&name), EnumType { values, closed: features.closed }) {
             None => Ok(()),
-            Some(_) => Err(LoadError::new(LoadFault::Malformed, format!("`{name}`"), "declared twice")),
+            Some(_) => Err(malformed("declared twice")),
         }
     }
 
-    fn add_message(&mut self, scope: &str, message: MessageProto, from: &Origin, nesting: usize) -> Result<(), LoadError> {
+    fn add_message(&mut self, scope: &str, message: MessageProto, around: &Around, nesting: usize) -> Result<(), LoadError> {
         let name = full_name(scope, message.name)?;
         let malformed = |detail: String| LoadError::new(LoadFault::Malformed, format!("`{name}`"), detail);
         if nesting > NESTING_MAX || self.messages.len() >= MESSAGES_MAX || message.field.len() > FIELDS_MAX {
@@ -270,13 +208,37 @@ impl Types {
                 "more messages, fields or levels than the gateway reads",
             ));
         }
+        let options = message.options.unwrap_or_default();
+        let features = around.features(options.features.as_ref(), Level::Around).map_err(|detail| malformed(detail.to_owned()))?;
+        let around = Around { features, ..around.clone() };
+        self.add_extensions(message.extension);
         for r#enum in message.enum_type {
-            self.add_enum(&name, r#enum)?;
+            self.add_enum(&name, r#enum, &around)?;
         }
         for nested in message.nested_type {
-            self.add_message(&name, nested, from, nesting + 1)?;
+            self.add_message(&name, nested, &around, nesting + 1)?;
         }
-        let mut fields = message.field.into_iter().map(|field| read_field(&name, field)).collect::<Result<Vec<_>, _>>()?;
+        // A oneof stands between the message and its members.
+        let mut oneofs = Vec::with_capacity(message.oneof_decl.len());
+        for oneof in message.oneof_decl {
+            let said = oneof.options.and_then(|options| options.features);
+            let features = around.features(said.as_ref(), Level::Around).map_err(|detail| malformed(detail.to_owned()))?;
+            oneofs.push(Around { features, ..around.clone() });
+        }
+        let map_entry = options.map_entry.unwrap_or_default();
+        let read = |field: FieldProto| {
+            let oneof = field.oneof_index.and_then(|index| oneofs.get(usize::try_from(index).ok()?));
+            read_field(&name, field, oneof.unwrap_or(&around), map_entry)
+        };
+        let mut fields = message.field.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        for field in &mut fields {
+            // Maps are never delimited; their entries are nested in this message.
+            if let Holds::Group(name) = &field.holds
+                && self.messages.get(name).is_some_and(|inner| inner.map_entry)
+            {
+                field.holds = Holds::Message(Arc::clone(name));
+            }
+        }
         fields.sort_by_key(|field| field.number);
         if let Some(twice) = fields.windows(2).find_map(|pair| match pair {
             [a, b] if a.number == b.number => Some(b),
@@ -292,20 +254,10 @@ impl Types {
         }) {
             return Err(malformed(format!("two fields are named `{twice}`")));
         }
-        let map_entry = message.options.and_then(|options| options.map_entry).unwrap_or_default();
         if map_entry && !matches!(fields.as_slice(), [key, value] if is_map_key(key) && key.number == 1 && value.number == 2) {
             return Err(malformed("a map entry without a key and a value".to_owned()));
         }
-        let extensions =
-            message.extension_range.into_iter().map(|range| (range.start.unwrap_or_default(), range.end.unwrap_or_default())).collect();
-        let read = MessageType {
-            name: Arc::clone(&name),
-            unread_file: from.unread_file.clone(),
-            proto3: from.proto3,
-            map_entry,
-            fields,
-            extensions,
-        };
+        let read = MessageType { name: Arc::clone(&name), unread: around.unread.clone(), map_entry, fields };
         match self.messages.insert(Arc::clone(&name), read) {
             None => Ok(()),
             Some(_) => Err(malformed("declared twice".to_owned())),
@@ -339,7 +291,14 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
-fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> {
+impl Around {
+    /// The features with what is said further in. What a file that is not read says is not looked at.
+    fn features(&self, said: Option<&FeatureSet>, at: Level) -> Result<Features, &'static str> {
+        if self.unread.is_some() { Ok(self.features) } else { self.features.with(said, self.syntax, at) }
+    }
+}
+
+fn read_field(message: &str, field: FieldProto, around: &Around, in_entry: bool) -> Result<FieldType, LoadError> {
     let name = field.name.unwrap_or_default();
     let malformed = |detail: &str| LoadError::new(LoadFault::Malformed, format!("`{message}.{}`", shown(&name)), detail);
     if !is_identifier(&name) || name.len() > NAME_BYTES_MAX {
@@ -347,8 +306,14 @@ fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> 
     }
     let number = field.number.and_then(|number| u32::try_from(number).ok()).filter(|number| (1..=NUMBER_MAX).contains(number));
     let Some(number) = number else { return Err(malformed("a field number that protobuf does not have")) };
+    let options = field.options.unwrap_or_default();
+    let features = around.features(options.features.as_ref(), Level::Field).map_err(malformed)?;
+    let edition = around.syntax == Syntax::Edition && around.unread.is_none();
+    let in_oneof = field.oneof_index.is_some();
     let label = match field.label {
+        None | Some(1) if features.presence == Presence::Required && !in_oneof => Label::Required,
         None | Some(1) => Label::Singular,
+        Some(2) if edition => return Err(malformed("the label `required`, which editions don't have")),
         Some(2) => Label::Required,
         Some(3) => Label::Repeated,
         Some(_) => return Err(malformed("an unknown label")),
@@ -365,7 +330,9 @@ fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> 
         Some(7) => Holds::Scalar(Kind::Fixed32),
         Some(8) => Holds::Scalar(Kind::Bool),
         Some(9) => Holds::Scalar(Kind::String),
+        Some(10) if edition => return Err(malformed("a group, which editions don't have")),
         Some(10) => Holds::Group(type_name()),
+        Some(11) if features.delimited && !in_entry => Holds::Group(type_name()),
         Some(11) => Holds::Message(type_name()),
         Some(12) => Holds::Scalar(Kind::Bytes),
         Some(13) => Holds::Scalar(Kind::Uint32),
@@ -376,7 +343,15 @@ fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> 
         Some(18) => Holds::Scalar(Kind::Sint64),
         _ => return Err(malformed("an unknown type")),
     };
-    let options = field.options.unwrap_or_default();
+    if edition && options.packed.is_some() {
+        return Err(malformed("the option `packed`, which editions don't have"));
+    }
+    let (singular, scalar) = (label == Label::Singular, matches!(holds, Holds::Scalar(_) | Holds::Enum(_)));
+    let packable = match &holds {
+        Holds::Scalar(kind) => kind.packable(),
+        Holds::Enum(_) => true,
+        Holds::Message(_) | Holds::Group(_) => false,
+    };
     let annotation = if options.field.is_empty() {
         None
     } else {
@@ -393,6 +368,14 @@ fn read_field(message: &str, field: FieldProto) -> Result<FieldType, LoadError> 
         let annotation = decode(&options.field.concat())?;
         Some(annotation)
     };
-    let in_oneof = field.oneof_index.is_some();
-    Ok(FieldType { number, label, in_oneof, holds, annotation, redact: options.debug_redact.unwrap_or_default(), name: name.into() })
+    Ok(FieldType {
+        number,
+        label,
+        implicit: features.presence == Presence::Implicit && singular && scalar && !in_oneof && !in_entry,
+        packed: options.packed.unwrap_or(features.packed) && label == Label::Repeated && packable,
+        holds,
+        annotation,
+        redact: options.debug_redact.unwrap_or_default(),
+        name: name.into(),
+    })
 }

@@ -37,14 +37,14 @@ faults! {
         Unreadable = "TV-S01", "build the descriptor set anew (`protoc --include_imports --descriptor_set_out`)";
         /// The descriptor set contradicts itself.
         Malformed = "TV-S02", "build the descriptor set anew, with the compiler that belongs to the `.proto` file";
-        /// A file in editions syntax.
-        Editions = "TV-S03", "give the gateway a proto2 or proto3 version of the file";
+        /// A file of an edition or syntax that is not read.
+        Editions = "TV-S03", "give the gateway a version of the file in proto2, proto3, or the edition 2023 or 2024";
         /// The message type of the frames is not in the descriptor set.
         UnknownRoot = "TV-S04", "name a message type of the descriptor set";
         /// A field has a type that is not in the descriptor set.
         UnresolvedType = "TV-S05", "build the descriptor set with its imports (`protoc --include_imports`)";
-        /// A field or extension range lies over the numbers that the gateway keeps for itself.
-        Reserved = "TV-S06", "keep 18000 and 18001 free in the schema; an extension range may be cut out of the descriptor set, its fields are stripped anyway";
+        /// A field, or a declared extension of the frames' message, has a number that the gateway keeps for itself.
+        Reserved = "TV-S06", "give it another number: 18000 and 18001 stay free";
         /// The schema expands to more nodes, sites or levels than the gateway holds.
         TooLarge = "TV-S07", "classify large messages as a whole";
         /// The side file is not TOML of the documented form.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::descriptor::{FieldType, Holds, Label, MessageType, Types, shown};
 use super::error::{LoadError, LoadFault, did_you_mean};
 use super::resolve::{self, RoleSite};
-use super::rules::{RuleId, Rules, TIMESTAMP, judged_as_one};
+use super::rules::{Cases, RuleId, Rules, TIMESTAMP, judged_as_one};
 use super::sidefile::SideFile;
 use super::{
-    ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, Kind, NODES_MAX, Node, NodeId, SEALED_FIELD, SITES_MAX, Schema, Select, Site,
-    SiteId,
+    ANNOUNCEMENT_FIELD, CaseValue, Content, Facts, Field, KEYS_MAX, Kind, NODES_MAX, Node, NodeId, Reached, SEALED_FIELD, SITES_MAX,
+    Schema, Select, SelectKey, Site, SiteId,
 };
 use crate::veil::name::{FieldPath, SchemaName};
 use crate::veil::terms::{Sensitivity, Treatment};
@@ -32,13 +32,11 @@ const PATH_BYTES_MAX: usize = 4_096;
 pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema, LoadError> {
     let side = side_file.map_or(Ok(SideFile { tables: Vec::new() }), SideFile::parse)?;
     let types = Types::read(set)?;
-    let Some(root) = types.message(message).filter(|root| !root.map_entry) else {
-        let detail = format!("no message `{}`{}", shown(message), did_you_mean(message, types.names()));
-        return Err(LoadError::new(LoadFault::UnknownRoot, "", detail));
-    };
+    let root = find_root(&types, message)?;
     let mut rules = Rules::from_side_file(&types, side)?;
-    for reached in vet(&types, root)? {
-        rules.annotate(&types, reached)?;
+    let reached = vet(&types, root)?;
+    for message in &reached {
+        rules.annotate(&types, message)?;
     }
     let mut walk = Walk {
         types: &types,
@@ -48,10 +46,27 @@ pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema
         above: Vec::new(),
         linked: HashSet::new(),
         roles: Vec::new(),
+        as_one: Vec::new(),
     };
-    walk.enter(root, Said::default(), Arc::from(""), None, None)?;
-    let Walk { nodes, sites, linked, roles, .. } = walk;
-    resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles)
+    walk.enter(root, Said::default(), Arc::from(""), &[], None)?;
+    let Walk { nodes, sites, linked, roles, as_one, .. } = walk;
+    let reached = reach(&types, &reached, as_one);
+    resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles, reached)
+}
+
+/// The types that frames can hold, and which of them stand in something that is judged as one, given the types that are.
+fn reach(types: &Types, reached: &[&MessageType], mut open: Vec<Arc<str>>) -> Vec<Reached> {
+    let mut inside: HashSet<Arc<str>> = HashSet::new();
+    while let Some(name) = open.pop() {
+        let Some(message) = types.message(&name).filter(|message| inside.insert(Arc::clone(&message.name))) else { continue };
+        open.extend(message.fields.iter().filter_map(|field| types.of(field)).map(|inner| Arc::clone(&inner.name)));
+    }
+    let of = |message: &&MessageType| Reached {
+        message: Arc::clone(&message.name),
+        fields: message.fields.iter().map(|field| (field.number, Arc::clone(&field.name))).collect(),
+        as_one: inside.contains(&message.name),
+    };
+    reached.iter().filter(|message| !message.map_entry).map(of).collect()
 }
 
 /// As [`load`], for a schema that carries its own facts.
@@ -59,15 +74,23 @@ pub fn load_annotated(set: &[u8], message: &str) -> Result<Schema, LoadError> {
     load(set, message, None)
 }
 
+/// The message type of the frames.
+pub(super) fn find_root<'t>(types: &'t Types, message: &str) -> Result<&'t MessageType, LoadError> {
+    types.message(message).filter(|root| !root.map_entry).ok_or_else(|| {
+        let detail = format!("no message `{}`{}", shown(message), did_you_mean(message, types.names()));
+        LoadError::new(LoadFault::UnknownRoot, "", detail)
+    })
+}
+
 /// Every message type that a frame can hold, checked: its syntax is read, its types exist, and the gateway's numbers are free.
-fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageType>, LoadError> {
+pub(super) fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageType>, LoadError> {
     let (mut reached, mut seen) = (vec![root], HashSet::from([&*root.name]));
     let mut next = 0;
     while let Some(&message) = reached.get(next) {
         next += 1;
         let place = format!("`{}`", message.name);
-        if let Some(file) = &message.unread_file {
-            return Err(LoadError::new(LoadFault::Editions, place, format!("editions are not read yet: `{}`", shown(file))));
+        if let Some(unread) = &message.unread {
+            return Err(LoadError::new(LoadFault::Editions, place, &**unread));
         }
         for reserved in [SEALED_FIELD, ANNOUNCEMENT_FIELD] {
             if let Some(field) = message.numbered(reserved) {
@@ -77,10 +100,11 @@ fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageTyp
                     format!("takes the number {reserved}, which the gateway keeps for itself"),
                 ));
             }
-            let covers = |&&(start, end): &&(i32, i32)| (i64::from(start)..i64::from(end)).contains(&i64::from(reserved));
-            if let Some((start, end)) = message.extensions.iter().find(covers) {
+            // A range that merely covers the number is let be: extensions are fields that the walk does not know, and leaves out.
+            // One that is declared for frames would have recipients take the gateway's own bytes for it.
+            if let Some(extension) = types.extension(&message.name, reserved).filter(|_| message.name == root.name) {
                 let detail =
-                    format!("its extension range {start} to {} covers {reserved}, which the gateway keeps for itself", i64::from(*end) - 1);
+                    format!("the extension `{}` takes the number {reserved}, which the gateway keeps for itself", shown(extension));
                 return Err(LoadError::new(LoadFault::Reserved, place, detail));
             }
         }
@@ -90,7 +114,7 @@ fn vet<'t>(types: &'t Types, root: &'t MessageType) -> Result<Vec<&'t MessageTyp
             };
             match &field.holds {
                 Holds::Scalar(_) => {}
-                Holds::Enum(name) if types.has_enum(name) => {}
+                Holds::Enum(name) if types.r#enum(name).is_some() => {}
                 Holds::Enum(name) => return Err(unresolved(name)),
                 Holds::Message(name) | Holds::Group(name) => {
                     let inner = types.message(name).ok_or_else(|| unresolved(name))?;
@@ -128,12 +152,14 @@ impl Said {
 struct Above {
     message: Arc<str>,
     said: Said,
-    discriminator: Option<u32>,
+    keys: Vec<u32>,
     node: NodeId,
     /// The number of the field it stands in; 0 for the root.
     number: u32,
     /// Whether it occurs at most once in its parent, and is not a case.
     singular: bool,
+    /// Whether its field, or one further out, is marked `debug_redact`.
+    redact: bool,
 }
 
 struct Walk<'a> {
@@ -145,22 +171,25 @@ struct Walk<'a> {
     /// Nodes that something below links back to.
     linked: HashSet<NodeId>,
     roles: Vec<RoleSite>,
+    /// Message types of fields that are judged as one.
+    as_one: Vec<Arc<str>>,
 }
 
 impl Walk<'_> {
-    /// Expands a message type, or links back to where that was done.
+    /// Expands a message type, or links back to where that was done. `keys`: in a case, what chose it and what ranks before.
     fn enter(
         &mut self,
         message: &MessageType,
         mut said: Said,
         path: Arc<str>,
-        discriminator: Option<u32>,
+        keys: &[u32],
         via: Option<&FieldType>,
     ) -> Result<NodeId, LoadError> {
         let (side, annotated) = self.rules.roots(&message.name);
         said.side.extend(side);
         said.annotated.extend(annotated);
-        let same = |above: &&Above| above.message == message.name && above.said == said && above.discriminator == discriminator;
+        let redact = via.is_some_and(|via| via.redact) || self.redact();
+        let same = |above: &&Above| above.message == message.name && above.said == said && above.keys == keys && above.redact == redact;
         if let Some(found) = self.above.iter().rev().find(same) {
             self.linked.insert(found.node);
             return Ok(found.node);
@@ -179,10 +208,11 @@ impl Walk<'_> {
         self.above.push(Above {
             message: Arc::clone(&message.name),
             said: said.clone(),
-            discriminator,
+            keys: keys.to_vec(),
             node,
             number: via.map_or(0, |via| via.number),
             singular: via.is_none_or(|via| !via.repeated()),
+            redact,
         });
         let mut fields = Vec::with_capacity(message.fields.len());
         for field in &message.fields {
@@ -192,7 +222,7 @@ impl Walk<'_> {
                 (false, true) => Arc::clone(&field.name),
                 (false, false) => format!("{path}.{}", field.name).into(),
             };
-            let content = if discriminator == Some(field.number) {
+            let content = if keys.contains(&field.number) {
                 Content::Discriminator
             } else {
                 let below = said.filter_map(|id| self.rules.below(id, field.number));
@@ -215,7 +245,7 @@ impl Walk<'_> {
 
     fn content(&mut self, message: &MessageType, field: &FieldType, said: &Said, path: &Arc<str>) -> Result<Content, LoadError> {
         // The first of them that says how the field as such is judged decides; the others speak of what is inside.
-        let decides = said.iter().find(|&id| self.rules.get(id).spec.is_some() || self.rules.get(id).cases.is_some());
+        let decides = said.iter().find(|&id| self.rules.get(id).spec.is_some() || !self.rules.get(id).cases.is_empty());
         if let Some(id) = decides {
             if let Some(spec) = &self.rules.get(id).spec {
                 let facts = spec.fit(self.kind(field), field.repeated())?;
@@ -230,7 +260,7 @@ impl Walk<'_> {
                     if field.label == Label::Required {
                         return Err(required(message, field));
                     }
-                    Ok(Content::Message(self.enter(inner, said.clone(), Arc::clone(path), None, Some(field))?))
+                    Ok(Content::Message(self.enter(inner, said.clone(), Arc::clone(path), &[], Some(field))?))
                 }
                 Some(_) | None => self.unclassified(message, field, path),
             },
@@ -239,35 +269,55 @@ impl Walk<'_> {
 
     /// Elements by the value of their key. Sources are not mixed: where the side file has cases, the annotation's are not asked.
     fn select(&mut self, message: &MessageType, field: &FieldType, said: &Said, path: &Arc<str>) -> Result<Content, LoadError> {
-        let with_cases = |ids: &[RuleId]| ids.iter().copied().filter(|&id| self.rules.get(id).cases.is_some()).collect::<Vec<_>>();
+        let with_cases = |ids: &[RuleId]| ids.iter().copied().filter(|&id| !self.rules.get(id).cases.is_empty()).collect::<Vec<_>>();
         let mut sources = with_cases(&said.side);
         if sources.is_empty() {
             sources = with_cases(&said.annotated);
         }
         let misfit = |detail: &str| LoadError::new(LoadFault::Cases, message.place(field), detail);
         let Some(element) = self.types.of(field) else { return Err(misfit("cases on a field without elements")) };
-        let mut values: Vec<(CaseValue, String)> = Vec::new();
-        let mut key: Option<(u32, Kind)> = None;
-        for cases in sources.iter().filter_map(|&id| self.rules.get(id).cases.as_ref()) {
-            if *key.get_or_insert((cases.by, cases.kind)) != (cases.by, cases.kind) {
-                return Err(misfit("two messages of the side file name elements by different keys"));
+        let mut named: Vec<&Cases> = sources.iter().flat_map(|&id| &self.rules.get(id).cases).collect();
+        named.sort_by_key(|cases| cases.rank);
+        let mut order: Vec<u32> = Vec::new();
+        for cases in &named {
+            if !order.contains(&cases.by) {
+                order.push(cases.by);
             }
-            values.extend(cases.of.iter().map(|(value, (label, _))| (value.clone(), label.clone())));
         }
-        values.sort();
-        values.dedup();
-        let Some((by, kind)) = key else { return Err(misfit("cases without a key")) };
-        let mut cases = Vec::with_capacity(values.len());
-        for (value, label) in values {
-            let inside = said.filter_map(|id| match &self.rules.get(id).cases {
-                Some(_) if !sources.contains(&id) => None,
-                Some(cases) => cases.of.get(&value).map(|&(_, case)| case),
-                None => Some(id),
-            });
-            let node = self.enter(element, inside, format!("{path}[{label}]").into(), Some(by), Some(field))?;
-            cases.push((value, node));
+        if order.len() > KEYS_MAX {
+            return Err(misfit(&format!("its elements are named by more than {KEYS_MAX} keys")));
         }
-        Ok(Content::Select(Select { by, kind, cases }))
+        let mut keys = Vec::with_capacity(order.len());
+        for (rank, &by) in order.iter().enumerate() {
+            let Some(kind) = named.iter().find(|cases| cases.by == by).map(|cases| cases.kind) else { continue };
+            let mut values: Vec<(&CaseValue, &String)> =
+                named.iter().filter(|cases| cases.by == by).flat_map(|cases| &cases.of).map(|(value, (label, _))| (value, label)).collect();
+            values.sort();
+            values.dedup();
+            let (above, decided) = (order.get(..rank).unwrap_or_default(), order.get(..=rank).unwrap_or_default());
+            let mut cases = Vec::with_capacity(values.len());
+            for (value, label) in values {
+                let chosen = |id: RuleId| {
+                    let of = self.rules.get(id).cases.iter().find(|cases| cases.by == by).map(|cases| &cases.of);
+                    of.and_then(|of| of.get(value)).map(|&(_, case)| case)
+                };
+                // A key of a higher rank would have decided: it is absent here.
+                let of_absent = |id: RuleId| above.iter().find_map(|&key| self.rules.below(id, key));
+                if let Some(absent) = sources.iter().filter_map(|&id| chosen(id)).find_map(of_absent) {
+                    let detail = format!("a key that is named before `[{label}]`, and decides alone where it is present");
+                    return Err(LoadError::new(LoadFault::Shadowed, self.rules.place(absent), detail));
+                }
+                let inside = said.filter_map(|id| match self.rules.get(id).cases.is_empty() {
+                    true => Some(id),
+                    false if sources.contains(&id) => chosen(id),
+                    false => None,
+                });
+                let node = self.enter(element, inside, format!("{path}[{label}]").into(), decided, Some(field))?;
+                cases.push((value.clone(), node));
+            }
+            keys.push(SelectKey { by, kind, cases });
+        }
+        Ok(Content::Select(Select { keys }))
     }
 
     fn unclassified(&mut self, message: &MessageType, field: &FieldType, path: &Arc<str>) -> Result<Content, LoadError> {
@@ -281,7 +331,8 @@ impl Walk<'_> {
         if is_required && (facts.sensitivity != Sensitivity::Public || facts.floor != Treatment::Keep) {
             return Err(required(message, field));
         }
-        if field.redact && facts.sensitivity == Sensitivity::Public {
+        let redact = field.redact || self.redact();
+        if redact && facts.sensitivity == Sensitivity::Public {
             return Err(LoadError::new(LoadFault::Redacted, place, "public here, and `debug_redact` to the schema's author"));
         }
         if self.sites.len() >= SITES_MAX || path.len() > PATH_BYTES_MAX {
@@ -295,7 +346,9 @@ impl Walk<'_> {
             kind,
             repeated: field.repeated(),
             required: is_required,
-            implicit: message.proto3 && !message.map_entry && !field.in_oneof && field.label == Label::Singular && kind.is_scalar(),
+            implicit: field.implicit,
+            packed: field.packed,
+            redact,
             facts,
         };
         if site.facts.classified() && !site.allows(site.facts.floor) {
@@ -318,8 +371,16 @@ impl Walk<'_> {
                 singular: !field.repeated() && self.above.iter().all(|above| above.singular),
             });
         }
+        if let Some(inner) = self.types.of(field).filter(|_| site.facts.classified()) {
+            self.as_one.push(Arc::clone(&inner.name));
+        }
         self.sites.push(site);
         Ok(Content::Leaf(id))
+    }
+
+    /// Whether what is being expanded stands in something that its author redacts.
+    fn redact(&self) -> bool {
+        self.above.last().is_some_and(|above| above.redact)
     }
 
     fn kind(&self, field: &FieldType) -> Kind {

@@ -4,16 +4,20 @@
 //! Types are expanded by path, so that `home.position` and `work.position` are judged apart; a type that contains itself
 //! links back to its nearest occurrence above.
 
+pub mod changes;
 pub mod check;
+mod declared;
 mod descriptor;
 mod error;
 mod facts;
+mod features;
 mod load;
 mod methods;
 mod resolve;
 mod rules;
 pub mod selector;
 pub mod sidefile;
+pub mod suggest;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -36,6 +40,8 @@ pub const SEALED_FIELD: u32 = 18_000;
 pub const ANNOUNCEMENT_FIELD: u32 = 18_001;
 /// The most message nodes a schema may expand to.
 pub const NODES_MAX: usize = 16_384;
+/// The most keys by which the elements of one field are judged.
+pub const KEYS_MAX: usize = 4;
 /// The most sites a schema may have.
 pub const SITES_MAX: usize = 65_536;
 
@@ -47,6 +53,18 @@ pub struct Schema {
     nodes: Vec<Node>,
     sites: Vec<Site>,
     subject: Option<SubjectPath>,
+    reached: Vec<Reached>,
+}
+
+/// A message type that frames can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The full name.
+    pub message: Arc<str>,
+    /// Number and name of its fields, ascending.
+    pub fields: Vec<(u32, Arc<str>)>,
+    /// Whether it stands in something that is judged as one, where its fields share one fate.
+    pub as_one: bool,
 }
 
 /// The position of a node in its schema; the root is 0.
@@ -92,19 +110,35 @@ pub enum Content {
     Message(NodeId),
     /// A repeated message or map whose elements are judged by the value of a key.
     Select(Select),
-    /// The key itself, inside a case of a [`Select`]: it carries the treatment of its case.
+    /// A key, inside a case of a [`Select`]: the one that chose the case, which carries its treatment, or one of a higher rank,
+    /// which is absent there.
     Discriminator,
 }
 
-/// Elements judged by the value of a discriminating field.
+/// Elements judged by the value of a discriminating field: the first of the keys that is present decides alone. An element
+/// without any, or with one twice, is stripped.
 #[derive(Debug)]
 pub struct Select {
+    /// By rank, the deciding first: 1 to [`KEYS_MAX`], no two with the same number.
+    pub keys: Vec<SelectKey>,
+}
+
+/// One discriminating field.
+#[derive(Debug)]
+pub struct SelectKey {
     /// The number of the field in the element that is compared; 1 for a map.
     pub by: u32,
     /// Its type.
     pub kind: Kind,
     /// The cases, no two with the same value. An element whose value has no case is stripped.
     pub cases: Vec<(CaseValue, NodeId)>,
+}
+
+impl Select {
+    /// Every case of every key.
+    pub fn cases(&self) -> impl Iterator<Item = &(CaseValue, NodeId)> {
+        self.keys.iter().flat_map(|key| &key.cases)
+    }
 }
 
 /// The value of a discriminating field, in the form in which it is compared.
@@ -153,10 +187,14 @@ pub struct Site {
     pub kind: Kind,
     /// Whether it may occur more than once.
     pub repeated: bool,
-    /// A proto2 `required` field: stock stubs refuse its message without it. It is public, with the floor `keep` (checked at load).
+    /// A field that is `required` (proto2) or `LEGACY_REQUIRED` (editions): stock stubs refuse its message without it. It is public, with the floor `keep` (checked at load).
     pub required: bool,
-    /// A proto3 field without presence: absent and zero are the same, so that an image that is zero is left out, too.
+    /// A field without presence: absent and zero are the same, so that an image that is zero is left out, too.
     pub implicit: bool,
+    /// Whether writers pack a repeated number; the walk takes both forms.
+    pub packed: bool,
+    /// Whether the schema's author marked it, or a message around it, `debug_redact`: it is not public.
+    pub redact: bool,
     /// What is known about it.
     pub facts: Facts,
 }
@@ -191,6 +229,11 @@ impl Schema {
     /// Every place that is judged.
     pub fn sites(&self) -> &[Site] {
         &self.sites
+    }
+
+    /// Every message type that a frame can hold, the root's first.
+    pub fn reached(&self) -> &[Reached] {
+        &self.reached
     }
 
     /// Where a frame says whom it is about.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::error::{LoadError, LoadFault};
 use super::table::{is_identifier_kind, is_integer};
-use super::{CaseValue, Content, Field, Kind, Node, NodeId, Schema, Site, SiteId, SubjectPath};
+use super::{CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, SelectKey, Site, SiteId, SubjectPath};
 use crate::veil::crypto::hash::{lp, sha256};
 use crate::veil::name::{Fingerprint, SchemaName};
 use crate::veil::terms::{Axis, Generalizer, Role, TimeUnit};
@@ -29,13 +29,14 @@ pub(super) fn finish(
     sites: Vec<Site>,
     linked: &HashSet<NodeId>,
     roles: Vec<RoleSite>,
+    reached: Vec<Reached>,
 ) -> Result<Schema, LoadError> {
     for node in &nodes {
         check_pair(node, &sites)?;
     }
     let subject = check_roles(&sites, linked, roles)?;
     let fingerprint = fingerprint(&name, &nodes, &sites, subject.as_ref());
-    Ok(Schema { name, fingerprint, nodes, sites, subject })
+    Ok(Schema { name, fingerprint, nodes, sites, subject, reached })
 }
 
 fn coordinate<'s>(field: &Field, sites: &'s [Site]) -> Option<(SiteId, &'s Site, u8, Axis)> {
@@ -147,6 +148,16 @@ impl Rendering {
         }
     }
 
+    fn key(&mut self, key: &SelectKey) {
+        self.number(key.by.into());
+        self.text(key.kind.word());
+        self.count(key.cases.len());
+        for (value, node) in &key.cases {
+            self.case(value);
+            self.number(node.0.into());
+        }
+    }
+
     fn content(&mut self, content: &Content) {
         match content {
             Content::Leaf(site) => {
@@ -158,13 +169,17 @@ impl Rendering {
                 self.number(node.0.into());
             }
             Content::Select(select) => {
-                self.text("select");
-                self.number(select.by.into());
-                self.text(select.kind.word());
-                self.count(select.cases.len());
-                for (value, node) in &select.cases {
-                    self.case(value);
-                    self.number(node.0.into());
+                // One key, as nearly all have, is written without a count.
+                match &select.keys[..] {
+                    [only] => {
+                        self.text("select");
+                        self.key(only);
+                    }
+                    keys => {
+                        self.text("select by rank");
+                        self.count(keys.len());
+                        keys.iter().for_each(|key| self.key(key));
+                    }
                 }
             }
             Content::Discriminator => self.text("discriminator"),

@@ -23,8 +23,8 @@ pub(super) struct Rule {
     pub(super) spec: Option<Spec>,
     /// By number.
     fields: BTreeMap<u32, RuleId>,
-    /// By the value of a key.
-    pub(super) cases: Option<Cases>,
+    /// By the value of a key: one of these a key, in the order in which they were first named.
+    pub(super) cases: Vec<Cases>,
     /// Where it is said, for errors.
     place: String,
 }
@@ -32,6 +32,8 @@ pub(super) struct Rule {
 /// Elements by the value of a key.
 pub(super) struct Cases {
     pub(super) by: u32,
+    /// Where it was first named: the lower, the earlier.
+    pub(super) rank: u32,
     pub(super) kind: Kind,
     /// The name in the path's brackets, and what is said about the element.
     pub(super) of: BTreeMap<CaseValue, (String, RuleId)>,
@@ -126,7 +128,7 @@ impl Rules {
                 return Err(LoadError::new(LoadFault::Cases, place, "stands twice"));
             }
             seen.push((&case.value, path));
-            let (element, start) = self.enter_case(types, message, field, rule, &filter, &place)?;
+            let (element, start) = self.enter_case(types, field, rule, &filter, &place)?;
             let spec = Spec::from_annotation(place.clone(), &facts)?;
             let key = filter.by.as_deref().map_or(Some(1), |by| element.field(by).map(|key| key.number));
             self.plant(types, (element, start, key), &selector, spec, &place)?;
@@ -140,8 +142,13 @@ impl Rules {
     }
 
     pub(super) fn get(&self, id: RuleId) -> &Rule {
-        static NOTHING: Rule = Rule { spec: None, fields: BTreeMap::new(), cases: None, place: String::new() };
+        static NOTHING: Rule = Rule { spec: None, fields: BTreeMap::new(), cases: Vec::new(), place: String::new() };
         self.rules.get(id.0 as usize).unwrap_or(&NOTHING)
+    }
+
+    /// Where it is said.
+    pub(super) fn place(&self, id: RuleId) -> &str {
+        &self.get(id).place
     }
 
     /// What is said about the field with this number.
@@ -202,7 +209,7 @@ impl Rules {
             let mut field = field;
             at = self.child(at, field.number, place);
             if let Some(filter) = &segment.filter {
-                let (element, case) = self.enter_case(types, message, field, at, filter, place)?;
+                let (element, case) = self.enter_case(types, field, at, filter, place)?;
                 (message, at) = (element, case);
                 if element.map_entry {
                     // A case of a map is about the value.
@@ -243,7 +250,6 @@ impl Rules {
     fn enter_case<'t>(
         &mut self,
         types: &'t Types,
-        message: &MessageType,
         field: &FieldType,
         at: RuleId,
         filter: &Filter,
@@ -278,25 +284,24 @@ impl Rules {
 
         let fresh = self.add(place);
         let Some(rule) = self.rules.get_mut(at.0 as usize) else { return Ok((element, fresh)) };
-        let cases = rule.cases.get_or_insert_with(|| Cases { by: key.number, kind, of: BTreeMap::new() });
-        if cases.by != key.number {
-            let other = element.numbered(cases.by).map_or("another field", |other| &*other.name);
-            let detail = format!("the elements of `{}.{}` go by `{other}` elsewhere, and by `{}` here", message.name, field.name, key.name);
-            return Err(fault(LoadFault::Cases, detail));
+        let known = rule.cases.iter().position(|cases| cases.by == key.number);
+        let at = known.unwrap_or(rule.cases.len());
+        if known.is_none() {
+            rule.cases.push(Cases { by: key.number, rank: fresh.0, kind, of: BTreeMap::new() });
         }
-        Ok((element, cases.of.entry(value).or_insert((label, fresh)).1))
+        Ok((element, rule.cases.get_mut(at).map_or(fresh, |cases| cases.of.entry(value).or_insert((label, fresh)).1)))
     }
 
     /// A place is judged whole, by cases or field by field: what is said about the other ways would never be looked at.
     fn refuse_shadowed(&self) -> Result<(), LoadError> {
         for rule in &self.rules {
             let inner =
-                rule.fields.values().next().or_else(|| rule.cases.as_ref().and_then(|cases| cases.of.values().next()).map(|(_, id)| id));
+                rule.fields.values().next().or_else(|| rule.cases.first().and_then(|cases| cases.of.values().next()).map(|(_, id)| id));
             if let (Some(spec), Some(&inner)) = (&rule.spec, inner) {
                 let detail = format!("classifies the whole field, and {} a part of it", self.get(inner).place);
                 return Err(LoadError::new(LoadFault::Shadowed, spec.place.clone(), detail));
             }
-            if let (Some(_), Some(&field)) = (&rule.cases, rule.fields.values().next()) {
+            if let (Some(_), Some(&field)) = (rule.cases.first(), rule.fields.values().next()) {
                 let detail = "names a field of all elements, and other lines name elements by their key".to_owned();
                 return Err(LoadError::new(LoadFault::Shadowed, self.get(field).place.clone(), detail));
             }
@@ -328,11 +333,16 @@ fn read_key(types: &Types, key: &FieldType, text: &str) -> Result<(Kind, CaseVal
     let kind = match &key.holds {
         Holds::Scalar(kind) => *kind,
         Holds::Enum(name) => {
-            let values = types.enum_values(name);
+            let declared = types.r#enum(name);
+            let values = declared.map_or(&[][..], |declared| &declared.values);
             let by_name = values.iter().find(|(value, _)| &**value == text).map(|(_, number)| *number);
             let Some(number) = by_name.or_else(|| int(text)) else {
                 return Err(misfit("a value of the enum") + &did_you_mean(text, values.iter().map(|(name, _)| &**name)));
             };
+            // What a closed enum does not declare is an unknown field to every parser: such an element has no key.
+            if declared.is_some_and(|declared| declared.closed) && !values.iter().any(|(_, value)| *value == number) {
+                return Err(misfit("a value of the closed enum"));
+            }
             let shown = values.iter().find(|(_, value)| *value == number).map_or_else(|| number.to_string(), |(name, _)| name.to_string());
             return Ok((Kind::Enum, CaseValue::Int(i64::from(number)), shown));
         }

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::descriptor::shown;
 use super::error::{LoadError, LoadFault, did_you_mean};
@@ -26,7 +27,7 @@ pub const SIDE_FILE_BYTES_MAX: usize = 4 << 20;
 
 /// A side file, read and not yet held against the schema.
 pub(super) struct SideFile {
-    /// By message.
+    /// By message, in the order of the file.
     pub(super) tables: Vec<(String, Vec<Entry>)>,
 }
 
@@ -72,19 +73,26 @@ impl SideFile {
             let detail = format!("{} bytes, the gateway reads {SIDE_FILE_BYTES_MAX}", text.len());
             return Err(LoadError::new(LoadFault::SideFile, "side file", detail));
         }
-        let written: BTreeMap<String, BTreeMap<String, Written>> = toml::from_str(text).map_err(|cause| {
+        let written: BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Written>> = toml::from_str(text).map_err(|cause| {
             let line = cause.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
             let place = line.map_or_else(|| "side file".to_owned(), |line| format!("side file, line {line}"));
             let hint =
                 if cause.message().starts_with("unknown field") { "; a selector with dots or brackets stands in quotes" } else { "" };
             LoadError::new(LoadFault::SideFile, place, format!("{}{hint}", shown(cause.message())))
         })?;
-        let tables = written.into_iter().map(|(message, entries)| {
-            let entries = entries.into_iter().map(|(selector, entry)| read(&message, &selector, entry)).collect::<Result<_, _>>()?;
+        let tables = in_order(written).map(|(message, entries)| {
+            let entries = in_order(entries).map(|(selector, entry)| read(&message, &selector, entry)).collect::<Result<_, _>>()?;
             Ok((message, entries))
         });
         Ok(Self { tables: tables.collect::<Result<_, _>>()? })
     }
+}
+
+/// As they stand in the file: which key of an element is named first decides.
+fn in_order<V>(table: BTreeMap<Spanned<String>, V>) -> impl Iterator<Item = (String, V)> {
+    let mut entries: Vec<_> = table.into_iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries.into_iter().map(|(key, value)| (key.into_inner(), value))
 }
 
 fn read(message: &str, text: &str, written: Written) -> Result<Entry, LoadError> {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::veil::name::{FieldPath, Fingerprint};
 use crate::veil::policy::{Decided, Decision, Holders};
-use crate::veil::schema::{CaseValue, Content, Field, Node, NodeId, Schema, Select, Site, SiteId};
+use crate::veil::schema::{CaseValue, Content, Field, Node, NodeId, Schema, Select, SelectKey, Site, SiteId};
 use crate::veil::terms::{Axis, Generalizer, Kind, Role, Treatment};
 use crate::veil::wire::LEN;
 
@@ -111,15 +111,22 @@ pub(super) struct Descent {
 
 #[derive(Debug)]
 pub(super) struct SelectTable {
-    pub(super) by: u32,
-    pub(super) kind: Kind,
-    /// Ascending by value.
-    cases: Box<[(CaseValue, u32)]>,
+    /// By rank, at most [`KEYS_MAX`](crate::veil::schema::KEYS_MAX).
+    pub(super) keys: Box<[KeyTable]>,
     /// The place among the node's elements that are counted.
     pub(super) descent: u16,
 }
 
-impl SelectTable {
+/// One of the fields that choose the case.
+#[derive(Debug)]
+pub(super) struct KeyTable {
+    pub(super) by: u32,
+    pub(super) kind: Kind,
+    /// Ascending by value.
+    cases: Box<[(CaseValue, u32)]>,
+}
+
+impl KeyTable {
     /// The node of the case with this value. Few cases are compared one after the other, many are searched.
     #[inline]
     pub(super) fn case(&self, value: Key<'_>) -> Option<u32> {
@@ -316,16 +323,22 @@ impl<'s> Compiler<'s> {
     }
 
     fn select(&mut self, table: &mut Tables, field: &Field, select: &Select) {
-        let mut cases: Vec<(CaseValue, u32)> =
-            select.cases.iter().filter(|(_, node)| self.is_alive(*node)).map(|(value, node)| (value.clone(), node.0)).collect();
+        // A key stays also where nothing of its cases does: present, it decides that the element is left out.
+        let keys: Box<[KeyTable]> = select.keys.iter().map(|key| self.key(key)).collect();
         let (Ok(arg), Ok(descent)) = (u16::try_from(table.selects.len()), u16::try_from(table.descents.len())) else { return };
-        if cases.is_empty() {
+        if keys.iter().all(|key| key.cases.is_empty()) {
             return;
         }
-        cases.sort();
         table.descents.push(Descent { node: 0, number: field.number, repeated: true });
-        table.selects.push(SelectTable { by: select.by, kind: select.kind, cases: cases.into(), descent });
+        table.selects.push(SelectTable { keys, descent });
         table.set(field.number << 3 | u32::from(LEN), Op::new(Code::Select, arg));
+    }
+
+    fn key(&self, key: &SelectKey) -> KeyTable {
+        let alive = key.cases.iter().filter(|(_, node)| self.is_alive(*node));
+        let mut cases: Vec<(CaseValue, u32)> = alive.map(|(value, node)| (value.clone(), node.0)).collect();
+        cases.sort();
+        KeyTable { by: key.by, kind: key.kind, cases: cases.into() }
     }
 
     fn is_alive(&self, node: NodeId) -> bool {
@@ -350,7 +363,7 @@ fn alive(schema: &Schema, decision: &Decision) -> Vec<bool> {
                     shows |= decision.sites.get(site.0 as usize).is_some_and(|decided| decided.treatment != Treatment::Strip);
                 }
                 Content::Message(child) => link(child),
-                Content::Select(select) => select.cases.iter().for_each(|(_, child)| link(child)),
+                Content::Select(select) => select.cases().for_each(|(_, child)| link(child)),
                 Content::Discriminator => {}
             }
         }

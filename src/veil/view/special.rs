@@ -1,9 +1,10 @@
 //! Everything that is not copied or left out as it stands: the instructions of a view, one by one.
 
 use super::apply::{Element, Here, KeyRecord, Walk};
-use super::compile::{Code, Descent, Key, NodeTable, Op, SelectTable};
+use super::compile::{Code, Descent, Key, KeyTable, NodeTable, Op, SelectTable};
 use crate::veil::crypto::pseudonym;
 use crate::veil::outcome::Refusal;
+use crate::veil::schema::KEYS_MAX;
 use crate::veil::terms::Kind;
 use crate::veil::transform::generalize;
 use crate::veil::transform::number::{coordinate, number_len, push_image, range, read_integer, write_integer};
@@ -46,21 +47,14 @@ impl Walk<'_> {
 
     /// An element whose case is told by a key inside it, wherever the key stands. No key, two keys, no case: stripped.
     fn select(&mut self, table: &NodeTable, select: &SelectTable, ordinals: usize, input: &[u8], depth: u32) -> Result<(), Refusal> {
-        let mut found = None;
-        for record in Reader::new(input) {
-            // Broken before its case is known, it counts as hidden: hidden elements give no verdict.
-            let Ok(record) = record else { return Ok(()) };
-            if record.number == select.by
-                && let Some(key) = key_of(select.kind, record.value)
-                && found.replace(key).is_some()
-            {
-                return Ok(());
-            }
-        }
-        let Some(key) = found else { return Ok(()) };
-        let Some(node) = select.case(key) else { return Ok(()) };
+        let chosen = match &*select.keys {
+            [only] => only_key(only, input).map(|key| (only, key)),
+            keys => ranked_key(keys, input),
+        };
+        let Some((by, key)) = chosen else { return Ok(()) };
+        let Some(node) = by.case(key) else { return Ok(()) };
         let Some(descent) = table.descents.get(select.descent as usize) else { return Ok(()) };
-        let key = KeyRecord { number: select.by, wire_type: select.kind.wire_type(), key };
+        let key = KeyRecord { number: by.by, wire_type: by.kind.wire_type(), key };
         let element = Element { descent: Descent { node, ..*descent }, counter: ordinals + select.descent as usize, key: Some(key) };
         self.element(&element, input, depth)
     }
@@ -176,6 +170,38 @@ impl Walk<'_> {
         out.extend_from_slice(&images);
         Ok(())
     }
+}
+
+/// The key of an element, where it stands exactly once.
+#[inline]
+fn only_key<'i>(by: &KeyTable, input: &'i [u8]) -> Option<Key<'i>> {
+    let mut found = None;
+    for record in Reader::new(input) {
+        // Broken before its case is known, it counts as hidden: hidden elements give no verdict.
+        let record = record.ok()?;
+        if record.number == by.by
+            && let Some(key) = key_of(by.kind, record.value)
+            && found.replace(key).is_some()
+        {
+            return None;
+        }
+    }
+    found
+}
+
+/// The first of the keys that is present; none where any of them stands twice, also one that would not decide.
+fn ranked_key<'t, 'i>(keys: &'t [KeyTable], input: &'i [u8]) -> Option<(&'t KeyTable, Key<'i>)> {
+    let mut found = [None; KEYS_MAX];
+    for record in Reader::new(input) {
+        let record = record.ok()?;
+        if let Some((by, found)) = keys.iter().zip(&mut found).find(|(by, _)| by.by == record.number)
+            && let Some(key) = key_of(by.kind, record.value)
+            && found.replace(key).is_some()
+        {
+            return None;
+        }
+    }
+    keys.iter().zip(found).find_map(|(by, key)| Some((by, key?)))
 }
 
 /// The key in a record, if it has the key's type.

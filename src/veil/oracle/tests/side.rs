@@ -84,17 +84,22 @@ impl<'k> Side<'k> {
                     }
             })
             .collect();
-        let Some(key) = dice.pick(&keys) else { return };
-        let leaves: Vec<&Drawn> = kind
-            .fields
-            .iter()
-            .filter(|inner| inner.name != key.name && !inner.required && inner.axis.is_none() && matches!(inner.holds, Holds::Scalar(_)))
-            .collect();
-        for value in values(&key.holds, dice) {
-            let Some(leaf) = dice.pick(&leaves) else { return };
-            let Holds::Scalar(of) = leaf.holds else { return };
-            let text = format!("{}{}", facts(dice), generalizer(of, dice));
-            self.line(&format!("{}[{}={value}].{}", field.name, key.name, leaf.name), &text);
+        let Some(first) = dice.pick(&keys) else { return };
+        // Sometimes a second key, which decides where the first is absent.
+        let second = dice.pick(&keys).filter(|second| second.name != first.name && dice.one_in(2));
+        let mut ranked: Vec<&str> = Vec::new();
+        for key in [Some(first), second].into_iter().flatten() {
+            ranked.push(&key.name);
+            let leaf = |inner: &&Drawn| {
+                !ranked.contains(&&*inner.name) && !inner.required && inner.axis.is_none() && matches!(inner.holds, Holds::Scalar(_))
+            };
+            let leaves: Vec<&Drawn> = kind.fields.iter().filter(leaf).collect();
+            for value in values(&key.holds, dice) {
+                let Some(leaf) = dice.pick(&leaves) else { return };
+                let Holds::Scalar(of) = leaf.holds else { return };
+                let text = format!("{}{}", facts(dice), generalizer(of, dice));
+                self.line(&format!("{}[{}={value}].{}", field.name, key.name, leaf.name), &text);
+            }
         }
     }
 

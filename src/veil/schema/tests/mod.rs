@@ -1,10 +1,13 @@
 //! Schemas as people write them: what is read, what is refused, and the schemas of others.
 
+#[cfg(feature = "gateway")]
+mod changed;
 mod foreign;
 #[cfg(feature = "gateway")]
 mod read;
 #[cfg(feature = "gateway")]
 mod refused;
+mod suggested;
 
 use super::*;
 
@@ -33,7 +36,7 @@ fn field<'a>(schema: &'a Schema, names: &[&str]) -> &'a Field {
         }
         let inner = match &field.content {
             Content::Message(inner) => *inner,
-            Content::Select(select) => select.cases.first().expect("a case").1,
+            Content::Select(select) => select.cases().next().expect("a case").1,
             Content::Leaf(_) | Content::Discriminator => panic!("{name} has nothing inside"),
         };
         node = &schema.nodes()[inner.0 as usize];

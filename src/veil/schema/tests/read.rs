@@ -37,10 +37,11 @@ fn a_map_with_cases_is_judged_by_its_key() {
     let labels = field(&patient, &["labels"]);
     let Content::Select(select) = &labels.content else { panic!("{labels:?}") };
     assert!(labels.repeated);
-    assert_eq!((select.by, select.kind), (1, Kind::String));
-    let values: Vec<_> = select.cases.iter().map(|(value, _)| value.clone()).collect();
+    let [key] = &select.keys[..] else { panic!("one key") };
+    assert_eq!((key.by, key.kind), (1, Kind::String));
+    let values: Vec<_> = key.cases.iter().map(|(value, _)| value.clone()).collect();
     assert_eq!(values, ["diagnosis", "trial", "ward"].map(|key| CaseValue::Bytes(key.as_bytes().into())));
-    let entry = &patient.nodes()[select.cases[2].1.0 as usize];
+    let entry = &patient.nodes()[key.cases[2].1.0 as usize];
     assert!(matches!(entry.fields[0].content, Content::Discriminator));
     assert_eq!(entry.path.as_str(), r#"labels["ward"]"#);
     let ward = site(&patient, r#"labels["ward"]"#);
@@ -59,12 +60,41 @@ fn repeated_messages_are_judged_by_the_field_that_by_names() {
     ));
     let schema = load_annotated(&set, "t.M").expect("loads");
     let Content::Select(select) = &field(&schema, &["e"]).content else { panic!("a select") };
-    assert_eq!((select.by, select.kind), (2, Kind::Enum));
-    assert_eq!(select.cases.iter().map(|(value, _)| value.clone()).collect::<Vec<_>>(), [CaseValue::Int(3), CaseValue::Int(7)]);
+    let [key] = &select.keys[..] else { panic!("one key") };
+    assert_eq!((key.by, key.kind), (2, Kind::Enum));
+    assert_eq!(key.cases.iter().map(|(value, _)| value.clone()).collect::<Vec<_>>(), [CaseValue::Int(3), CaseValue::Int(7)]);
     assert_eq!(site(&schema, "e[k=HR].v.x").facts.sensitivity, Sensitivity::Special);
     assert_eq!(site(&schema, "e[k=7].v.x").facts.sensitivity, Sensitivity::Public);
     assert!(site(&schema, "e[k=7].v.y").facts.classified());
     assert_eq!(unclassified(&schema), ["e[k=HR].other", "e[k=7].other"]);
+}
+
+#[test]
+fn keys_rank_in_the_order_in_which_the_side_file_names_them() {
+    let facts = "{ sensitivity = 'public', category = 'device' }";
+    let set = proto3(
+        "message M { A a = 1; } message A { repeated E e = 1; } message E { string x = 1; uint64 y = 2; string z = 3; bool b = 4; }",
+    );
+    let read = |side: &str| load(&set, "t.M", Some(side)).unwrap_or_else(|error| panic!("{error}"));
+    let keys = |schema: &Schema| -> Vec<(u32, usize)> {
+        let Content::Select(select) = &field(schema, &["a", "e"]).content else { panic!("a select") };
+        select.keys.iter().map(|key| (key.by, key.cases.len())).collect()
+    };
+    // Neither the alphabet nor the number decides, but the file.
+    let one = read(&format!("['t.A']\n'e[y=7].z' = {facts}\n'e[x=\"HR\"].z' = {facts}\n'e[x=\"HR\"].b' = {facts}\n'e[y=8].z' = {facts}"));
+    assert_eq!(keys(&one), [(2, 2), (1, 1)]);
+    // Where the first key decides, the second is a field like any other; where the second does, the first is absent.
+    assert_eq!(
+        paths(&one),
+        ["a.e[y=7].x", "a.e[y=7].z", "a.e[y=7].b", "a.e[y=8].x", "a.e[y=8].z", "a.e[y=8].b", "a.e[x=\"HR\"].z", "a.e[x=\"HR\"].b"]
+    );
+    assert_eq!(unclassified(&one), ["a.e[y=7].x", "a.e[y=7].b", "a.e[y=8].x", "a.e[y=8].b"]);
+    let other = read(&format!("['t.A']\n'e[x=\"HR\"].z' = {facts}\n'e[y=7].z' = {facts}\n'e[y=8].z' = {facts}\n'e[x=\"HR\"].b' = {facts}"));
+    assert_eq!(keys(&other), [(1, 1), (2, 2)]);
+    assert_ne!(one.fingerprint(), other.fingerprint());
+    // Two messages of the file may name elements by different keys: the file's order counts, not the depth.
+    let two = read(&format!("['t.A']\n'e[y=7].z' = {facts}\n['t.M']\n'a.e[x=\"HR\"].z' = {facts}\n'a.e[y=9].z' = {facts}"));
+    assert_eq!(keys(&two), [(2, 2), (1, 1)]);
 }
 
 #[test]
@@ -84,7 +114,7 @@ fn keys_are_compared_as_they_are_on_the_wire() {
         ));
         let schema = load_annotated(&set, "t.M").unwrap_or_else(|error| panic!("{kind}: {error}"));
         let Content::Select(select) = &field(&schema, &["m"]).content else { panic!("a select") };
-        assert_eq!(select.cases[0].0, wanted, "{kind}");
+        assert_eq!(select.keys[0].cases[0].0, wanted, "{kind}");
         assert_eq!(paths(&schema), [format!("m[{shown}]")], "{kind}");
     }
 }
@@ -227,22 +257,4 @@ fn statements_about_one_option_are_merged() {
     );
     let schema = load_annotated(&set, "t.M").expect("loads");
     assert_eq!(site(&schema, "a").facts.generalize, Some(Generalizer::PrefixChars(3)));
-}
-
-#[test]
-fn the_check_says_what_changed() {
-    let old = load_annotated(&proto3(&format!("message M {{ string a = 1 [{P}]; string b = 2; }}")), "t.M").expect("loads");
-    let new = load_annotated(&proto3(&format!("message M {{ string a = 1 [{H}]; string c = 3; }}")), "t.M").expect("loads");
-    let changes: Vec<_> = check::changes(&old, &new).iter().map(ToString::to_string).collect();
-    assert_eq!(
-        changes,
-        [
-            "~ a: string = 1, special health, floor keep (was string = 1, public device, floor keep)",
-            "- b: string = 2, unclassified",
-            "+ c: string = 3, unclassified"
-        ]
-    );
-    assert!(check::changes(&old, &old).is_empty());
-    let row = check::rows(&new).next().expect("a row");
-    assert_eq!((row.path.as_str(), row.kind, row.sensitivity, row.classified), ("a", Kind::String, Sensitivity::Special, true));
 }
