@@ -33,8 +33,8 @@ pub(crate) fn push_image(kind: Kind, how: &Generalizer, input: &[u8], out: &mut 
             image.map(|image| out.extend_from_slice(&image.to_le_bytes())).map_or(Ok(false), |()| Ok(true))
         }
         Kind::Float => {
-            let image = bytes.try_into().ok().and_then(|bytes| generalize::float(how, f64::from(f32::from_le_bytes(bytes))));
-            image.map(|image| out.extend_from_slice(&(image as f32).to_le_bytes())).map_or(Ok(false), |()| Ok(true))
+            let image = bytes.try_into().ok().and_then(|bytes| generalize::float32(how, f32::from_le_bytes(bytes)));
+            image.map(|image| out.extend_from_slice(&image.to_le_bytes())).map_or(Ok(false), |()| Ok(true))
         }
         _ => {
             let (min, max) = range(kind);
@@ -53,7 +53,9 @@ pub(crate) fn read_integer(kind: Kind, input: &[u8]) -> Result<(i128, usize), Re
         Kind::Int32 => i128::from(varint(input, 0)?.0 as i32),
         Kind::Int64 => i128::from(varint(input, 0)?.0 as i64),
         Kind::Uint32 => i128::from(varint(input, 0)?.0 as u32),
-        Kind::Sint32 | Kind::Sint64 => i128::from(unzigzag(varint(input, 0)?.0)),
+        // As every parser does: the lower 32 bits, then the sign.
+        Kind::Sint32 => i128::from(unzigzag(u64::from(varint(input, 0)?.0 as u32))),
+        Kind::Sint64 => i128::from(unzigzag(varint(input, 0)?.0)),
         Kind::Fixed64 => i128::from(eight()?),
         Kind::Sfixed64 => i128::from(eight()? as i64),
         Kind::Fixed32 => i128::from(four()?),
@@ -92,5 +94,28 @@ pub(crate) fn coordinate(tag: u64, value: &[u8]) -> Option<f64> {
         FIXED64 => Some(f64::from_le_bytes(value.try_into().ok()?)),
         FIXED32 => Some(f64::from(f32::from_le_bytes(value.try_into().ok()?))),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_varint_that_is_wider_than_its_type_counts_by_its_lower_bits() {
+        // protobuf.dev, "Updating A Message Type": as if cast in C++.
+        let wide = |low: u32| {
+            let mut out = Vec::new();
+            push_varint(&mut out, 5 << 32 | u64::from(low));
+            out
+        };
+        for (kind, low, value) in
+            [(Kind::Int32, u32::MAX, -1), (Kind::Uint32, 7, 7), (Kind::Sint32, 6, 3), (Kind::Sint32, u32::MAX, i128::from(i32::MIN))]
+        {
+            assert_eq!(read_integer(kind, &wide(low)), Ok((value, 5)), "{kind:?}");
+        }
+        let mut out = Vec::new();
+        assert_eq!(push_image(Kind::Sint32, &Generalizer::Step(100.0), &wide(u32::MAX - 1), &mut out), Ok(true));
+        assert_eq!(read_integer(Kind::Sint32, &out), Ok((2_147_483_600, 5)));
     }
 }

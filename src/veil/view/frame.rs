@@ -120,7 +120,8 @@ fn subject_text(kind: Kind, value: Value<'_>) -> Option<Vec<u8>> {
         (Kind::Int32, Value::Varint(v)) => i128::from(v as i32),
         (Kind::Uint64, Value::Varint(v)) | (Kind::Fixed64, Value::Fixed64(v)) => i128::from(v),
         (Kind::Uint32, Value::Varint(v)) => i128::from(v as u32),
-        (Kind::Sint64 | Kind::Sint32, Value::Varint(v)) => i128::from(unzigzag(v)),
+        (Kind::Sint64, Value::Varint(v)) => i128::from(unzigzag(v)),
+        (Kind::Sint32, Value::Varint(v)) => i128::from(unzigzag(u64::from(v as u32))),
         (Kind::Fixed32, Value::Fixed32(v)) => i128::from(v),
         (Kind::Sfixed64, Value::Fixed64(v)) => i128::from(v as i64),
         (Kind::Sfixed32, Value::Fixed32(v)) => i128::from(v as i32),
@@ -189,6 +190,15 @@ mod tests {
         assert_eq!(Raw::new(&[0x0a, 0x00]).subject(&path(&[1], Kind::String)), Err(Refusal::NoSubject));
         assert_eq!(Raw::new(&[0x0a, 0x01, b'a', 0x0a, 0x01, b'b']).subject(&path(&[1], Kind::String)), Err(Refusal::TwoSubjects));
         assert!(Raw::new(&[0x0a, 0x01, b'a', 0x0a, 0x01, b'a']).subject(&path(&[1], Kind::String)).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_is_wider_than_its_type_is_the_same_subject() {
+        let subject = |kind, frame: &[u8]| Raw::new(frame).subject(&path(&[1], kind)).map(|value| value.as_bytes().to_vec());
+        for kind in [Kind::Sint32, Kind::Uint32, Kind::Int32] {
+            let value = subject(kind, &[0x08, 0x06]).expect("a subject");
+            assert_eq!(subject(kind, &[0x08, 0x86, 0x80, 0x80, 0x80, 0x10]), Ok(value), "{kind:?}");
+        }
     }
 
     #[test]
