@@ -85,6 +85,8 @@ def check(regions, path):
         if count:
             continue
         code = lines[region[0] - 1].strip()
+        if code.startswith("write!("):
+            continue  # Writing text for people refuses no frame.
         if (file, code) in reasons:
             needed.add((file, code))
         else:

@@ -5,7 +5,7 @@
 
 mod seeds;
 #[path = "../fuzz/src/targets/mod.rs"]
-mod targets;
+pub(crate) mod targets;
 
 use std::collections::BTreeMap;
 use std::fs;

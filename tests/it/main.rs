@@ -6,6 +6,7 @@ mod architecture;
 mod cli;
 mod consent;
 mod demo;
+mod faults;
 mod fuzz;
 mod gateway;
 mod harness;

@@ -147,6 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn a_generalizer_for_other_values_or_none_at_all_gives_no_image() {
+        let bucket = |span_s| Generalizer::TimeBucket { span_s, unit: TimeUnit::Seconds };
+        let place = Generalizer::Place { resolution: 6, axis: crate::veil::terms::Axis::Latitude };
+        for how in [Generalizer::Step(0.0), Generalizer::Buckets(vec![]), bucket(0), Generalizer::Decimals(1), place.clone()] {
+            assert_eq!(integer(&how, 7, I64.0, I64.1), None, "{how}");
+        }
+        for how in [Generalizer::Step(0.0), Generalizer::Buckets(vec![]), bucket(0), place, Generalizer::PrefixChars(1)] {
+            assert_eq!((float(&how, 7.0), float32(&how, 7.0)), (None, None), "{how}");
+        }
+        assert_eq!((text(&bucket(60), b"text"), timestamp(&Generalizer::Step(1.0), 7), timestamp(&bucket(0), 7)), (None, None, None));
+        assert_eq!(super::place(16, 45.0, 14.0), None);
+    }
+
+    #[test]
     fn what_is_no_place_or_number_has_no_image() {
         assert_eq!(place(6, 91.0, 0.0), None);
         assert_eq!(place(6, f64::NAN, 0.0), None);

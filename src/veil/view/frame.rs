@@ -193,6 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn a_place_outside_its_buffer_is_no_frame() {
+        let frames = |place| Frames::new(Bytes::from_static(b"abc"), vec![place]).map(|frames| frames.len());
+        assert_eq!(frames(1..3), Ok(1));
+        for place in [0..4, 4..4, Range { start: 2, end: 1 }] {
+            assert_eq!(frames(place), Err(Refusal::Truncated));
+        }
+    }
+
+    #[test]
+    fn what_is_broken_on_the_way_to_the_subject_refuses_the_frame() {
+        for frame in [&[0x1a][..], &[0x1a, 0x01, 0x0a], &[0x1a, 0x02, 0x0a, 0x05], &[0x1a, 0x01, 0x07]] {
+            let refusal = Raw::new(frame).subject(&path(&[3, 1], Kind::String)).expect_err("broken");
+            assert!(matches!(refusal, Refusal::Truncated | Refusal::BadTag), "{frame:?}: {refusal}");
+        }
+    }
+
+    #[test]
     fn a_number_that_is_wider_than_its_type_is_the_same_subject() {
         let subject = |kind, frame: &[u8]| Raw::new(frame).subject(&path(&[1], kind)).map(|value| value.as_bytes().to_vec());
         for kind in [Kind::Sint32, Kind::Uint32, Kind::Int32] {

@@ -98,6 +98,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_record_that_is_not_whole_is_refused() {
+        for (tag, value, packed) in [(0x08, &[0x80][..], false), (0x0a, &[0x02, 1], false), (0x0a, &[0x03, 0x80, 0x00, 0x80], true)] {
+            assert_eq!(copy_minimal(&mut Vec::new(), tag, value, packed), Err(Refusal::Truncated), "{value:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_mended_length_is_what_stands_behind_it(room in 1usize..=4, body in 0usize..300) {
