@@ -43,6 +43,14 @@ def text_of(lines, region):
     return "\n".join([lines[first - 1][begin - 1 :], *middle, lines[last - 1][: end - 1]])
 
 
+def code_at(lines, number):
+    """The line, with the one before where it says nothing by itself."""
+    code = lines[number - 1].strip()
+    if code.startswith(".") or code in ("return;", "continue;", "break;", "None => None,"):
+        return f"{lines[number - 2].strip()} {code}"
+    return code
+
+
 def exits(regions):
     """(file, region) -> how often it was reached."""
     root = Path.cwd()
@@ -84,7 +92,7 @@ def check(regions, path):
         total += 1
         if count:
             continue
-        code = lines[region[0] - 1].strip()
+        code = code_at(lines, region[0])
         if code.startswith("write!("):
             continue  # Writing text for people refuses no frame.
         if (file, code) in reasons:

@@ -23,7 +23,7 @@ use twinveil::world::{Clock, entropy};
 
 use crate::fuzz::targets::shapes;
 use crate::gateway::{CARE, START_MS};
-use crate::harness::{Ask, Given, PATIENT, World, made_folder, prefixed, raw_call, status_of};
+use crate::harness::{Ask, Given, PATIENT, World, channel, eventually, made_folder, pem_files, prefixed, raw_call, status_of};
 
 /// What a view that does the same everywhere makes of a frame.
 fn seen(schema: &Schema, treatment: Treatment, frame: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -219,4 +219,17 @@ async fn a_policy_that_fails_on_a_frame_ends_the_stream_without_it() {
     assert!(frames.is_empty(), "no floors, no frames");
     let status = end.expect_err("it ends with the reason");
     assert_eq!((status.code(), status.message().split(':').next()), (Code::Internal, Some("TV-G12")), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_connections_than_the_gateway_takes_are_closed_before_a_word() {
+    // The wallets' portal has the first.
+    let world = World::with("[limits]\nconnections_max = 2\n").await;
+    let ada = world.patient("ada").await;
+    world.grant(&ada, &Given::to(&world, &["clinician"], CARE)).await;
+    let second = world.channel("hospital").await;
+    let third = channel(world.gate, &pem_files(&world.folder.0, "clinician")).await;
+    assert!(third.is_err(), "a third connection");
+    drop(second);
+    eventually("room for another connection", async || channel(world.gate, &pem_files(&world.folder.0, "clinician")).await.ok()).await;
 }
