@@ -8,7 +8,7 @@ mod targets;
 use std::sync::OnceLock;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+    static TARGET: OnceLock<targets::Target> = OnceLock::new();
     TARGET.get_or_init(|| {
         let name = std::env::var("TWINVEIL_FUZZ_TARGET").unwrap_or_default();
         let known = targets::TARGETS.iter().find(|(target, _)| *target == name);

@@ -325,8 +325,8 @@ fn open() -> Seeds {
     };
     use v1::subscribe_response::Kind;
     let batch = |message: Vec<u8>| {
-        let frame = v1::Frame { view: 1, message: message.into(), ..v1::Frame::default() };
-        piece(Kind::Batch(v1::Batch { first_handover: 1, frames: vec![frame], ..v1::Batch::default() }))
+        let frame = v1::Frame { view: 1, message: message.into() };
+        piece(Kind::Batch(v1::Batch { first_handover: 1, frames: vec![frame] }))
     };
     vec![
         ("frame", [&[0], &frame[..]].concat()),

@@ -11,8 +11,11 @@ mod wire;
 
 use std::convert::Infallible;
 
+/// What must hold of every input.
+pub(crate) type Target = fn(&[u8]);
+
 /// Every target by its name, which is also the name of its folder of inputs.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("wire", wire::run),
     ("schema", schema::run),
     ("consent", consent::run),
