@@ -121,6 +121,23 @@ mod tests {
     }
 
     #[test]
+    fn names_and_limits_that_stand_twice_or_can_not_be_read_are_refused() {
+        let id = || vec![uri("spiffe://example.org/a")];
+        let with = |names: Vec<SanType>, arc: u64, content: &[u8], times: usize| {
+            made(names, |params| {
+                let extension = || rcgen::CustomExtension::from_oid_content(&[2, 5, 29, arc], content.to_vec());
+                params.custom_extensions = (0..times).map(|_| extension()).collect();
+            })
+        };
+        // Basic constraints, key usage and alternative names (RFC 5280 §4.2.1): each at most once.
+        for (arc, content) in [(19, &[0x30, 0x00][..]), (15, &[0x03, 0x02, 0x07, 0x80]), (17, &[0x30, 0x03, 0x86, 0x01, b'a'])] {
+            assert_eq!(spiffe(&with(if arc == 17 { vec![] } else { id() }, arc, content, 2)), Err(IdentityError::Unreadable), "{arc}");
+        }
+        // A name of a kind that there is not.
+        assert_eq!(spiffe(&with(vec![], 17, &[0x30, 0x03, 0x8f, 0x01, b'a'], 1)), Err(IdentityError::Unreadable));
+    }
+
+    #[test]
     fn what_is_not_one_certificate_is_refused() {
         let mut der = made(vec![uri("spiffe://example.org/a")], |_| ());
         der.push(0);

@@ -147,4 +147,37 @@ mod tests {
         );
         std::fs::remove_dir_all(&folder).expect("clean");
     }
+
+    #[test]
+    fn files_that_do_not_belong_together_or_hold_something_else_start_nothing() {
+        let folder = std::env::temp_dir().join(format!("twinveil-tls-parts-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).expect("file");
+            path
+        };
+        let made = |name: &str| {
+            let key = rcgen::KeyPair::generate().expect("key");
+            let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("certificate");
+            (file(&format!("{name}.pem"), &certificate.pem()), file(&format!("{name}.key"), &key.serialize_pem()))
+        };
+        let ((mine, key), (_, others)) = (made("mine"), made("others"));
+        let empty = file("empty.pem", "");
+        let bent = file("bent.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+        let good = PemFiles { certificate: mine.clone(), private_key: key, peer_ca: mine.clone() };
+        assert!(server(&good).is_ok() && ClientTls::load(&good).is_ok());
+        for (files, named) in [
+            (PemFiles { private_key: others, ..good.clone() }, &mine),
+            (PemFiles { private_key: empty.clone(), ..good.clone() }, &empty),
+            (PemFiles { certificate: empty.clone(), ..good.clone() }, &empty),
+            (PemFiles { peer_ca: empty.clone(), ..good.clone() }, &empty),
+            (PemFiles { peer_ca: bent.clone(), ..good.clone() }, &bent),
+        ] {
+            let found = [server(&files).err(), ClientTls::load(&files).err()].map(|error| error.expect("refused").to_string());
+            let told = format!("`{}`: ", named.display());
+            assert!(found.iter().all(|error| error.starts_with(&told)), "{found:?} do not name {told}");
+        }
+        std::fs::remove_dir_all(&folder).expect("clean");
+    }
 }

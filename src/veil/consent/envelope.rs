@@ -8,6 +8,7 @@ use data_encoding::{BASE64, BASE64URL};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::RecordRefusal;
+use super::text;
 use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::sign::{self, SignKey};
 use crate::veil::name::{Did, Origin, RecordId};
@@ -176,7 +177,7 @@ impl Envelope {
         if json.len() > JSON_BYTES_MAX {
             return Err(RecordRefusal::TooLarge("JSON form"));
         }
-        let json: EnvelopeJson = serde_json::from_slice(json).map_err(|error| RecordRefusal::NotAnEnvelope(error.to_string()))?;
+        let json: EnvelopeJson = serde_json::from_slice(json).map_err(|error| RecordRefusal::NotAnEnvelope(text::unread(&error)))?;
         let signatures =
             json.signatures.into_iter().map(|signature| Ok(Signature { keyid: signature.keyid, sig: base64("sig", &signature.sig)? }));
         let envelope = Self {
@@ -363,6 +364,18 @@ mod tests {
         assert_eq!(part(&|e| e.signatures[0].sig = vec![0; 129]), Err(RecordRefusal::TooLarge("signature")));
         assert_eq!(part(&|e| e.signatures[0].keyid = "x".repeat(129)), Err(RecordRefusal::TooLarge("signature")));
         assert_eq!(Envelope::parse_json(&vec![b' '; JSON_BYTES_MAX + 1]), Err(RecordRefusal::TooLarge("JSON form")));
+    }
+
+    #[test]
+    fn what_a_refusal_quotes_has_no_control_characters_and_an_end() {
+        let name = format!("\\u001b[2J{}", "x".repeat(10_000));
+        for refusal in [
+            Envelope::parse_json(format!("{{\"{name}\":1}}").as_bytes()).expect_err("unknown"),
+            text::json::<SignatureJson>(format!("{{\"{name}\":1}}").as_bytes()).err().expect("unknown"),
+        ] {
+            let text = refusal.to_string();
+            assert!(text.contains("[2Jxxx") && text.len() < 600 && !text.contains(char::is_control), "{text:?}");
+        }
     }
 
     #[test]

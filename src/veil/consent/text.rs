@@ -8,9 +8,16 @@ use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
 /// The longest text of a member, in bytes, unless it says otherwise.
 pub(super) const TEXT_BYTES_MAX: usize = 1_024;
 
+const SHOWN_CHARS_MAX: usize = 400;
+
 /// Reads a payload. `T` refuses unknown members; serde refuses those that are missing or there twice.
 pub(super) fn json<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RecordRefusal> {
-    serde_json::from_slice(payload).map_err(|error| RecordRefusal::Malformed(error.to_string()))
+    serde_json::from_slice(payload).map_err(|error| RecordRefusal::Malformed(unread(&error)))
+}
+
+/// What is wrong with a JSON text, in one line of bounded length: serde quotes what it read, and that is anybody's.
+pub(super) fn unread(error: &serde_json::Error) -> String {
+    error.to_string().chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
 }
 
 /// A text that says something and is not too long; control characters could play tricks on whoever displays it.

@@ -2,7 +2,7 @@
 //! [`decide`] joins it with the schema's floors and the consents into a treatment and a reason for every site.
 
 mod decide;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "policy")]
 pub mod floor;
 
 pub use decide::decide;

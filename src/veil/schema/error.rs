@@ -27,7 +27,7 @@ macro_rules! faults {
         }
     };
 }
-#[cfg(feature = "gateway")]
+#[cfg(feature = "policy")]
 pub(in crate::veil) use faults;
 
 faults! {
@@ -85,7 +85,7 @@ pub struct LoadError {
 
 impl LoadError {
     pub(super) fn new(fault: LoadFault, place: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { fault, place: place.into(), detail: detail.into() }
+        Self { fault, place: printable(place.into()), detail: printable(detail.into()) }
     }
 
     /// The stable code.
@@ -93,6 +93,17 @@ impl LoadError {
         self.fault.code()
     }
 }
+
+/// One line of bounded length: names in a descriptor set are anybody's bytes until they are checked.
+fn printable(text: String) -> String {
+    if text.len() <= SHOWN_MAX && !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+}
+
+/// More than the longest path.
+const SHOWN_MAX: usize = 8_192;
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,6 +160,12 @@ mod tests {
         for (i, fault) in LoadFault::ALL.iter().enumerate() {
             assert_eq!(fault.code(), format!("TV-S{:02}", i + 1));
         }
+    }
+
+    #[test]
+    fn an_error_is_one_line_of_bounded_length_whatever_is_named_in_it() {
+        let error = LoadError::new(LoadFault::Malformed, "`a\u{1b}[2J\n.b`", "x".repeat(2 * SHOWN_MAX));
+        assert_eq!((error.place.as_str(), error.detail.len()), ("`a[2J.b`", SHOWN_MAX));
     }
 
     #[test]

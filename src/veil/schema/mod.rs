@@ -25,7 +25,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use error::{LoadError, LoadFault};
-#[cfg(feature = "gateway")]
+#[cfg(feature = "policy")]
 pub(in crate::veil) use error::{did_you_mean, faults};
 pub use load::{DEPTH_MAX, load, load_annotated};
 pub use methods::{Method, methods};

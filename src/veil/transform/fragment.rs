@@ -165,6 +165,18 @@ mod tests {
         assert_eq!(merge(b"\x4a\x00\x4a\x00", &[astray]), Err(OpenError::Malformed));
     }
 
+    #[test]
+    fn what_is_no_list_of_fragments_is_not_opened() {
+        let endless = [&[1][..], &[0xff; 9], &[1]].concat();
+        for plain in [&[2, 9][..], &[2, 9, 1], &[1, 5, 1], &[66], &endless] {
+            assert_eq!(parse_fragments(plain), None, "{plain:?}");
+        }
+        let inside = Fragment { path: vec![(9, 0)], body: vec![0x08, 0x01] };
+        for clear in [&b"\x4a"[..], b"\x4a\x01\x08", b"\x48\x01"] {
+            assert_eq!(merge(clear, std::slice::from_ref(&inside)), Err(OpenError::Malformed), "{clear:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_and_padding_ends_it(paths in proptest::collection::vec(proptest::collection::vec((1u32..1000, 0u32..300), 0..4), 0..6), padding in 0usize..40) {

@@ -8,7 +8,7 @@ use crate::veil::terms::Generalizer;
 pub fn integer(how: &Generalizer, value: i128, min: i128, max: i128) -> Option<i128> {
     let image = match how {
         Generalizer::Step(step) if step.fract() == 0.0 && *step < 9e18 => floor_to(value, *step as i128)?,
-        Generalizer::Step(step) => step_down(value as f64, *step).floor() as i128,
+        Generalizer::Step(step) => step_down(value as f64, *step, 1e-9).floor() as i128,
         Generalizer::Buckets(edges) => bucket(edges, value as f64)?.floor() as i128,
         Generalizer::TimeBucket { span_s, unit } => floor_to(value, i128::from(*span_s) * i128::from(unit.per_second()))?,
         Generalizer::Decimals(_) | Generalizer::PrefixChars(_) | Generalizer::Place { .. } => return None,
@@ -18,14 +18,24 @@ pub fn integer(how: &Generalizer, value: i128, min: i128, max: i128) -> Option<i
 
 /// The image of a floating-point number; `None` for NaN and infinities, which have none.
 pub fn float(how: &Generalizer, value: f64) -> Option<f64> {
+    image(how, value, 1e-9)
+}
+
+/// The image of a number of 32 bits: 0.7 in steps of 0.1 stays 0.7, which such a number is 2e-8 below.
+pub fn float32(how: &Generalizer, value: f32) -> Option<f32> {
+    image(how, f64::from(value), 2.5e-7).map(|image| image as f32).filter(|image| image.is_finite())
+}
+
+/// `slack`: a quotient that is as near to a whole number, relative to it, counts as whole.
+fn image(how: &Generalizer, value: f64, slack: f64) -> Option<f64> {
     if !value.is_finite() {
         return None;
     }
     let image = match how {
-        Generalizer::Step(step) => step_down(value, *step),
+        Generalizer::Step(step) => step_down(value, *step, slack),
         Generalizer::Decimals(decimals) => round_to(value, *decimals),
         Generalizer::Buckets(edges) => bucket(edges, value)?,
-        Generalizer::TimeBucket { span_s, .. } => step_down(value, *span_s as f64),
+        Generalizer::TimeBucket { span_s, .. } => step_down(value, *span_s as f64, slack),
         Generalizer::PrefixChars(_) | Generalizer::Place { .. } => return None,
     };
     // `+ 0.0` turns −0 into 0: the sign of a value that was rounded away must not stay.
@@ -60,11 +70,11 @@ fn floor_to(value: i128, step: i128) -> Option<i128> {
     (step > 0).then(|| value.div_euclid(step) * step)
 }
 
-/// Down to a multiple. A quotient within 1e-9 of a whole number counts as whole: 0.3 in steps of 0.1 stays 0.3.
-fn step_down(value: f64, step: f64) -> f64 {
+/// Down to a multiple: 0.3 in steps of 0.1 stays 0.3, thanks to the slack.
+fn step_down(value: f64, step: f64, slack: f64) -> f64 {
     let quotient = value / step;
     let nearest = quotient.round();
-    let whole = if (quotient - nearest).abs() <= 1e-9 * quotient.abs().max(1.0) { nearest } else { quotient.floor() };
+    let whole = if (quotient - nearest).abs() <= slack * quotient.abs().max(1.0) { nearest } else { quotient.floor() };
     whole * step
 }
 
@@ -97,6 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn the_image_of_a_number_of_32_bits_is_its_own_image() {
+        for tenths in -2_000..2_000 {
+            let value = tenths as f32 / 10.0;
+            let image = float32(&Generalizer::Step(0.1), value).expect("finite");
+            assert!((image - value).abs() <= 2e-5, "{value} became {image}");
+            assert_eq!(float32(&Generalizer::Step(0.1), image), Some(image), "{value}");
+        }
+        assert_eq!(float32(&Generalizer::Step(0.1), 0.69), Some(0.6));
+        assert_eq!(float32(&Generalizer::Buckets(vec![1e300]), 1.0), None, "an edge that the type can't hold");
+    }
+
+    #[test]
     fn decimals_leave_no_minus_zero() {
         assert_eq!(float(&Generalizer::Decimals(1), -0.04).map(f64::to_bits), Some(0));
         assert_eq!(float(&Generalizer::Decimals(2), 45.772_175), Some(45.77));
@@ -122,6 +144,20 @@ mod tests {
         assert_eq!(text(&Generalizer::PrefixChars(2), "Žižek".as_bytes()), Some("Ži".as_bytes()));
         assert_eq!(text(&Generalizer::PrefixChars(9), b"abc"), Some(&b"abc"[..]));
         assert_eq!(text(&Generalizer::PrefixChars(9), &[0xff]), None);
+    }
+
+    #[test]
+    fn a_generalizer_for_other_values_or_none_at_all_gives_no_image() {
+        let bucket = |span_s| Generalizer::TimeBucket { span_s, unit: TimeUnit::Seconds };
+        let place = Generalizer::Place { resolution: 6, axis: crate::veil::terms::Axis::Latitude };
+        for how in [Generalizer::Step(0.0), Generalizer::Buckets(vec![]), bucket(0), Generalizer::Decimals(1), place.clone()] {
+            assert_eq!(integer(&how, 7, I64.0, I64.1), None, "{how}");
+        }
+        for how in [Generalizer::Step(0.0), Generalizer::Buckets(vec![]), bucket(0), place, Generalizer::PrefixChars(1)] {
+            assert_eq!((float(&how, 7.0), float32(&how, 7.0)), (None, None), "{how}");
+        }
+        assert_eq!((text(&bucket(60), b"text"), timestamp(&Generalizer::Step(1.0), 7), timestamp(&bucket(0), 7)), (None, None, None));
+        assert_eq!(super::place(16, 45.0, 14.0), None);
     }
 
     #[test]

@@ -174,6 +174,14 @@ impl Sealer {
     }
 }
 
+#[cfg(test)]
+impl Sealer {
+    /// As if it had sealed all it may.
+    pub(crate) fn spend(&mut self) {
+        self.ctr = GROUPS_MAX;
+    }
+}
+
 /// Appends the header of RFC 9605 §4.3.
 pub fn push_header(out: &mut Vec<u8>, kid: u64, ctr: u64) {
     let (kid_bits, kid_bytes) = header_part(kid);
@@ -358,6 +366,28 @@ mod tests {
         assert!(moved.open(&announced, &mine).is_none());
         let bent = Announced { commit: [0; 32], ..announced };
         assert!(epoch(Suite::Aes256Gcm).open(&bent, &mine).is_none());
+    }
+
+    #[test]
+    fn a_seed_that_is_wrapped_well_and_not_the_committed_one_does_not_open() {
+        let (mine, epoch) = (holder(1), epoch(Suite::Aes256Gcm));
+        let wrapped = |commit: [u8; 32], seed: &[u8]| Announced {
+            commit,
+            wraps: vec![wrap(&mine.seal_key(), &epoch.info(), &commit, seed, &mut Steps(1)).expect("a good key")],
+        };
+        let commit = epoch.commit(&epoch.info(), &[2; 32]);
+        assert!(epoch.open(&wrapped(commit, &[2; 32]), &mine).is_some());
+        assert!(epoch.open(&wrapped([9; 32], &[2; 32]), &mine).is_none(), "committed to something else");
+        assert!(epoch.open(&wrapped(commit, &[2; 31]), &mine).is_none(), "a short seed");
+    }
+
+    #[test]
+    fn a_spent_key_seals_nothing() {
+        let (mut sealer, _) = epoch(Suite::ChaCha20Poly1305).begin(&[], &mut Steps(1)).expect("begin");
+        sealer.spend();
+        let mut out = Vec::new();
+        let sealed = sealer.seal(SEALED_FIELD, b"", &mut b"\x01\x02\x08\x05".to_vec(), &mut Vec::new(), &mut out);
+        assert_eq!((sealed, out), (Err(Refusal::SealFailed), Vec::new()));
     }
 
     #[test]

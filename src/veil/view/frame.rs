@@ -120,7 +120,8 @@ fn subject_text(kind: Kind, value: Value<'_>) -> Option<Vec<u8>> {
         (Kind::Int32, Value::Varint(v)) => i128::from(v as i32),
         (Kind::Uint64, Value::Varint(v)) | (Kind::Fixed64, Value::Fixed64(v)) => i128::from(v),
         (Kind::Uint32, Value::Varint(v)) => i128::from(v as u32),
-        (Kind::Sint64 | Kind::Sint32, Value::Varint(v)) => i128::from(unzigzag(v)),
+        (Kind::Sint64, Value::Varint(v)) => i128::from(unzigzag(v)),
+        (Kind::Sint32, Value::Varint(v)) => i128::from(unzigzag(u64::from(v as u32))),
         (Kind::Fixed32, Value::Fixed32(v)) => i128::from(v),
         (Kind::Sfixed64, Value::Fixed64(v)) => i128::from(v as i64),
         (Kind::Sfixed32, Value::Fixed32(v)) => i128::from(v as i32),
@@ -189,6 +190,32 @@ mod tests {
         assert_eq!(Raw::new(&[0x0a, 0x00]).subject(&path(&[1], Kind::String)), Err(Refusal::NoSubject));
         assert_eq!(Raw::new(&[0x0a, 0x01, b'a', 0x0a, 0x01, b'b']).subject(&path(&[1], Kind::String)), Err(Refusal::TwoSubjects));
         assert!(Raw::new(&[0x0a, 0x01, b'a', 0x0a, 0x01, b'a']).subject(&path(&[1], Kind::String)).is_ok());
+    }
+
+    #[test]
+    fn a_place_outside_its_buffer_is_no_frame() {
+        let frames = |place| Frames::new(Bytes::from_static(b"abc"), vec![place]).map(|frames| frames.len());
+        assert_eq!(frames(1..3), Ok(1));
+        for place in [0..4, 4..4, Range { start: 2, end: 1 }] {
+            assert_eq!(frames(place), Err(Refusal::Truncated));
+        }
+    }
+
+    #[test]
+    fn what_is_broken_on_the_way_to_the_subject_refuses_the_frame() {
+        for frame in [&[0x1a][..], &[0x1a, 0x01, 0x0a], &[0x1a, 0x02, 0x0a, 0x05], &[0x1a, 0x01, 0x07]] {
+            let refusal = Raw::new(frame).subject(&path(&[3, 1], Kind::String)).expect_err("broken");
+            assert!(matches!(refusal, Refusal::Truncated | Refusal::BadTag), "{frame:?}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_wider_than_its_type_is_the_same_subject() {
+        let subject = |kind, frame: &[u8]| Raw::new(frame).subject(&path(&[1], kind)).map(|value| value.as_bytes().to_vec());
+        for kind in [Kind::Sint32, Kind::Uint32, Kind::Int32] {
+            let value = subject(kind, &[0x08, 0x06]).expect("a subject");
+            assert_eq!(subject(kind, &[0x08, 0x86, 0x80, 0x80, 0x80, 0x10]), Ok(value), "{kind:?}");
+        }
     }
 
     #[test]

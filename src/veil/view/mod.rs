@@ -6,6 +6,8 @@ mod bindings;
 mod compile;
 mod frame;
 mod special;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{Space, View};
 pub use bindings::{Bindings, BindingsSource};

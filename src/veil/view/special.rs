@@ -7,7 +7,7 @@ use crate::veil::outcome::Refusal;
 use crate::veil::schema::KEYS_MAX;
 use crate::veil::terms::Kind;
 use crate::veil::transform::generalize;
-use crate::veil::transform::number::{coordinate, number_len, push_image, range, read_integer, write_integer};
+use crate::veil::transform::number::{coordinate, push_image, range, read_integer, write_integer};
 use crate::veil::wire::{
     LEN, Reader, VARINT, Value, bounds, copy_minimal, mend_length, push_tag, push_varint, slice, unzigzag, varint_len,
 };
@@ -96,7 +96,7 @@ impl Walk<'_> {
                 let start = out.len();
                 push_varint(out, tag);
                 let image = out.len();
-                let made = push_image(site.kind, &site.how, value, out)?;
+                let (made, _) = push_image(site.kind, &site.how, value, out)?;
                 // INVARIANT: absent and zero look alike where the schema can't tell them apart: 0 is not sent, so an image of
                 // something else that comes out as 0 is not sent either.
                 if !made || site.implicit && out.get(image..).is_some_and(|image| image.iter().all(|byte| *byte == 0)) {
@@ -111,10 +111,9 @@ impl Walk<'_> {
                 let room = varint_len((end - at) as u64);
                 out.extend_from_slice(&[0; 10][..room]);
                 while at < end {
-                    let number = slice(value, at, end);
-                    at += number_len(site.kind, number)?;
                     // An element without an image (NaN) is left out.
-                    push_image(site.kind, &site.how, number, out)?;
+                    let (_, taken) = push_image(site.kind, &site.how, slice(value, at, end), out)?;
+                    at += taken;
                 }
                 // INVARIANT: a run in which nothing has an image is left out: that there was one would be told otherwise.
                 if out.len() == place + room {

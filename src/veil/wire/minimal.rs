@@ -125,6 +125,13 @@ mod tests {
         assert!(minimal_run(&widest) && minimal_run(&[]));
     }
 
+    #[test]
+    fn a_record_that_is_not_whole_is_refused() {
+        for (tag, value, packed) in [(0x08, &[0x80][..], false), (0x0a, &[0x02, 1], false), (0x0a, &[0x03, 0x80, 0x00, 0x80], true)] {
+            assert_eq!(copy_minimal(&mut Vec::new(), tag, value, packed), Err(Refusal::Truncated), "{value:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_run_is_left_as_it_is_where_writing_it_anew_would_not_change_it(run in proptest::collection::vec(proptest::sample::select(vec![0u8, 1, 2, 0x7f, 0x80, 0x81, 0xff, 0xff, 0xff]), 0..40)) {

@@ -25,7 +25,8 @@ fn long_varint(input: &[u8], pos: usize) -> Result<(u64, usize), Refusal> {
             return Ok((value, pos + i + 1));
         }
     }
-    Err(if input.len().saturating_sub(pos) >= 10 { Refusal::BadVarint } else { Refusal::Truncated })
+    // The tenth byte is the last or too large.
+    Err(Refusal::Truncated)
 }
 
 /// Where the length-delimited value whose length stands at `pos` begins and ends.

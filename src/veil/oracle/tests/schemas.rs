@@ -10,6 +10,7 @@ use prost_types::{
 use super::super::Dice;
 use super::side::Side;
 use crate::veil::schema::{LoadFault, Schema, load};
+use crate::veil::wire::push_len_prefixed;
 
 /// A syntax and what a field of it can be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,12 +20,21 @@ pub(super) struct Syntax {
     pub(super) required: bool,
     /// Whether `optional` has to be said for a field to have presence.
     pub(super) optional: bool,
+    /// Behind the file's own bytes: an edition, and features that hold in all of it (`descriptor.proto`).
+    edition: &'static [u8],
 }
+
+/// `edition = 14: EDITION_2023` (1000).
+const EDITION_2023: &[u8] = &[0x70, 0xe8, 0x07];
+/// `EDITION_2024` (1001), and `options = 8 { features = 50 { field_presence = IMPLICIT, repeated_field_encoding = EXPANDED } }`.
+const EDITION_2024_IMPLICIT: &[u8] = &[0x70, 0xe9, 0x07, 0x42, 0x07, 0x92, 0x03, 0x04, 0x08, 0x02, 0x18, 0x02];
 
 /// Another syntax is one more line.
 const SYNTAXES: &[Syntax] = &[
-    Syntax { name: "proto3", groups: false, required: false, optional: true },
-    Syntax { name: "proto2", groups: true, required: true, optional: false },
+    Syntax { name: "proto3", groups: false, required: false, optional: true, edition: &[] },
+    Syntax { name: "proto2", groups: true, required: true, optional: false, edition: &[] },
+    Syntax { name: "edition2023", groups: false, required: false, optional: false, edition: EDITION_2023 },
+    Syntax { name: "edition2024", groups: false, required: false, optional: false, edition: EDITION_2024_IMPLICIT },
 ];
 
 /// Nodes of a drawn schema.
@@ -106,21 +116,23 @@ pub(super) fn schema(dice: &mut Dice) -> Schema {
 fn one(dice: &mut Dice) -> Option<Schema> {
     let many = 2 + dice.below(4);
     let kinds: Vec<Kind> = (0..many).map(|index| kind(index, many, dice)).collect();
-    let mut set = FileDescriptorSet::default();
+    let mut set = Vec::new();
     for syntax in SYNTAXES {
         let of = |kind: &Kind| kind.syntax == *syntax;
         let message_type = kinds.iter().enumerate().filter(|(_, kind)| of(kind)).map(|(index, kind)| message(index, kind, dice)).collect();
-        set.file.push(FileDescriptorProto {
+        let file = FileDescriptorProto {
             name: Some(format!("{}.proto", syntax.name)),
             package: Some("drawn".to_owned()),
-            syntax: Some(syntax.name.to_owned()),
+            syntax: Some(if syntax.edition.is_empty() { syntax.name } else { "editions" }.to_owned()),
             message_type,
             ..FileDescriptorProto::default()
-        });
+        };
+        // `FileDescriptorSet.file` = 1.
+        push_len_prefixed(&mut set, 1, &[&file.encode_to_vec(), syntax.edition].concat());
     }
-    set.file.extend(common());
+    set.extend(FileDescriptorSet { file: common().into() }.encode_to_vec());
     let side = Side::draw(&kinds, dice);
-    match load(&set.encode_to_vec(), "drawn.M0", Some(&side)) {
+    match load(&set, "drawn.M0", Some(&side)) {
         Ok(schema) => Some(schema),
         // Types that hold each other, by several keys, expand to more than is read.
         Err(error) if error.fault == LoadFault::TooLarge => None,
