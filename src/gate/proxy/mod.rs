@@ -1,4 +1,4 @@
-//! Any gRPC service through the gateway: what `src/manual/proxy.md` says. A call is an [`exchange`]; each of its two directions
+//! Any gRPC service through the gateway: what `src/manual/proxy.md` says. A call is an exchange; each of its two directions
 //! is a pipe; what flows in it is judged by a lane.
 
 mod exchange;

@@ -143,7 +143,9 @@ fn is_zero(plain: &Plain) -> bool {
 
 fn number_image(kind: Kind, how: &Generalizer, bytes: &[u8]) -> Result<Option<Plain>, Refusal> {
     if matches!(kind, Kind::Double | Kind::Float) {
-        return Ok(generalize::float(how, float(kind, bytes)?).map(|image| float_of(kind, image)));
+        let value = float(kind, bytes)?;
+        let image = if kind == Kind::Float { generalize::float32(how, value as f32).map(f64::from) } else { generalize::float(how, value) };
+        return Ok(image.map(|image| float_of(kind, image)));
     }
     let bits = if matches!(kind, Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Fixed32 | Kind::Sfixed32) { 32 } else { 64 };
     let signed = !matches!(kind, Kind::Uint32 | Kind::Uint64 | Kind::Fixed32 | Kind::Fixed64);

@@ -224,7 +224,7 @@ fn message(index: usize, kind: &Kind, dice: &mut Dice) -> DescriptorProto {
                 of_message(&mut field, format!(".drawn.{name}.{inner}"));
             }
         }
-        if drawn.repeated && dice.one_in(2) {
+        if kind.syntax.edition.is_empty() && drawn.repeated && dice.one_in(2) {
             field.options = Some(FieldOptions { packed: Some(dice.one_in(2)), ..FieldOptions::default() });
         }
         if !drawn.repeated && !drawn.required && drawn.axis.is_none() && !matches!(drawn.holds, Holds::Group) {

@@ -1,0 +1,32 @@
+"""A client of `ward.v1.Ward` by stock grpcio, with every message compressed: python ward_client.py ADDRESS CERTS STUBS."""
+
+import sys
+import pathlib
+
+import grpc
+
+address, certs, stubs = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
+sys.path.insert(0, stubs)
+import ward_pb2 as pb  # noqa: E402
+import ward_pb2_grpc as rpc  # noqa: E402
+
+read = lambda name: (certs / name).read_bytes()  # noqa: E731
+own = grpc.ssl_channel_credentials(read("ca.pem"), read("clinician.key"), read("clinician.pem"))
+for packing in (grpc.Compression.Gzip, grpc.Compression.Deflate, grpc.Compression.NoCompression):
+    options = [("grpc.ssl_target_name_override", "localhost")]
+    with grpc.secure_channel(address, own, options=options, compression=packing) as channel:
+        ward = rpc.WardStub(channel)
+        note = ("a note that is worth packing " * 20).strip()
+        seen, call = ward.Look.with_call(pb.Ask(patient="p-1", word=note), timeout=10)
+        print("look", seen.patient, seen.heart_rate, seen.note == note, repr(seen.name))
+        print("trailers", sorted(key for key, _ in call.trailing_metadata()))
+        for seen in ward.Watch(pb.Ask(patient="p-1", count=3), timeout=10):
+            print("watch", seen.at_ms)
+        charts = (pb.Chart(patient="p-1", at_ms=n, note=note) for n in range(5))
+        print("record", ward.Record(charts, timeout=10).count)
+        for seen in ward.Talk((pb.Chart(patient="p-1", at_ms=n) for n in range(3)), timeout=10):
+            print("talk", seen.at_ms)
+        try:
+            ward.Look(pb.Ask(patient="p-1", word="fail"), timeout=10)
+        except grpc.RpcError as error:
+            print("fail", error.code().name, "Milo" in error.details())
