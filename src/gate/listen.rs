@@ -14,9 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::handover::PIECE_BYTES;
+use super::gathered::Gathered;
 use super::proxy::Caller;
 use super::route::Router;
+use super::workers::Workers;
 use super::{identity, tls};
 use crate::config::{Config, Party};
 use crate::stop::Stop;
@@ -28,6 +29,8 @@ pub(super) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// The header list of a request, in bytes.
 pub(super) const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// A stream hands its next piece over when the one before has left HTTP/2's own buffer; one byte of room is how that is said.
+pub(super) const PIECES_AHEAD: usize = 1;
 /// A handshake takes at most this long.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Open calls may end by themselves for this long after a stop.
@@ -68,6 +71,13 @@ pub struct Listening {
 pub async fn run(listener: TcpListener, listening: Listening, mut stop: Stop) {
     let places = Arc::new(Semaphore::new(listening.config.limits.connections_max));
     let mut connections = JoinSet::new();
+    let workers = match Workers::start() {
+        Ok(workers) => workers,
+        Err(error) => {
+            tracing::error!(kind = ?error.kind(), "no threads can be had: nothing is served; let the service have more");
+            return stop.wait().await;
+        }
+    };
     loop {
         let accepted = tokio::select! {
             () = stop.wait() => break,
@@ -88,13 +98,22 @@ pub async fn run(listener: TcpListener, listening: Listening, mut stop: Stop) {
             tracing::warn!(%from, "a connection was refused: as many are open as the gateway takes");
             continue;
         };
-        connections.spawn(connection(socket, from, listening.clone(), place, stop.clone()));
+        let Ok(socket) = socket.into_std() else { continue };
+        let (listening, stop) = (listening.clone(), stop.clone());
+        connections.spawn(workers.clone().run(carry(socket, from, listening, place, stop)));
     }
     drop(listener);
     let drained = tokio::time::timeout(DRAIN_MAX, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "connections were cut: they did not end in time");
         connections.shutdown().await;
+    }
+}
+
+async fn carry(socket: std::net::TcpStream, from: SocketAddr, listening: Listening, place: OwnedSemaphorePermit, stop: Stop) {
+    // The worker's own runtime waits for the socket from here on.
+    if let Ok(socket) = TcpStream::from_std(socket) {
+        connection(socket, from, listening, place, stop).await;
     }
 }
 
@@ -141,10 +160,10 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(streams_max)
         .max_header_list_size(HEADER_BYTES_MAX)
-        .max_send_buf_size(PIECE_BYTES)
+        .max_send_buf_size(PIECES_AHEAD)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let connection = builder.serve_connection(TokioIo::new(Gathered::new(io)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

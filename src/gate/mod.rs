@@ -1,6 +1,7 @@
 //! The data plane: frames only. It opens envelopes, never payloads.
 
 pub mod codec;
+mod gathered;
 mod handover;
 pub mod hub;
 pub mod identity;
@@ -12,3 +13,4 @@ pub mod streams;
 pub mod subscribe;
 pub mod tls;
 pub mod views;
+mod workers;

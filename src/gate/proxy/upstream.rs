@@ -1,4 +1,4 @@
-//! Connections to an upstream: made when needed, shared by all calls, one for each of its addresses, taken in turn. An address
+//! Connections to an upstream: made when needed, shared by all calls of a worker, one for each of its addresses, taken in turn. An address
 //! that fails rests for a while.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +15,9 @@ use tokio_rustls::TlsConnector;
 
 use super::pipe::RequestBody;
 use crate::config::{Party, Reach, Upstream};
-use crate::gate::handover::PIECE_BYTES;
+use crate::gate::gathered::Gathered;
 use crate::gate::tls::{self, ClientTls};
-use crate::gate::{identity, listen};
+use crate::gate::{identity, listen, workers};
 use crate::status::Refuse;
 
 /// Connecting, handshakes included, takes at most this long.
@@ -32,7 +32,8 @@ const REST_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Pool {
     upstream: Upstream,
     tls: Option<ClientTls>,
-    places: Vec<Mutex<Place>>,
+    /// By worker and address: a worker's calls go over its own connections.
+    places: Vec<Vec<Mutex<Place>>>,
     next: AtomicUsize,
 }
 
@@ -45,7 +46,7 @@ struct Place {
 
 impl Pool {
     pub(super) fn new(upstream: Upstream, tls: Option<ClientTls>) -> Self {
-        let places = upstream.addresses.iter().map(|_| Mutex::default()).collect();
+        let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Mutex::default()).collect()).collect();
         Self { upstream, tls, places, next: AtomicUsize::new(0) }
     }
 
@@ -70,11 +71,12 @@ impl Pool {
     /// A connection that takes a request now.
     pub(super) async fn sender(&self) -> Result<SendRequest<RequestBody>, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
         // First whom nothing speaks against; if all rest, whoever comes next all the same.
         for resting in [false, true] {
-            for turn in 0..self.places.len() {
-                let index = (first + turn) % self.places.len();
-                let (Some(place), Some(address)) = (self.places.get(index), self.upstream.addresses.get(index)) else { continue };
+            for turn in 0..places.len() {
+                let index = (first + turn) % places.len();
+                let (Some(place), Some(address)) = (places.get(index), self.upstream.addresses.get(index)) else { continue };
                 let mut place = place.lock().await;
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
                     continue;
@@ -139,10 +141,10 @@ where
         .initial_stream_window_size(listen::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(listen::CONNECTION_WINDOW_BYTES)
         .max_header_list_size(listen::HEADER_BYTES_MAX)
-        .max_send_buf_size(PIECE_BYTES)
+        .max_send_buf_size(listen::PIECES_AHEAD)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Gathered::new(io)))
         .await
         .map_err(|_| "no HTTP/2 handshake")?;
     tokio::spawn(async move {

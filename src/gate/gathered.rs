@@ -1,0 +1,139 @@
+//! Writes of one turn go out together: what HTTP/2 writes frame by frame is gathered until it says `flush`, and what is read is
+//! read in large pieces. A system call costs as much as hundreds of small messages.
+//!
+//! Nothing is gathered while the socket does not take what was gathered before: a call's part of it is at most the one piece
+//! that it had handed over.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+
+/// How much is read, and gathered, at a time, in bytes.
+const BYTES: usize = 64 * 1024;
+
+/// A connection whose writes are gathered.
+#[derive(Debug)]
+pub(super) struct Gathered<S> {
+    io: BufReader<S>,
+    held: Vec<u8>,
+    written: usize,
+    /// The socket did not take all of it.
+    full: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
+    pub(super) fn new(io: S) -> Self {
+        Self { io: BufReader::with_capacity(BYTES, io), held: Vec::new(), written: 0, full: false }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut self.io).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.full = true;
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.held.clear();
+        (self.written, self.full) = (0, false);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, to)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for Gathered<S> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().io).poll_fill_buf(cx)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, count: usize) {
+        Pin::new(&mut self.io).consume(count);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.full || self.held.len() >= BYTES {
+            ready!(self.poll_drain(cx))?;
+        }
+        let mut count = 0;
+        for piece in pieces {
+            let room = BYTES - self.held.len();
+            let part = piece.get(..room.min(piece.len())).unwrap_or_default();
+            self.held.extend_from_slice(part);
+            count += part.len();
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn what_was_written_arrives_in_order_however_small_the_pipe_is() {
+        let (near, mut far) = tokio::io::duplex(1_000);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).await.map(|_| all)
+        });
+        let mut near = Gathered::new(near);
+        let mut expected = Vec::new();
+        for turn in 0..200u32 {
+            let message = vec![turn as u8; (turn * 37 % 2_000) as usize];
+            near.write_all(&message).await.expect("room");
+            expected.extend_from_slice(&message);
+            if turn % 7 == 0 {
+                near.flush().await.expect("flushed");
+            }
+        }
+        near.shutdown().await.expect("the end");
+        drop(near);
+        assert_eq!(reading.await.expect("no panic").expect("read"), expected);
+    }
+
+    #[tokio::test]
+    async fn nothing_leaves_before_the_flush_and_nothing_is_gathered_while_the_socket_is_full() {
+        let (near, mut far) = tokio::io::duplex(100);
+        let mut near = Gathered::new(near);
+        near.write_all(&[1; 60]).await.expect("gathered");
+        near.write_all(&[2; 60]).await.expect("gathered");
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut far).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 10])).is_pending());
+        assert!(Pin::new(&mut near).poll_flush(&mut cx).is_pending(), "20 bytes too many");
+        assert!(Pin::new(&mut near).poll_write(&mut cx, &[3]).is_pending());
+        far.read_exact(&mut [0; 100]).await.expect("what was written");
+        assert!(Pin::new(&mut near).poll_write(&mut cx, &[3]).is_ready());
+    }
+}
