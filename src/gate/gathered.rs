@@ -1,5 +1,6 @@
-//! Writes of one turn go out together: what HTTP/2 writes frame by frame is gathered until it says `flush`, and what is read is
-//! read in large pieces. A system call costs as much as hundreds of small messages.
+//! Writes of one turn go out together: HTTP/2 flushes after every frame of data, which here only asks for another turn. When that
+//! comes, calls that were ready have said their pieces, too, and all of it is one write. What is read is read in large pieces. A
+//! system call costs as much as hundreds of small messages.
 //!
 //! Nothing is gathered while the socket does not take what was gathered before: a call's part of it is at most the one piece
 //! that it had handed over.
@@ -8,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 
 /// How much is read, and gathered, at a time, in bytes.
 const BYTES: usize = 64 * 1024;
@@ -21,11 +22,13 @@ pub(super) struct Gathered<S> {
     written: usize,
     /// The socket did not take all of it.
     full: bool,
+    /// Another turn was asked for.
+    asked: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
     pub(super) fn new(io: S) -> Self {
-        Self { io: BufReader::with_capacity(BYTES, io), held: Vec::new(), written: 0, full: false }
+        Self { io: BufReader::with_capacity(BYTES, io), held: Vec::new(), written: 0, full: false, asked: false }
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -40,25 +43,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gathered<S> {
                 }
             }
         }
+        // TLS has a buffer of its own.
+        if Pin::new(&mut self.io).poll_flush(cx)?.is_pending() {
+            self.full = true;
+            return Poll::Pending;
+        }
         self.held.clear();
-        (self.written, self.full) = (0, false);
+        (self.written, self.full, self.asked) = (0, false, false);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gathered<S> {
+    /// A turn of HTTP/2 begins with reading.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.held.is_empty()
+            && let Poll::Ready(Err(error)) = self.poll_drain(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         Pin::new(&mut self.io).poll_read(cx, to)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for Gathered<S> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        Pin::new(&mut self.get_mut().io).poll_fill_buf(cx)
-    }
-
-    fn consume(mut self: Pin<&mut Self>, count: usize) {
-        Pin::new(&mut self.io).consume(count);
     }
 }
 
@@ -86,8 +90,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.full {
+            ready!(self.poll_drain(cx))?;
+        } else if !self.held.is_empty() && !self.asked {
+            self.asked = true;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -116,6 +125,10 @@ mod tests {
             expected.extend_from_slice(&message);
             if turn % 7 == 0 {
                 near.flush().await.expect("flushed");
+                // The turn that a flush asks for: nothing comes, and what was gathered goes.
+                let mut nothing = [0];
+                let reading = near.read(&mut nothing);
+                assert!(tokio::time::timeout(std::time::Duration::from_millis(1), reading).await.is_err());
             }
         }
         near.shutdown().await.expect("the end");
@@ -124,15 +137,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_leaves_before_the_flush_and_nothing_is_gathered_while_the_socket_is_full() {
+    async fn what_was_flushed_leaves_with_the_next_turn_and_nothing_is_gathered_while_the_socket_is_full() {
         let (near, mut far) = tokio::io::duplex(100);
         let mut near = Gathered::new(near);
         near.write_all(&[1; 60]).await.expect("gathered");
+        near.flush().await.expect("asked for a turn");
         near.write_all(&[2; 60]).await.expect("gathered");
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert!(Pin::new(&mut far).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 10])).is_pending());
-        assert!(Pin::new(&mut near).poll_flush(&mut cx).is_pending(), "20 bytes too many");
+        let mut room = [0; 10];
+        assert!(Pin::new(&mut far).poll_read(&mut cx, &mut ReadBuf::new(&mut room)).is_pending());
+        assert!(Pin::new(&mut near).poll_read(&mut cx, &mut ReadBuf::new(&mut room)).is_pending(), "the turn: 20 bytes too many");
         assert!(Pin::new(&mut near).poll_write(&mut cx, &[3]).is_pending());
+        assert!(Pin::new(&mut near).poll_flush(&mut cx).is_pending());
         far.read_exact(&mut [0; 100]).await.expect("what was written");
         assert!(Pin::new(&mut near).poll_write(&mut cx, &[3]).is_ready());
     }

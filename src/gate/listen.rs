@@ -152,7 +152,10 @@ where
     let streams_max = listening.config.limits.streams_per_connection_max;
     let router = listening.router;
     let caller = Arc::new(Caller::new(party));
-    let service = service_fn(move |request| router.clone().answer(Arc::clone(&caller), request));
+    let service = service_fn(move |request| {
+        // In a box: it is large, and HTTP/2 moves it from hand to hand.
+        Box::pin(router.clone().answer(Arc::clone(&caller), request))
+    });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
