@@ -12,7 +12,7 @@ use tonic_prost::ProstCodec;
 use crate::harness::ward::{self, Chart, Got, WardAsk};
 use crate::harness::{Given, World, made_folder, raw_call};
 
-const CARE: &str = "dpv:ServiceProvision";
+pub(crate) const CARE: &str = "dpv:ServiceProvision";
 
 /// A gateway in front of a ward's service: `clinician` calls, `hospital` answers.
 async fn ward(route: &str) -> (World, Got) {
@@ -21,7 +21,7 @@ async fn ward(route: &str) -> (World, Got) {
 }
 
 /// The same with the service at an address that is given.
-async fn at(addresses: &str, route: &str) -> World {
+pub(crate) async fn at(addresses: &str, route: &str) -> World {
     let folder = made_folder();
     std::fs::write(folder.join("ward.binpb"), ward::descriptors()).unwrap();
     std::fs::write(folder.join("ward.fields.toml"), ward::SIDE).unwrap();
@@ -49,7 +49,7 @@ async fn at(addresses: &str, route: &str) -> World {
 }
 
 /// A patient who lets the ward and the clinician have everything.
-async fn patient(world: &World, id: &str) -> twinveil::client::wallet::Wallet {
+pub(crate) async fn patient(world: &World, id: &str) -> twinveil::client::wallet::Wallet {
     let person = world.patient(id).await;
     world.enrol("clinician", id, &person).await;
     world.grant(&person, &Given::to(world, &["clinician", "hospital"], CARE)).await;
