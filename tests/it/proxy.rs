@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::harness::ward::{self, Chart, Got, WardAsk};
-use crate::harness::{Given, World, made_folder, raw_call};
+use crate::harness::{Folder, Given, World, made_folder, raw_call};
 
 pub(crate) const CARE: &str = "dpv:ServiceProvision";
 
@@ -30,11 +30,7 @@ pub(crate) async fn at(addresses: &str, route: &str) -> World {
     std::fs::write(&policy, std::fs::read_to_string(&policy).unwrap() + rule).unwrap();
     let file = folder.join("twinveil.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    // What the clinician's program sends is about patients, too: it countersigns whom its values mean.
-    let key = text.lines().filter(|line| line.starts_with("key = \"did:")).nth(1).unwrap().to_owned();
-    std::fs::copy(folder.join("keys/windfarm.key"), folder.join("keys/clinician.key")).unwrap();
-    let calls = format!("groups = [\"clinical\"]\nmay = [\"subscribe\", \"call\"]\n{key}");
-    let text = text.replace("groups = [\"clinical\"]\nmay = [\"subscribe\"]", &calls);
+    let text = calling(&folder, &text);
     let text = text.replace("may = [\"publish\"]\nkey = \"did:key", "may = [\"publish\"]\ngroups = [\"clinical\"]\nkey = \"did:key");
     let addresses: Vec<_> = addresses.split(',').map(|address| format!("{address:?}")).collect();
     let subject = if route.contains("subject") { "" } else { "subject = \"field\"" };
@@ -46,6 +42,15 @@ pub(crate) async fn at(addresses: &str, route: &str) -> World {
     );
     std::fs::write(&file, format!("{text}\n{lines}")).unwrap();
     World::at(folder, Default::default()).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The sample configuration with a clinician who may call.
+pub(crate) fn calling(folder: &Folder, text: &str) -> String {
+    // What the clinician's program sends is about patients, too: it countersigns whom its values mean.
+    let key = text.lines().filter(|line| line.starts_with("key = \"did:")).nth(1).unwrap().to_owned();
+    std::fs::copy(folder.join("keys/windfarm.key"), folder.join("keys/clinician.key")).unwrap();
+    let calls = format!("groups = [\"clinical\"]\nmay = [\"subscribe\", \"call\"]\n{key}");
+    text.replace("groups = [\"clinical\"]\nmay = [\"subscribe\"]", &calls)
 }
 
 /// A patient who lets the ward and the clinician have everything.

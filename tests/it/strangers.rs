@@ -1,13 +1,16 @@
 //! Do programs that nobody here wrote find the gateway in their way? Stock clients and servers on both sides of it, and what they
 //! print. `tests/run` installs them; without one, the tests that need it skip by name.
 
+mod curl;
 mod etcd;
 mod load;
 mod python;
+mod telemetry;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,6 +20,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 
 use crate::harness::{Folder, World, made_folder};
+use crate::proxy::calling;
 
 /// No program takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +35,15 @@ fn program(name: &str) -> Option<Command> {
         return None;
     };
     Some(Command::new(found))
+}
+
+/// A program that came with the pinned packages, at this place of the environment.
+fn packaged(name: &str, place: impl FnOnce(PathBuf) -> PathBuf) -> Option<Command> {
+    let python = crate::outsiders::python(&format!("what is tried with `{name}`"))?;
+    let environment = PathBuf::from(python.get_program()).parent()?.parent()?.to_owned();
+    let file = place(environment);
+    assert!(file.is_file(), "`{}` is not there: tests/run installs it", file.display());
+    Some(Command::new(file))
 }
 
 /// What a program said until it ended.
@@ -179,9 +192,7 @@ async fn plain(files: &[(&str, &[u8])], lines: &str) -> World {
     let (before, behind) = text.split_once("\n[tls]\n").expect("the sample has TLS");
     let behind = &behind[behind.find("\n[keys]\n").expect("and keys")..];
     let text = format!("{before}\ninsecure = true\ninsecure_party = \"clinician\"\n\n{behind}");
-    let may = "groups = [\"clinical\"]\nmay = [\"subscribe\"";
-    assert!(text.contains(may), "the sample has clinicians");
-    let text = text.replace(may, &format!("{may}, \"call\""));
+    let text = calling(&folder, &text);
     std::fs::write(folder.join("twinveil.toml"), format!("{text}\n{lines}\n")).unwrap();
     World::at(folder, Default::default()).await.unwrap_or_else(|error| panic!("{error}"))
 }

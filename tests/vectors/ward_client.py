@@ -21,7 +21,8 @@ def keys(pairs):
     return sorted(f"{key}={value}" for key, value in pairs if key != "date")
 
 
-for packing in (grpc.Compression.Gzip, grpc.Compression.Deflate, grpc.Compression.NoCompression):
+ways = (grpc.Compression.Gzip, grpc.Compression.Deflate, grpc.Compression.NoCompression)
+for turn, packing in enumerate(ways, 1):
     with grpc.secure_channel(address, own, options=options, compression=packing) as channel:
         ward = rpc.WardStub(channel)
         print("packing", packing.name)
@@ -43,7 +44,7 @@ for packing in (grpc.Compression.Gzip, grpc.Compression.Deflate, grpc.Compressio
             ward.Look(pb.Ask(patient="p-1", word="late"), timeout=0.3)
         except grpc.RpcError as error:
             print("late", error.code().name)
-        watched = ward.Watch(pb.Ask(patient="p-1", word="forever"), timeout=10)
+        watched = ward.Watch(pb.Ask(patient="p-1", word="forever"))
         print("cancel after", [next(watched).at_ms for _ in range(3)])
         watched.cancel()
         try:
@@ -51,3 +52,6 @@ for packing in (grpc.Compression.Gzip, grpc.Compression.Deflate, grpc.Compressio
                 pass
         except grpc.RpcError as error:
             print("cancelled", error.code().name)
+        # Not because the connection ends: it is open.
+        asked = pb.Ask(patient="p-1", word="watches", count=2 * turn)
+        print("watches", ward.Look(asked, timeout=10).at_ms == 2 * turn)

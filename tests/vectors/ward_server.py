@@ -16,6 +16,21 @@ def say(*words):
     print(*words, flush=True)
 
 
+watches = 0
+
+
+def ended():
+    global watches
+    watches += 1
+    say("watch ended")
+
+
+def until(true, seconds=5):
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 class Ward(rpc.WardServicer):
     def Look(self, ask, call):
         sent = sorted(f"{key}={value}" for key, value in call.invocation_metadata())
@@ -26,17 +41,18 @@ class Ward(rpc.WardServicer):
             call.abort(grpc.StatusCode.ALREADY_EXISTS, "Milo Feil has a record already")
         if ask.word == "late":
             say("deadline", 0 < call.time_remaining() < 0.5)
-            ended = time.monotonic()
-            while call.is_active() and time.monotonic() < ended + 5:
-                time.sleep(0.01)
+            until(lambda: not call.is_active())
             say("late call active", call.is_active())
+        if ask.word == "watches":
+            until(lambda: watches == ask.count)
+            return pb.Chart(patient=ask.patient, at_ms=watches)
         call.set_trailing_metadata((("x-request-id", "18"), ("x-name", "Milo Feil")))
         return pb.Chart(patient=ask.patient, heart_rate=72.5, note=ask.word, name="Milo Feil")
 
     def Watch(self, ask, call):
         # Gzip is what the server does by itself.
         call.set_compression(grpc.Compression.Deflate)
-        call.add_callback(lambda: say("watch ended"))
+        call.add_callback(ended)
         n = 0
         while call.is_active() and (n < ask.count or ask.word == "forever"):
             yield pb.Chart(patient=ask.patient, at_ms=n, note="slept well " * 50, name="Milo Feil")

@@ -19,6 +19,7 @@ fail ALREADY_EXISTS False []
 late DEADLINE_EXCEEDED
 cancel after [0, 1, 2]
 cancelled CANCELLED
+watches True
 ";
 
 /// What the server prints meanwhile.
@@ -30,6 +31,7 @@ metadata
 deadline True
 late call active False
 watch ended
+metadata
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,5 +65,5 @@ async fn compressed_calls_of_every_kind_and_their_ends_go_through_between_progra
     assert!(packed(&heard, "gzip") >= 6 && packed(&heard, "deflate") >= 9, "{heard}");
     let met: String = heard.lines().filter(|line| MET.lines().any(|met| met == *line)).map(|line| format!("{line}\n")).collect();
     assert_eq!(met, MET.repeat(3), "{heard}");
-    assert_eq!(heard.lines().filter(|line| line.starts_with("metadata")).count(), 9, "{heard}");
+    assert_eq!(heard.lines().filter(|line| line.starts_with("metadata")).count(), 12, "{heard}");
 }
