@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import time
 
 import grpc
 
@@ -41,6 +42,11 @@ for turn, packing in enumerate(ways, 1):
         except grpc.RpcError as error:
             print("fail", error.code().name, "Milo" in error.details(), keys(error.trailing_metadata()))
         try:
+            # Small where it is packed, and larger than the gateway takes all the same.
+            ward.Look(pb.Ask(patient="p-1", word="a" * (2 << 20)), timeout=10)
+        except grpc.RpcError as error:
+            print("large", error.code().name, error.details()[:6])
+        try:
             ward.Look(pb.Ask(patient="p-1", word="late"), timeout=0.3)
         except grpc.RpcError as error:
             print("late", error.code().name)
@@ -52,6 +58,10 @@ for turn, packing in enumerate(ways, 1):
                 pass
         except grpc.RpcError as error:
             print("cancelled", error.code().name)
+        muted = ward.Look.future(pb.Ask(patient="p-1", word="mute"))
+        time.sleep(0.1)
+        muted.cancel()
+        print("muted", muted.code().name)
         # Not because the connection ends: it is open.
         asked = pb.Ask(patient="p-1", word="watches", count=2 * turn)
         print("watches", ward.Look(asked, timeout=10).at_ms == 2 * turn)
