@@ -137,10 +137,16 @@ fn listen(from: impl Read + Send + 'static, said: &Arc<Mutex<String>>) {
     });
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    fn kill(&mut self) {
         let _already_gone = self.child.kill();
         let _already_waited = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

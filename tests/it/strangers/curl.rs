@@ -97,11 +97,11 @@ async fn over_plain_http_2_services_are_listed_described_and_called() {
     let base = format!("http://{}", world.gate);
     let over = |args: &[&str]| run(buf(&world, &[&["--http2-prior-knowledge"], args].concat()).unwrap());
     let services = over(&["--list-services", &base]).well();
-    for service in ["twinveil.v1.Frames", "twinveil.v1.Consents", "grpc.health.v1.Health"] {
+    for service in ["twinveil.v1.Frames", "grpc.health.v1.Health"] {
         assert!(services.lines().any(|line| line == service), "{service}: {services}");
     }
     let methods = over(&["--list-methods", &base]).well();
-    for method in ["twinveil.v1.Frames/Publish", "twinveil.v1.Consents/Withdraw", "grpc.health.v1.Health/Check"] {
+    for method in ["twinveil.v1.Frames/Subscribe", "grpc.health.v1.Health/Check"] {
         assert!(methods.lines().any(|line| line == method), "{method}: {methods}");
     }
     // What it looks like, the gateway says itself.

@@ -16,13 +16,19 @@ const SERVICES: [&str; 5] =
 /// A cluster of one; it names itself the same each time.
 struct Etcd {
     at: SocketAddr,
-    _running: Running,
-    _folder: Folder,
+    running: Running,
+    folder: Folder,
 }
 
 impl Etcd {
     async fn start() -> Option<Self> {
-        let (mut etcd, folder, at) = (program("etcd")?, Folder::new(), free());
+        let (folder, at) = (Folder::new(), free());
+        let running = Self::run(&folder, at).await?;
+        Some(Self { at, running, folder })
+    }
+
+    async fn run(folder: &Folder, at: SocketAddr) -> Option<Running> {
+        let mut etcd = program("etcd")?;
         etcd.arg("--data-dir").arg(folder.join("data")).args(["--listen-peer-urls", "http://127.0.0.1:0"]);
         for which in ["--listen-client-urls", "--advertise-client-urls"] {
             etcd.arg(which).arg(format!("http://{at}"));
@@ -30,7 +36,13 @@ impl Etcd {
         etcd.args(["--logger", "zap", "--log-level", "error", "--log-outputs", "stderr"]);
         let mut running = Running::start(etcd);
         running.listens(at).await;
-        Some(Self { at, _running: running, _folder: folder })
+        Some(running)
+    }
+
+    /// Killed, and started again with what it had on disk.
+    async fn die_and_come_back(&mut self) {
+        self.running.kill();
+        self.running = Self::run(&self.folder, self.at).await.expect("asked for before");
     }
 }
 
@@ -64,7 +76,8 @@ fn lease(printed: &str) -> String {
 
 /// What a watch in JSON has told, however it was told in parts.
 fn events(said: &str) -> Vec<Value> {
-    let told = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // What begins otherwise is its log.
+    let told = said.lines().filter(|line| line.starts_with("{\"Header\"")).map(|line| serde_json::from_str::<Value>(line).unwrap());
     told.flat_map(|told| told["Events"].as_array().cloned().unwrap_or_default()).collect()
 }
 
@@ -187,4 +200,21 @@ async fn where_nobody_classified_values_etcdctl_shows_empty_ones_and_everything_
     assert_eq!(full, seen);
     let said = plainly.heard("the last event", |said| said.contains("DELETE\nward/bed/2\n\n").then(|| said.to_owned())).await;
     assert_eq!(said, "PUT\nward/bed/1\n\nPUT\nward/bed/1\n\nPUT\nward/bed/2\n\nDELETE\nward/bed/2\n\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_goes_on_by_itself_after_etcd_died_and_came_back() {
+    if program("etcdctl").is_none() {
+        return;
+    }
+    let Some(mut etcd) = Etcd::start().await else { return };
+    let world = gateway(&etcd, &[]).await;
+    let mut watching = Running::start(etcdctl(world.gate, &["watch", "--prefix", "ward/", "-w", "json", "--rev", "1"]).unwrap());
+    assert!(once(world.gate, &["put", "ward/bed/1", "Ada Lang"], "").contains("OK"));
+    watching.heard("the first event", |said| (events(said).len() == 1).then_some(())).await;
+    etcd.die_and_come_back().await;
+    assert!(once(world.gate, &["put", "ward/bed/2", "Milo Feil"], "").contains("OK"), "{}", once(world.gate, &["endpoint", "health"], ""));
+    let events = watching.heard("the event after it", |said| Some(events(said)).filter(|events| events.len() > 1)).await;
+    let keys: Vec<_> = events.iter().map(|event| event["kv"]["mod_revision"].as_u64().unwrap()).collect();
+    assert_eq!(keys, [2, 3], "none is lost, none comes twice");
 }
