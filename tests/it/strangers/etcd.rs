@@ -191,6 +191,11 @@ async fn where_nobody_classified_values_etcdctl_shows_empty_ones_and_everything_
         without_values(&mut full);
         assert_eq!(full, seen, "{args:?}");
     }
+    let [full, seen] = [etcd.at, world.gate].map(|at| {
+        let ctl = etcdctl(at, &["endpoint", "status", "-w", "json"]).unwrap();
+        run_with(ctl, "").well().replace(&at.to_string(), "HERE")
+    });
+    assert!(full.contains("\"leader\"") && full == seen, "{full} {seen}");
     assert!(once(etcd.at, &["del", "ward/bed/2"], "").contains("\n1\n"));
     let all = |said: &str| Some(events(said)).filter(|events| events.len() == 4);
     let mut full = direct.heard("four events", all).await;
@@ -198,6 +203,9 @@ async fn where_nobody_classified_values_etcdctl_shows_empty_ones_and_everything_
     assert_ne!(full, seen);
     full.iter_mut().for_each(without_values);
     assert_eq!(full, seen);
+    let granted = lease(&once(world.gate, &["lease", "grant", "3"], ""));
+    let mut kept = Running::start(etcdctl(world.gate, &["lease", "keep-alive", &granted]).unwrap());
+    kept.heard("three signs of life", |said| (said.matches("keepalived with TTL(3)").count() == 3).then_some(())).await;
     let said = plainly.heard("the last event", |said| said.contains("DELETE\nward/bed/2\n\n").then(|| said.to_owned())).await;
     assert_eq!(said, "PUT\nward/bed/1\n\nPUT\nward/bed/1\n\nPUT\nward/bed/2\n\nDELETE\nward/bed/2\n\n");
 }
