@@ -1,7 +1,7 @@
 //! The schemas of others: are they read as protobuf reads them, and does a side file alone make a gateway's view of them?
 
 mod editions;
-mod otlp;
+pub(crate) mod otlp;
 mod places;
 mod sparkplug;
 
@@ -22,7 +22,7 @@ use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, Space, View};
 use twinveil::world::entropy;
 
 /// A file of the collection of published schemas; `None`, said loudly, where it is not at hand.
-fn published(file: &str) -> Option<Vec<u8>> {
+pub(crate) fn published(file: &str) -> Option<Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/protos").join(file);
     let read = std::fs::read(path);
     if let Err(cause) = &read {

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 use twinveil::cli::init;
-use twinveil::config::{Config, read_key};
+use twinveil::config::{Config, Entry, read_key};
 use twinveil::gate::tls::{ClientTls, PemFiles};
 use twinveil::proto::v1::consents_client::ConsentsClient;
 use twinveil::server::{Gateway, Sockets, StartError};
@@ -159,12 +159,17 @@ impl World {
     /// A gateway on a folder that is there.
     pub(crate) async fn at(folder: Folder, clock: Arc<Clock>) -> Result<Self, StartError> {
         let gateway = open(&folder, &clock).await?;
+        let plain = matches!(load(&folder).entry, Entry::Insecure(_));
         let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let sockets = Sockets { gate: bind().await.unwrap(), health: bind().await.unwrap() };
         let (gate, health) = (sockets.gate.local_addr().unwrap(), sockets.health.local_addr().unwrap());
         let (stopper, stop) = stop();
         let serving = Some((stopper, tokio::spawn(gateway.serve(sockets, stop))));
-        let portal = channel(gate, &pem_files(&folder.0, "portal")).await.expect("the portal connects");
+        let portal = match plain {
+            // Every caller is one party there, and that one hands nothing in.
+            true => Endpoint::from_shared(format!("http://{gate}")).unwrap().connect_lazy(),
+            false => channel(gate, &pem_files(&folder.0, "portal")).await.expect("the portal connects"),
+        };
         Ok(Self { folder, clock, gate, health, serving, portal })
     }
 
@@ -198,8 +203,7 @@ impl World {
 
     /// The name in a party's certificate.
     pub(crate) fn spiffe(&self, party: &str) -> Spiffe {
-        let config = Config::load_with(&self.folder.join("twinveil.toml"), |_| None).unwrap();
-        config.party_named(party).expect("a party of the sample").spiffe.clone()
+        load(&self.folder).party_named(party).expect("a party of the sample").spiffe.clone()
     }
 
     /// A connection of its own.
@@ -253,12 +257,15 @@ impl World {
     }
 }
 
+fn load(folder: &Folder) -> Config {
+    Config::load_with(&folder.join("twinveil.toml"), |_| None).expect("a checked configuration")
+}
+
 /// Opens; a gateway that has just stopped may hold the folder a moment longer.
 async fn open(folder: &Folder, clock: &Arc<Clock>) -> Result<Gateway, StartError> {
     let mut tries = 0;
     loop {
-        let config = Config::load_with(&folder.join("twinveil.toml"), |_| None).expect("a checked configuration");
-        match Gateway::open(config, Arc::clone(clock)) {
+        match Gateway::open(load(folder), Arc::clone(clock)) {
             Err(error) if error.code() == "TV-D01" && tries < 100 => tries += 1,
             answer => return answer,
         }

@@ -20,4 +20,5 @@ mod proxy;
 mod readme;
 mod recordings;
 mod store;
+mod strangers;
 mod vectors;

@@ -10,9 +10,9 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::harness::ward::{self, Chart, Got, WardAsk};
-use crate::harness::{Given, World, made_folder, raw_call};
+use crate::harness::{Folder, Given, World, made_folder, raw_call};
 
-const CARE: &str = "dpv:ServiceProvision";
+pub(crate) const CARE: &str = "dpv:ServiceProvision";
 
 /// A gateway in front of a ward's service: `clinician` calls, `hospital` answers.
 async fn ward(route: &str) -> (World, Got) {
@@ -21,7 +21,7 @@ async fn ward(route: &str) -> (World, Got) {
 }
 
 /// The same with the service at an address that is given.
-async fn at(addresses: &str, route: &str) -> World {
+pub(crate) async fn at(addresses: &str, route: &str) -> World {
     let folder = made_folder();
     std::fs::write(folder.join("ward.binpb"), ward::descriptors()).unwrap();
     std::fs::write(folder.join("ward.fields.toml"), ward::SIDE).unwrap();
@@ -30,11 +30,7 @@ async fn at(addresses: &str, route: &str) -> World {
     std::fs::write(&policy, std::fs::read_to_string(&policy).unwrap() + rule).unwrap();
     let file = folder.join("twinveil.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    // What the clinician's program sends is about patients, too: it countersigns whom its values mean.
-    let key = text.lines().filter(|line| line.starts_with("key = \"did:")).nth(1).unwrap().to_owned();
-    std::fs::copy(folder.join("keys/windfarm.key"), folder.join("keys/clinician.key")).unwrap();
-    let calls = format!("groups = [\"clinical\"]\nmay = [\"subscribe\", \"call\"]\n{key}");
-    let text = text.replace("groups = [\"clinical\"]\nmay = [\"subscribe\"]", &calls);
+    let text = calling(&folder, &text);
     let text = text.replace("may = [\"publish\"]\nkey = \"did:key", "may = [\"publish\"]\ngroups = [\"clinical\"]\nkey = \"did:key");
     let addresses: Vec<_> = addresses.split(',').map(|address| format!("{address:?}")).collect();
     let subject = if route.contains("subject") { "" } else { "subject = \"field\"" };
@@ -48,8 +44,17 @@ async fn at(addresses: &str, route: &str) -> World {
     World::at(folder, Default::default()).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The sample configuration with a clinician who may call.
+pub(crate) fn calling(folder: &Folder, text: &str) -> String {
+    // What the clinician's program sends is about patients, too: it countersigns whom its values mean.
+    let key = text.lines().filter(|line| line.starts_with("key = \"did:")).nth(1).unwrap().to_owned();
+    std::fs::copy(folder.join("keys/windfarm.key"), folder.join("keys/clinician.key")).unwrap();
+    let calls = format!("groups = [\"clinical\"]\nmay = [\"subscribe\", \"call\"]\n{key}");
+    text.replace("groups = [\"clinical\"]\nmay = [\"subscribe\"]", &calls)
+}
+
 /// A patient who lets the ward and the clinician have everything.
-async fn patient(world: &World, id: &str) -> twinveil::client::wallet::Wallet {
+pub(crate) async fn patient(world: &World, id: &str) -> twinveil::client::wallet::Wallet {
     let person = world.patient(id).await;
     world.enrol("clinician", id, &person).await;
     world.grant(&person, &Given::to(world, &["clinician", "hospital"], CARE)).await;

@@ -28,6 +28,8 @@ use crate::veil::terms;
 
 /// A deadline that a caller may ask for is at most this long; without one, a call may last.
 const DEADLINE_MAX: Duration = Duration::from_secs(100 * 24 * 60 * 60);
+/// How many connections a request is offered to that close before they take it.
+const TRIES_MAX: usize = 3;
 /// The longest value of a metadata key that names a subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1024;
 
@@ -106,12 +108,22 @@ pub(in crate::gate) async fn exchange(
     let fitting = |lane, about, packing| Fitting { lane, about, packing, undecidable: called.undecidable, bytes_max };
     let fate = Arc::<Fate>::default();
     let pipe = Pipe::new(body, fitting(there, about_there, packing));
-    let forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
+    let mut forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
     let mut ended = Ended { fate, deadline };
-    let mut sender = ended.unless_late(called.upstream.sender()).await??;
-    let answer = match ended.unless_late(sender.send_request(forward)).await? {
-        Ok(answer) => answer,
-        Err(_) => return Err(ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
+    let mut tries = 1;
+    let answer = loop {
+        let mut sender = ended.unless_late(called.upstream.sender()).await??;
+        let mut error = match ended.unless_late(sender.try_send_request(forward)).await? {
+            Ok(answer) => break answer,
+            Err(error) => error,
+        };
+        // An upstream that closes its connection in good order (GOAWAY) may do so just now: nothing of the request was sent, nor
+        // judged, and another connection takes it.
+        match error.take_message().filter(|_| tries < TRIES_MAX) {
+            Some(unsent) => forward = unsent,
+            None => return Err(ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
+        }
+        tries += 1;
     };
     let (head, body) = answer.into_parts();
     let mut response_headers = HeaderMap::new();

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Foreign, holds, published};
 
-const TRACES: &str = include_str!("../../../src/cli/assets/side-files/otlp-traces.toml");
-const METRICS: &str = include_str!("../../../src/cli/assets/side-files/otlp-metrics.toml");
-const LOGS: &str = include_str!("../../../src/cli/assets/side-files/otlp-logs.toml");
+pub(crate) const TRACES: &str = include_str!("../../../src/cli/assets/side-files/otlp-traces.toml");
+pub(crate) const METRICS: &str = include_str!("../../../src/cli/assets/side-files/otlp-metrics.toml");
+pub(crate) const LOGS: &str = include_str!("../../../src/cli/assets/side-files/otlp-logs.toml");
 
 /// Stands in every value that must not be seen.
 const CANARY: &str = "canary";
