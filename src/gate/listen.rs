@@ -165,7 +165,8 @@ where
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_send_buf_size(PIECES_AHEAD)
         .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
+        .keep_alive_timeout(Duration::from_secs(20))
+        .auto_date_header(false);
     let connection = builder.serve_connection(TokioIo::new(Gathered::new(io)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

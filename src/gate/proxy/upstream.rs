@@ -72,12 +72,16 @@ impl Pool {
     pub(super) async fn sender(&self) -> Result<SendRequest<RequestBody>, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
-        // First whom nothing speaks against; if all rest, whoever comes next all the same.
-        for resting in [false, true] {
+        // First whom nothing speaks against, then those that somebody connects to just now; if all rest, whoever comes next.
+        for (resting, waiting) in [(false, false), (false, true), (true, true)] {
             for turn in 0..places.len() {
                 let index = (first + turn) % places.len();
                 let (Some(place), Some(address)) = (places.get(index), self.upstream.addresses.get(index)) else { continue };
-                let mut place = place.lock().await;
+                let mut place = match place.try_lock() {
+                    Ok(place) => place,
+                    Err(_) if waiting => place.lock().await,
+                    Err(_) => continue,
+                };
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
                     continue;
                 }
