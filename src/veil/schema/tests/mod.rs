@@ -7,6 +7,8 @@ mod foreign;
 mod read;
 #[cfg(feature = "gateway")]
 mod refused;
+#[cfg(feature = "gateway")]
+mod several;
 mod suggested;
 
 use super::*;
