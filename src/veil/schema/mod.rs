@@ -20,7 +20,7 @@ pub mod sidefile;
 pub mod suggest;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(in crate::veil) mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::name::{Origin, ViewId};
 use crate::veil::policy::{Decided, Decision, Holders, Reason};
+use crate::veil::schema::tests::compile;
 use crate::veil::schema::{SEALED_FIELD, Schema, load_for_calls};
 use crate::veil::terms::{Treatment, purpose};
 use crate::veil::view::{Bindings, BindingsSource, Program};
@@ -117,15 +118,7 @@ struct Note {
 const NAMES: [&str; 5] = ["ada", "bob", "eve", "who", ""];
 
 fn schema() -> Schema {
-    struct Only;
-    impl protox::file::FileResolver for Only {
-        fn open_file(&self, name: &str) -> Result<protox::file::File, protox::Error> {
-            if name == "t.proto" { protox::file::File::from_source(name, PROTO) } else { Err(protox::Error::file_not_found(name)) }
-        }
-    }
-    let mut compiler = protox::Compiler::with_file_resolver(Only);
-    compiler.open_file("t.proto").expect("compiles");
-    load_for_calls(&compiler.encode_file_descriptor_set(), "t.Census", Some(SIDE)).expect("loads")
+    load_for_calls(&compile(PROTO), "t.Census", Some(SIDE)).expect("loads")
 }
 
 /// A view in which fields whose path ends in one of `named` are treated, and all others stripped.
