@@ -43,6 +43,8 @@ pub const ANNOUNCEMENT_FIELD: u32 = 18_001;
 pub const NODES_MAX: usize = 16_384;
 /// The most keys by which the elements of one field are judged.
 pub const KEYS_MAX: usize = 4;
+/// The most kinds of elements that are about somebody each.
+pub const BEARERS_MAX: usize = 256;
 /// The most sites a schema may have.
 pub const SITES_MAX: usize = 65_536;
 
@@ -267,7 +269,9 @@ impl Schema {
 
     /// Whether the place is inside an element that is about somebody of its own.
     pub fn is_in_element(&self, site: SiteId) -> bool {
-        self.bearers.iter().any(|bearer| bearer.sites.contains(&site.0))
+        // Ascending, and none in another.
+        let at = self.bearers.partition_point(|bearer| bearer.sites.end <= site.0);
+        self.bearers.get(at).is_some_and(|bearer| bearer.sites.contains(&site.0))
     }
 
     /// Every place that says whom something is about.

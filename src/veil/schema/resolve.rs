@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::error::{LoadError, LoadFault};
 use super::table::{is_identifier_kind, is_integer};
-use super::{Bearer, CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, SelectKey, Site, SiteId, SubjectPath};
+use super::{BEARERS_MAX, Bearer, CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, SelectKey, Site, SiteId, SubjectPath};
 use crate::veil::crypto::hash::{lp, sha256};
 use crate::veil::name::{Fingerprint, SchemaName};
 use crate::veil::terms::{Axis, Generalizer, Role, TimeUnit};
@@ -125,6 +125,10 @@ fn check_roles(
         let meets = |(bearer, above): &(Bearer, Vec<NodeId>)| found.nodes.contains(&bearer.node) || above.contains(&node);
         if subject.is_some() || bearers.iter().any(meets) {
             return second();
+        }
+        if bearers.len() >= BEARERS_MAX {
+            let detail = format!("more than {BEARERS_MAX} kinds of elements with a subject of their own");
+            return Err(LoadError::new(LoadFault::TooLarge, found.place, detail));
         }
         let numbers = found.numbers.get(found.bearer.unwrap_or(0)..).unwrap_or_default().to_vec();
         let path = SubjectPath { numbers, kind: site.kind, site: found.site };

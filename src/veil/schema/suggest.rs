@@ -9,13 +9,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use self::table::{Kinds, RULES, Rule, Then, found, words};
-use super::Kind;
-use super::Schema;
 use super::descriptor::{FieldType, Holds, Label, MessageType, Types};
 use super::error::{LoadError, LoadFault};
 use super::load::{find_root, load_for_calls, vet};
 use super::rules::{TIMESTAMP, judged_as_one};
 use super::table::{is_identifier_kind, is_integer};
+use super::{Bearer, Kind, Schema};
 use crate::veil::terms::{Category, Sensitivity, Treatment};
 
 /// A proposed side file.
@@ -69,14 +68,16 @@ pub fn suggest(set: &[u8], message: &str) -> Result<Suggestion, LoadError> {
 
 /// What a reader has to know about elements that have a subject of their own.
 fn several(schema: &Schema) -> String {
-    let of = |bearer: &super::Bearer| {
-        let elements = schema.nodes().get(bearer.node.0 as usize).map_or("", |node| node.path.as_str());
-        format!(
-            "# Each of `{elements}` is about somebody of its own, and judged by their consent alone. Messages of calls may be so (a route with\n\
-             # `subject = \"field\"`); frames are about one subject each.\n"
-        )
-    };
-    schema.bearers().iter().map(of).collect()
+    let path = |bearer: &Bearer| schema.nodes().get(bearer.node.0 as usize).map(|node| format!("each of `{}`", node.path));
+    let elements: Vec<_> = schema.bearers().iter().filter_map(path).collect();
+    if elements.is_empty() {
+        return String::new();
+    }
+    format!(
+        "# Several subjects in one message: {} is judged by the one that it names.\n\
+         # For calls on a route with `subject = \"field\"`; frames are about one subject each.\n",
+        elements.join(", ")
+    )
 }
 
 /// What is proposed about a field.

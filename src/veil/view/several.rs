@@ -85,6 +85,6 @@ impl Walk<'_> {
     }
 }
 
-#[cfg(all(test, feature = "gateway"))]
+#[cfg(test)]
 #[path = "several_tests.rs"]
 mod tests;

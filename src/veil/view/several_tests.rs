@@ -1,6 +1,8 @@
 //! Is every element of a list seen as its own subject lets it be seen, and nothing of the others learnt? Views are held against a
 //! reference that takes hidden elements and fields out of decoded messages, and encodes the rest.
 
+#![cfg(feature = "gateway")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

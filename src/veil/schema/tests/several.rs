@@ -144,7 +144,8 @@ fn a_list_of_people_is_suggested_as_such() {
     .expect("suggests");
     assert_eq!(made.refused, None);
     assert!(
-        made.text.contains("role = \"subject\"") && made.text.contains("# Each of `patients` is about somebody of its own"),
+        made.text.contains("role = \"subject\"")
+            && made.text.contains("# Several subjects in one message: each of `patients` is judged by the one that it names."),
         "{}",
         made.text
     );
