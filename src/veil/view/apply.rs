@@ -60,13 +60,20 @@ impl View {
 
     /// Makes what the recipient may see of a frame. On a refusal nothing of the frame remains.
     pub fn apply<'s>(&mut self, frame: Raw<'_>, space: &'s mut Space) -> Result<Veiled<'s>, Refusal> {
-        self.walk(frame, space, None)?;
+        self.walk(frame, space, None, true)?;
         Ok(Veiled(&space.out))
     }
 
-    /// The same into `space`; without `elements`, those that have a subject of their own are left out.
+    /// The same into `space`; without `elements`, those that have a subject of their own are left out. Whether there is anything to
+    /// send: a frame that is not `expected` comes only with such an element.
     #[inline]
-    pub(super) fn walk(&mut self, frame: Raw<'_>, space: &mut Space, elements: Option<&mut dyn Elements>) -> Result<(), Refusal> {
+    pub(super) fn walk(
+        &mut self,
+        frame: Raw<'_>,
+        space: &mut Space,
+        elements: Option<&mut dyn Elements>,
+        expected: bool,
+    ) -> Result<bool, Refusal> {
         let work = &mut *space;
         work.out.clear();
         work.out.reserve(frame.0.len() + 64);
@@ -82,7 +89,10 @@ impl View {
             None => None,
         };
         let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals, elements };
-        let done = walk.message(0, frame.0, 1).and_then(|()| if walk.seals { walk.seal_groups() } else { Ok(()) });
+        let done = walk.message(0, frame.0, 1).and_then(|()| {
+            let comes = expected || walk.work.borne > 0;
+            if walk.seals && comes { walk.seal_groups().map(|()| true) } else { Ok(comes) }
+        });
         done.inspect_err(|_| space.out.clear())
     }
 }

@@ -26,7 +26,8 @@ pub enum Whose<'v> {
 
 impl View {
     /// As [`View::apply`], with every element that has a subject of its own through the view that `elements` finds for it. This
-    /// view is nobody's. Also how many such elements came out.
+    /// view is nobody's. `None` where no such element came out and the message is not `expected` without: then nothing was sealed
+    /// either, as a counter that skips would tell of it.
     ///
     /// # Errors
     /// As [`View::apply`]: for the message as a whole, of which nothing remains.
@@ -35,10 +36,11 @@ impl View {
         message: Raw<'_>,
         space: &'s mut Space,
         elements: &mut dyn Elements,
-    ) -> Result<(Veiled<'s>, usize), Refusal> {
+        expected: bool,
+    ) -> Result<Option<Veiled<'s>>, Refusal> {
         space.borne = 0;
-        self.walk(message, space, Some(elements))?;
-        Ok((Veiled(&space.out), space.borne))
+        let comes = self.walk(message, space, Some(elements), expected)?;
+        Ok(comes.then_some(Veiled(&space.out)))
     }
 }
 

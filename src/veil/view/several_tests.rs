@@ -184,7 +184,15 @@ impl Ward {
 
     fn see(&mut self, message: &[u8]) -> Result<(Vec<u8>, usize), Refusal> {
         let mut those = Those(&mut self.views, self.nobody_shows);
-        self.around.apply_each(Raw::new(message), &mut self.space, &mut those).map(|(veiled, out)| (veiled.bytes().to_vec(), out))
+        let veiled = self.around.apply_each(Raw::new(message), &mut self.space, &mut those, true)?.map(|veiled| veiled.bytes().to_vec());
+        Ok((veiled.expect("it is expected"), self.space.borne))
+    }
+
+    /// In a stream.
+    fn pass(&mut self, message: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let mut those = Those(&mut self.views, self.nobody_shows);
+        let veiled = self.around.apply_each(Raw::new(message), &mut self.space, &mut those, false)?;
+        Ok(veiled.map(|veiled| veiled.bytes().to_vec()))
     }
 }
 
@@ -389,4 +397,22 @@ fn nothing_is_sealed_in_an_element_and_what_is_around_is() {
     );
     let groups = Reader::new(&seen).filter(|record| record.as_ref().is_ok_and(|record| record.number == SEALED_FIELD)).count();
     assert_eq!((groups, clear.memo.as_str()), (1, ""));
+}
+
+#[test]
+fn a_message_without_a_visible_element_is_not_told_by_a_counter_either() {
+    let schema = schema();
+    let mut ward = Ward::new(&schema, false);
+    ward.around = view(&schema, &[("memo", Treatment::Encrypt), ("title", KEEP)], 0);
+    let list = |id: &str| Census { title: "t".into(), memo: "m".into(), beds: vec![of(id)], ..Census::default() }.encode_to_vec();
+    // The counter of a group is in the lowest bits of its first byte, up to 7 (RFC 9605, section 4.3).
+    let counter = |seen: &[u8]| {
+        let group = Reader::new(seen).find_map(|record| record.ok().filter(|record| record.number == SEALED_FIELD));
+        let Some(crate::veil::wire::Value::Len(group)) = group.map(|record| record.value) else { panic!("a group") };
+        group[0] & 0x0f
+    };
+    assert_eq!(counter(&ward.pass(&list("ada")).expect("legal").expect("hers")), 0);
+    assert_eq!(ward.pass(&list("eve")), Ok(None));
+    assert_eq!(ward.pass(&list("nobody")), Ok(None));
+    assert_eq!(counter(&ward.pass(&list("bob")).expect("legal").expect("his")), 1);
 }

@@ -47,7 +47,7 @@ impl Lane {
         };
         let mut space = std::mem::take(&mut views.space);
         let mut met = Met { lane: self, views: &mut *views, mandate_generation, now, nobody_shows, marks: Vec::new(), failed: None };
-        let veiled = around.apply_each(raw, &mut space, &mut met);
+        let veiled = around.apply_each(raw, &mut space, &mut met, !self.side.streams);
         let Met { marks: elements, failed, .. } = met;
         if let Some(seen) = views.seen.get_mut(nobody) {
             seen.give_back(around);
@@ -56,8 +56,8 @@ impl Lane {
             (Some(refuse), _) => Err(Veto::End(refuse)),
             (None, Err(refusal)) => Err(Veto::Message(refusal)),
             // That there was a message would tell of the elements that were left out.
-            (None, Ok((_, 0))) if self.side.streams => Ok(Veiling::Withheld),
-            (None, Ok((veiled, _))) => match views.announced.get(nobody) {
+            (None, Ok(None)) => Ok(Veiling::Withheld),
+            (None, Ok(Some(veiled))) => match views.announced.get(nobody) {
                 None => Ok(Veiling::Withheld),
                 Some(announcement) => {
                     let announced = !announcement.records.is_empty() && due(message, announcement.handed_over == announcement.change);
