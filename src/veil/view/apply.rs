@@ -83,11 +83,8 @@ impl View {
             work.path.clear();
             work.ordinals.clear();
         }
-        // Not `elements` as it is: the pieces of a walk share one lifetime.
-        let elements: Option<&mut dyn Elements> = match elements {
-            Some(elements) => Some(elements),
-            None => None,
-        };
+        // A cast, so that all parts of the walk live as long as each other.
+        let elements = elements.map(|elements| elements as &mut dyn Elements);
         let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals, elements };
         let done = walk.message(0, frame.0, 1).and_then(|()| {
             let comes = expected || walk.work.borne > 0;
