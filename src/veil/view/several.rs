@@ -48,7 +48,9 @@ impl Walk<'_> {
     /// One element: by the view of its subject, and only if something in it is visible.
     pub(super) fn bear(&mut self, descent: Descent, input: &[u8], depth: u32) -> Result<(), Refusal> {
         let program = self.program;
-        let Some(bearer) = program.bearers.iter().find(|bearer| bearer.node.0 == descent.node) else { return Ok(()) };
+        // Ascending, as they were found.
+        let Ok(bearer) = program.bearers.binary_search_by_key(&descent.node, |bearer| bearer.node.0) else { return Ok(()) };
+        let Some(bearer) = program.bearers.get(bearer) else { return Ok(()) };
         let Some(elements) = self.elements.as_deref_mut() else { return Ok(()) };
         let subject = match Raw(input).subject(&bearer.subject) {
             Ok(subject) => Some(subject),

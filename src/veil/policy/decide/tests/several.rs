@@ -86,3 +86,24 @@ fn an_element_flows_while_whoever_its_subject_field_asks_for_permits() {
         assert_eq!(decision.delivers(&schema, subject.as_ref(), mandate.as_ref()), wanted, "{about:?}");
     }
 }
+
+#[test]
+fn of_several_kinds_of_elements_the_most_sensitive_subject_field_counts_for_all() {
+    let proto =
+        "syntax = \"proto3\"; package t; message List { repeated Bed beds = 1; repeated Pump pumps = 2; } message Bed { string id = 1; }
+                 message Pump { string id = 1; }";
+    let of = |pump: &str| {
+        let role = |sensitivity: &str| format!("id = {{ sensitivity = '{sensitivity}', category = 'device', role = 'subject' }}\n");
+        let side = format!("['t.Bed']\n{}['t.Pump']\n{}", role("operational"), role(pump));
+        load_for_calls(&compile(proto), "t.List", Some(&side)).expect("loads")
+    };
+    let permits = everything(Treatment::Keep);
+    let mandate = deciding(&permits);
+    for (pump, wanted) in [("operational", true), ("identifying", false)] {
+        let schema = of(pump);
+        let decision = decide(&schema, &open(&schema), None, Some(&mandate));
+        assert_eq!(at(&schema, &decision, "beds.id").treatment, Treatment::Keep);
+        assert_eq!(decision.delivers(&schema, None, Some(&mandate)), wanted, "{pump}");
+        assert!(decision.delivers(&schema, Some(&mandate), None));
+    }
+}
