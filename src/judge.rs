@@ -82,6 +82,11 @@ impl Judge {
         self.schemas.get(&SchemaName::new(name))
     }
 
+    /// A schema of frames, by its full name: they are about one subject each.
+    pub fn schema_of_frames(&self, name: &str) -> Option<&Arc<Schema>> {
+        self.schema(name).filter(|schema| !schema.is_about_several())
+    }
+
     /// The ledger whose standings count.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger

@@ -124,7 +124,8 @@ impl CheckArgs {
     fn load(&self) -> Result<Schema, CliError> {
         let side = self.side_file.as_deref().map(read_text).transpose()?;
         let (set, message, about) = self.source()?;
-        schema::load(&set, &message, side.as_deref()).map_err(|error| CliError::broken(format!("`{about}`: {}: {error}", error.code())))
+        schema::load_for_calls(&set, &message, side.as_deref())
+            .map_err(|error| CliError::broken(format!("`{about}`: {}: {error}", error.code())))
     }
 
     /// What is not settled is told beside the file, which is all of standard output.
@@ -157,7 +158,7 @@ impl CheckArgs {
     fn load_old(&self, file: &Path, new: &Schema) -> Result<Schema, CliError> {
         let side = self.against_side_file.as_deref().or(self.side_file.as_deref()).map(read_text).transpose()?;
         let source = source::read(file, &self.proto_paths)?;
-        let load = schema::load(&source.set, new.name().as_str(), side.as_deref());
+        let load = schema::load_for_calls(&source.set, new.name().as_str(), side.as_deref());
         load.map_err(|error| {
             // What the old version does not have yet can't be classified in it.
             let own = self.side_file.is_some() && self.against_side_file.is_none() && error.fault == LoadFault::UnknownName;
@@ -176,6 +177,15 @@ fn subject(schema: &Schema) -> Option<&str> {
     schema.sites().get(subject.site.0 as usize).map(|site| site.path.as_str())
 }
 
+/// What is repeated and about somebody of its own each, and where that is said.
+fn elements(schema: &Schema) -> Vec<(&str, &str)> {
+    let path_of = |bearer: &schema::Bearer| {
+        let site = schema.sites().get(bearer.subject.site.0 as usize)?;
+        Some((schema.nodes().get(bearer.node.0 as usize)?.path.as_str(), site.path.as_str()))
+    };
+    schema.bearers().iter().filter_map(path_of).collect()
+}
+
 fn text(schema: &Schema, against: Option<&Schema>) -> String {
     let mut table = Table::new(&["field", "type", "sensitivity", "category", "role", "floor", "generalize"]);
     for row in rows(schema) {
@@ -189,11 +199,21 @@ fn text(schema: &Schema, against: Option<&Schema>) -> String {
         let (category, role) = (row.category.map(|category| category.word()), row.role.map(|role| role.word()));
         table.push([&row.path, &kind(&row), &sensitivity, &word(category), &word(role), &row.floor, &how]);
     }
+    let about = match (subject(schema), &elements(schema)[..]) {
+        (Some(subject), _) => subject.to_owned(),
+        (None, []) => "none: nothing in its frames can be about a person".to_owned(),
+        (None, elements) => {
+            let each: Vec<_> = elements.iter().map(|(elements, subject)| format!("{subject}, for each of `{elements}`")).collect();
+            format!(
+                "{}\n             several in one message: for calls on a route with `subject = \"field\"`, not for frames",
+                each.join("; ")
+            )
+        }
+    };
     let mut text = format!(
-        "message      {}\nfingerprint  {}\nsubject      {}\n\n{table}\n\n{} fields, {} unclassified",
+        "message      {}\nfingerprint  {}\nsubject      {about}\n\n{table}\n\n{} fields, {} unclassified",
         schema.name(),
         schema.fingerprint(),
-        subject(schema).unwrap_or("none: nothing in its frames can be about a person"),
         schema.sites().len(),
         unclassified(schema).count(),
     );
@@ -216,7 +236,9 @@ fn text(schema: &Schema, against: Option<&Schema>) -> String {
 fn say_json(schema: &Schema, against: Option<&Schema>) -> Result<(), CliError> {
     say(json!({
         "kind": "schema", "message": schema.name().as_str(), "fingerprint": schema.fingerprint().to_string(),
-        "subject": subject(schema), "fields": schema.sites().len(), "unclassified": unclassified(schema).count(),
+        "subject": subject(schema),
+        "elements": elements(schema).iter().map(|(elements, subject)| json!({ "path": elements, "subject": subject })).collect::<Vec<_>>(),
+        "fields": schema.sites().len(), "unclassified": unclassified(schema).count(),
     }))?;
     for row in rows(schema) {
         say(json!({

@@ -130,7 +130,7 @@ impl Publisher {
             match (record.number, record.value) {
                 (1, Value::Len(open)) if self.schema.is_none() => {
                     let open = PublishOpen::decode(open).map_err(|_| Refuse::Malformed)?;
-                    let schema = self.shared.maker.judge().schema(&open.schema).ok_or(Refuse::UnknownSchema)?;
+                    let schema = self.shared.maker.judge().schema_of_frames(&open.schema).ok_or(Refuse::UnknownSchema)?;
                     self.schema = Some(Arc::clone(schema));
                 }
                 (2, Value::Len(batch)) if answer.is_none() => {

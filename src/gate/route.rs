@@ -100,7 +100,7 @@ impl Router {
             return Err(Refuse::Malformed);
         }
         let wanted = SubscribeRequest::decode(message).map_err(|_| Refuse::Malformed)?;
-        let schema = self.shared.maker.judge().schema(&wanted.schema).cloned().ok_or(Refuse::UnknownSchema)?;
+        let schema = self.shared.maker.judge().schema_of_frames(&wanted.schema).cloned().ok_or(Refuse::UnknownSchema)?;
         let purpose = terms::purpose(&wanted.purpose).ok_or(Refuse::UnknownPurpose)?;
         let now = self.shared.clock.now().map_err(|_| Refuse::ClockBehind)?;
         if self.shared.streams.len() >= self.config.limits.streams_max {

@@ -64,6 +64,14 @@ pub struct Ask {
     pub expected: bool,
 }
 
+impl Ask {
+    /// Whether a view is made where its subject permits nothing. In a message about several, nobody's view is for what is around
+    /// the elements; the others are for elements, which are never expected.
+    fn expects(&self, seen: &Seen) -> bool {
+        if self.schema.is_about_several() { seen.subject.is_none() } else { self.expected }
+    }
+}
+
 /// One subject's view in a stream, and what it was made from.
 #[derive(Debug)]
 pub struct Seen {
@@ -72,6 +80,8 @@ pub struct Seen {
     /// Its number in the stream; 0 until it opens for the first time, so that numbers tell nothing of subjects who are hidden.
     pub number: u32,
     view: Option<View>,
+    /// Whether frames (or elements) flow for themselves, and not only because a message is expected.
+    delivers: bool,
     id: ViewId,
     epoch: u64,
     generation: u64,
@@ -89,6 +99,7 @@ impl Seen {
             subject,
             number: 0,
             view: None,
+            delivers: false,
             id,
             epoch: 0,
             generation: u64::MAX,
@@ -120,6 +131,21 @@ impl Seen {
         self.view.is_some()
     }
 
+    /// Whether its subject's elements may be seen in a message about several.
+    pub fn shows_elements(&self) -> bool {
+        self.delivers
+    }
+
+    /// Takes the view out, for as long as others are looked at.
+    pub fn lend(&mut self) -> Option<View> {
+        self.view.take()
+    }
+
+    /// The view is back.
+    pub fn give_back(&mut self, view: View) {
+        self.view = Some(view);
+    }
+
     /// When it stops being right by itself.
     pub fn valid_until(&self) -> UnixMs {
         self.valid_until
@@ -128,6 +154,7 @@ impl Seen {
     /// Closes it for good: nothing may flow any more.
     pub fn close(&mut self) {
         self.view = None;
+        self.delivers = false;
         self.valid_until = UnixMs(i64::MIN);
     }
 }
@@ -177,13 +204,16 @@ impl ViewMaker {
         };
         (seen.generation, seen.mandate_generation, seen.reason) = (generation, mandate_generation, reason);
         let was_open = seen.is_open();
-        if !judgement.delivers && !ask.expected {
+        seen.delivers = judgement.delivers;
+        if !judgement.delivers && !ask.expects(seen) {
             seen.view = None;
             seen.keys.clear();
             seen.valid_until = judgement.valid_until;
             return Ok(was_open.then(|| self.closed(ask, seen, now)));
         }
-        let program = self.program(&ask.schema, &judgement.decision);
+        let of_element = (ask.schema.is_about_several() && seen.subject.is_some()).then(|| judgement.decision.in_elements(&ask.schema));
+        let decision = of_element.as_ref().unwrap_or(&judgement.decision);
+        let program = self.program(&ask.schema, decision);
         let keys: Vec<Vec<SealKey>> = program.slots().iter().map(|holders| judgement.holders(*holders)).collect();
         let boundary = self.boundary(&judgement, now);
         let unchanged = seen.view.as_ref().is_some_and(|view| Arc::ptr_eq(view.program(), &program) && !view.spent()) && seen.keys == keys;
@@ -217,7 +247,7 @@ impl ViewMaker {
             view: seen.number,
             subject: self.label(ask, seen, now),
             open: true,
-            fields: words(&ask.schema, &judgement.decision),
+            fields: words(&ask.schema, decision),
             keys: keys_announced,
             reason: reason.to_owned(),
         };

@@ -2,7 +2,7 @@
 //!
 //! | to read | page |
 //! | --- | --- |
-//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`] |
+//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`] |
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`] |
@@ -19,5 +19,5 @@ macro_rules! pages {
 
 pages! {
     agreement, clock, delivery, errors, floors, foreign, frame, house, limits, oracle, policy, presence, projection, proxy,
-    pseudonyms, rest, sealed, selectors, signing, subscriber, treatments, withdrawal,
+    pseudonyms, rest, sealed, selectors, several, signing, subscriber, treatments, withdrawal,
 }

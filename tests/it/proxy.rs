@@ -2,12 +2,14 @@
 
 mod calls;
 mod rights;
+mod several;
 
 use bytes::Bytes;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
+use twinveil::server::StartError;
 
 use crate::harness::ward::{self, Chart, Got, WardAsk};
 use crate::harness::{Folder, Given, World, made_folder, raw_call};
@@ -22,8 +24,20 @@ async fn ward(route: &str) -> (World, Got) {
 
 /// The same with the service at an address that is given.
 pub(crate) async fn at(addresses: &str, route: &str) -> World {
+    started(addresses, route).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn started(addresses: &str, route: &str) -> Result<World, StartError> {
+    started_with(addresses, route, &[]).await
+}
+
+/// With more files in its folder.
+async fn started_with(addresses: &str, route: &str, files: &[(&str, &str)]) -> Result<World, StartError> {
     let folder = made_folder();
     std::fs::write(folder.join("ward.binpb"), ward::descriptors()).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
     std::fs::write(folder.join("ward.fields.toml"), ward::SIDE).unwrap();
     let policy = folder.join("policy.cedar");
     let rule = "@id(\"ward\") permit (principal in Group::\"clinical\", action == Action::\"keep\", resource) when { resource.schema like \"ward.v1.*\" };\n";
@@ -41,7 +55,7 @@ pub(crate) async fn at(addresses: &str, route: &str) -> World {
         addresses.join(", ")
     );
     std::fs::write(&file, format!("{text}\n{lines}")).unwrap();
-    World::at(folder, Default::default()).await.unwrap_or_else(|error| panic!("{error}"))
+    World::at(folder, Default::default()).await
 }
 
 /// The sample configuration with a clinician who may call.

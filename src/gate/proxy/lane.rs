@@ -1,6 +1,8 @@
 //! A lane: one direction of one method on one client connection, for one purpose. It has a view for each subject; all calls of
 //! that kind share it, and the barrier of a withdrawal settles it.
 
+mod several;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +52,8 @@ pub(super) struct Views {
     shown: u32,
     /// Grows when everything is forgotten: positions from before mean nothing any more.
     round: u64,
+    /// Counts messages about several subjects.
+    met: u64,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +64,8 @@ struct Announcement {
     change: u64,
     /// The change that calls have handed over.
     handed_over: u64,
+    /// The last message about several subjects in which it was met.
+    met: u64,
 }
 
 /// Which view a message went through, and as of what: what is half-way out may go on only as long as that holds.
@@ -70,12 +76,45 @@ pub(super) struct Mark {
     change: u64,
 }
 
+/// Every view that a message went through.
+#[derive(Clone, Debug)]
+pub(super) struct Marks {
+    /// Of the message, or of what is around its elements.
+    pub(super) message: Mark,
+    /// Of elements with a subject of their own.
+    elements: Vec<Mark>,
+}
+
 /// What became of a message.
 pub(super) enum Veiling {
-    /// It is in the buffer, seen through this view; `announced` says that the announcement is with it.
-    Done { mark: Mark, announced: bool },
+    /// It is in the buffer, seen through these views; `announced` says that the announcement is with it.
+    Done { marks: Marks, announced: bool },
     /// Nothing of it may be seen, and not that there is one.
     Withheld,
+}
+
+impl Views {
+    fn forget(&mut self) {
+        self.seen.clear();
+        self.announced.clear();
+        self.by_subject.clear();
+        self.known.clear();
+        self.round += 1;
+    }
+
+    fn enter(&mut self, key: Option<Did>, subject: Option<&Arc<Subject>>) -> usize {
+        let index = self.seen.len();
+        self.seen.push(Seen::new(subject.cloned(), ViewId(random())));
+        self.announced.push(Announcement::default());
+        self.by_subject.insert(key, index);
+        index
+    }
+}
+
+impl From<Mark> for Marks {
+    fn from(message: Mark) -> Self {
+        Self { message, elements: Vec::new() }
+    }
 }
 
 impl Lane {
@@ -140,16 +179,20 @@ impl Lane {
                 return Ok(Veiling::Withheld);
             }
             push_message(out, &[], &[])?;
-            return Ok(Veiling::Done { mark, announced: false });
+            return Ok(Veiling::Done { marks: mark.into(), announced: false });
         };
         let veiled = view.apply(raw, space).map_err(Veto::Message)?;
         let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
         push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
-        Ok(Veiling::Done { mark, announced })
+        Ok(Veiling::Done { marks: mark.into(), announced })
     }
 
-    /// Whether what was made through a view may still be handed over.
-    pub(super) fn holds(&self, views: &mut Views, mark: Mark, now: UnixMs) -> bool {
+    /// Whether what was made through these views may still be handed over.
+    pub(super) fn holds(&self, views: &mut Views, marks: &Marks, now: UnixMs) -> bool {
+        std::iter::once(&marks.message).chain(&marks.elements).all(|mark| self.still_holds(views, *mark, now))
+    }
+
+    fn still_holds(&self, views: &mut Views, mark: Mark, now: UnixMs) -> bool {
         let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
         let Views { seen, announced, shown, round, .. } = views;
         let (Some(seen), Some(announcement)) = (seen.get_mut(mark.view), announced.get_mut(mark.view)) else { return false };
@@ -182,17 +225,9 @@ impl Lane {
             return *index;
         }
         if views.seen.len() >= REMEMBERED_MAX {
-            views.seen.clear();
-            views.announced.clear();
-            views.by_subject.clear();
-            views.known.clear();
-            views.round += 1;
+            views.forget();
         }
-        let index = views.seen.len();
-        views.seen.push(Seen::new(subject.cloned(), ViewId(random())));
-        views.announced.push(Announcement::default());
-        views.by_subject.insert(key, index);
-        index
+        views.enter(key, subject)
     }
 
     fn settled_in(&self, views: &Views, view: u32) -> StreamSettled {
@@ -238,7 +273,12 @@ fn refresh(
     if first {
         seen.number = shown.saturating_add(1);
     }
+    let showed = seen.shows_elements();
     let refreshed = shared.maker.refresh(ask, seen, now);
+    if ask.schema.is_about_several() && seen.shows_elements() != showed {
+        // Nobody's view is made either way: whether elements go through it has changed.
+        announcement.change += 1;
+    }
     match (first, seen.is_open()) {
         (true, true) => *shown = seen.number,
         (true, false) => seen.number = 0,

@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::lane::{Lane, Mark, Veiling, Veto, Views};
+use super::lane::{Lane, Mark, Marks, Veiling, Veto, Views};
 use super::unpack::{Packing, Unopened};
 use crate::config::Undecidable;
 use crate::gate::codec::{Broken, Deframer};
@@ -89,8 +89,8 @@ pub(super) struct Pipe {
     out: BytesMut,
     /// Why nothing comes behind `out`.
     failed: Option<Refuse>,
-    /// Through which view the last message in `out` went, if a part of it is still there.
-    rest: Option<Mark>,
+    /// Through which views the last message in `out` went, if a part of it is still there.
+    rest: Option<Marks>,
     /// By view: the announcement that this call has had, and when.
     announced: HashMap<Mark, Instant>,
 }
@@ -178,7 +178,7 @@ impl Pipe {
             if let (Some(refuse), true) = (self.failed, self.out.is_empty()) {
                 return Err(refuse);
             }
-        } else if self.rest.is_some_and(|mark| !lane.holds(&mut views, mark, now)) {
+        } else if self.rest.as_ref().is_some_and(|marks| !lane.holds(&mut views, marks, now)) {
             lane.shared.counters.streams_cut_off.add(1);
             return Err(Refuse::CutOff);
         }
@@ -213,7 +213,7 @@ struct Judging<'a> {
     fitting: &'a Fitting,
     now: UnixMs,
     out: &'a mut BytesMut,
-    rest: &'a mut Option<Mark>,
+    rest: &'a mut Option<Marks>,
     announced: &'a mut HashMap<Mark, Instant>,
     handed_over: u64,
     withheld: u64,
@@ -273,17 +273,18 @@ impl Judging<'_> {
         };
         let veiled = match &fitting.about {
             About::Call(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
+            About::EachItself if lane.side.several => lane.veil_each(views, raw, due, *now, out),
             About::EachItself => match lane.subject_in(views, raw) {
                 Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
                 Err(refusal) => Err(Veto::Message(refusal)),
             },
         };
         match veiled {
-            Ok(Veiling::Done { mark, announced }) => {
+            Ok(Veiling::Done { marks, announced }) => {
                 if announced && !streams {
-                    lane.note_announced(views, mark);
+                    lane.note_announced(views, marks.message);
                 }
-                **rest = Some(mark);
+                **rest = Some(marks);
                 Ok(true)
             }
             Ok(Veiling::Withheld) => Ok(false),

@@ -19,6 +19,8 @@ pub struct MessageSide {
     pub streams: bool,
     /// Whether they are about somebody.
     pub has_subject: bool,
+    /// Whether elements of them are about somebody each.
+    pub several: bool,
 }
 
 /// A method that can be called.
@@ -97,10 +99,12 @@ impl Table {
                     let schema = match loaded.get(&**message) {
                         Some(schema) => Arc::clone(schema),
                         None => {
-                            let schema = schema::load(&set, message, side.as_deref()).map_err(|error| RouteError {
+                            let load = if route.subject == RouteSubject::Field { schema::load_for_calls } else { schema::load };
+                            let schema = load(&set, message, side.as_deref()).map_err(|error| RouteError {
                                 code: error.code(),
                                 what: format!("route `{}`: `{message}`: {error}", route.methods),
                             })?;
+                            say_several(&schema);
                             Arc::new(schema)
                         }
                     };
@@ -115,10 +119,11 @@ impl Table {
                     }
                     let has_subject = match &route.subject {
                         RouteSubject::None => false,
-                        RouteSubject::Field => schema.subject().is_some(),
+                        RouteSubject::Field => schema.subject_sites().next().is_some(),
                         RouteSubject::Metadata(_) | RouteSubject::Certificate => true,
                     };
-                    Ok(Arc::new(MessageSide { schema, streams, has_subject }))
+                    let several = schema.is_about_several();
+                    Ok(Arc::new(MessageSide { schema, streams, has_subject, several }))
                 };
                 let request = side_of(&method.input, method.client_streaming)?;
                 let response = side_of(&method.output, method.server_streaming)?;
@@ -157,6 +162,18 @@ impl Table {
     /// The message types of all routes.
     pub fn schemas(&self) -> impl Iterator<Item = &Arc<Schema>> {
         self.methods.values().flat_map(|called| [&called.request.schema, &called.response.schema])
+    }
+}
+
+/// What an operator would else look for in vain.
+fn say_several(schema: &Schema) {
+    for bearer in schema.bearers() {
+        let elements = schema.nodes().get(bearer.node.0 as usize).map_or("", |node| node.path.as_str());
+        tracing::info!(
+            schema = %schema.name(),
+            elements,
+            "each of these elements is judged by its own subject; what would be encrypted in them is left out"
+        );
     }
 }
 

@@ -10,6 +10,9 @@
 //! `generalize` or `pseudonymize` at the least, no consent can hand the whole value to the recipient by asking for `encrypt`,
 //! which only looks stricter: the recipient gets no key, and the value is sealed to the vault alone. A key is given by the
 //! record that decided and by no other. With no key at all, there is nobody to seal to: the field is stripped.
+//!
+//! *Several subjects.* Where elements of a message are about somebody each, a person's word reaches into their own elements and
+//! no further, and nothing is sealed there (see `src/manual/several.md`).
 
 use super::super::consent::deciding::Deciding;
 use super::super::consent::rule::{Effect, Rule};
@@ -25,8 +28,13 @@ use super::{Decided, Decision, Floor, FloorTable, Holders, Reason};
 pub fn decide(schema: &Schema, floors: &FloorTable, subject: Option<&Deciding<'_>>, mandate: Option<&Deciding<'_>>) -> Decision {
     let nothing = Floor { treatment: Treatment::Strip, policy: None };
     let floor_of = |index: usize| floors.0.get(index).unwrap_or(&nothing);
-    let sites = schema.sites().iter().enumerate().map(|(index, site)| decide_site(site, floor_of(index), subject, mandate)).collect();
-    let mut decision = Decision { sites };
+    let several = schema.is_about_several();
+    let decided = |(index, site): (usize, &Site)| {
+        let in_element = several && is_in_element(schema, index);
+        let decided = decide_site(site, floor_of(index), subject.filter(|_| in_element || !several), mandate);
+        if in_element && decided.treatment == Treatment::Encrypt { strip(Reason::InElement) } else { decided }
+    };
+    let mut decision = Decision { sites: schema.sites().iter().enumerate().map(decided).collect() };
     align_pairs(schema, &mut decision);
     drop_without_required(schema, &mut decision);
     decision
@@ -38,7 +46,16 @@ impl Decision {
         self.sites.iter().any(|site| site.treatment != Treatment::Strip)
     }
 
-    /// Whether frames flow. That there are frames, and when, tells about the subject what the subject field tells: so they need
+    /// What of it is about elements that have a subject of their own; all else is stripped.
+    pub fn in_elements(&self, schema: &Schema) -> Self {
+        let of = |(index, decided): (usize, &Decided)| match is_in_element(schema, index) {
+            true => decided.clone(),
+            false => strip(decided.reason.clone()),
+        };
+        Self { sites: self.sites.iter().enumerate().map(of).collect() }
+    }
+
+    /// Whether frames, or elements with a subject of their own, flow. That there are frames, and when, tells about the subject what the subject field tells: so they need
     /// what that field needs, also where other fields are public.
     pub fn delivers(&self, schema: &Schema, subject: Option<&Deciding<'_>>, mandate: Option<&Deciding<'_>>) -> bool {
         let permitted = |deciding: Option<&Deciding<'_>>| {
@@ -46,14 +63,21 @@ impl Decision {
                 deciding.rules.iter().any(|deciding| deciding.rule.effect == Effect::Permit && deciding.rule.treatment != Treatment::Strip)
             })
         };
-        let about = schema.subject().and_then(|path| schema.sites().get(path.site.0 as usize));
-        self.visible()
-            && match about.map(|site| site.facts.sensitivity) {
+        let visible = match schema.is_about_several() {
+            true => self.in_elements(schema).visible(),
+            false => self.visible(),
+        };
+        visible
+            && match schema.subject_sites().map(|site| site.facts.sensitivity).max() {
                 None | Some(Sensitivity::Public) => true,
                 Some(Sensitivity::Operational) => permitted(subject) || permitted(mandate),
                 Some(Sensitivity::Personal | Sensitivity::Special | Sensitivity::Identifying) => permitted(subject),
             }
     }
+}
+
+fn is_in_element(schema: &Schema, index: usize) -> bool {
+    u32::try_from(index).is_ok_and(|index| schema.is_in_element(SiteId(index)))
 }
 
 fn strip(reason: Reason) -> Decided {

@@ -88,6 +88,8 @@ pub enum Reason {
     Pair(FieldPath),
     /// A proto2 `required` field of the same message is stripped; stock stubs refuse the message without it.
     Required(FieldPath),
+    /// It would be encrypted, in an element that is about one of several subjects: sealed groups are for whole messages.
+    InElement,
     /// Public, and nothing says otherwise.
     Public,
 }
@@ -108,6 +110,7 @@ impl std::fmt::Display for Reason {
             Self::Undefined(treatment) => write!(f, "`{treatment}` does not exist for this type"),
             Self::Pair(other) => write!(f, "the coordinate beside it, `{other}`, is not more precise"),
             Self::Required(other) => write!(f, "`{other}`, required beside it, is left out"),
+            Self::InElement => f.write_str("nothing is encrypted in an element of a list about several subjects"),
             Self::Public => f.write_str("public"),
         }
     }

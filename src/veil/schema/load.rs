@@ -30,6 +30,18 @@ const PATH_BYTES_MAX: usize = 4_096;
 /// # Errors
 /// [`LoadError`] names the message and field, or the line of the side file, and says whose move it is.
 pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema, LoadError> {
+    read(set, message, side_file, false)
+}
+
+/// As [`load`], for messages of calls: they may be about several subjects, each element about its own.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_calls(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema, LoadError> {
+    read(set, message, side_file, true)
+}
+
+fn read(set: &[u8], message: &str, side_file: Option<&str>, several: bool) -> Result<Schema, LoadError> {
     let side = side_file.map_or(Ok(SideFile { tables: Vec::new() }), SideFile::parse)?;
     let types = Types::read(set)?;
     let root = find_root(&types, message)?;
@@ -51,7 +63,7 @@ pub fn load(set: &[u8], message: &str, side_file: Option<&str>) -> Result<Schema
     walk.enter(root, Said::default(), Arc::from(""), &[], None)?;
     let Walk { nodes, sites, linked, roles, as_one, .. } = walk;
     let reached = reach(&types, &reached, as_one);
-    resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles, reached)
+    resolve::finish(SchemaName::new(Arc::clone(&root.name)), nodes, sites, &linked, roles, reached, several)
 }
 
 /// The types that frames can hold, and which of them stand in something that is judged as one, given the types that are.
@@ -216,7 +228,7 @@ impl Walk<'_> {
         });
         let mut fields = Vec::with_capacity(message.fields.len());
         for field in &message.fields {
-            let path: Arc<str> = match (message.map_entry, path.is_empty()) {
+            let path: Arc<str> = match (message.map_entry && !keys.is_empty(), path.is_empty()) {
                 // The path of a map's case is the path of the value.
                 (true, _) => Arc::clone(&path),
                 (false, true) => Arc::clone(&field.name),
@@ -256,6 +268,10 @@ impl Walk<'_> {
         match &field.holds {
             Holds::Scalar(_) | Holds::Enum(_) | Holds::Group(_) => self.unclassified(message, field, path),
             Holds::Message(_) => match self.types.of(field) {
+                // A map is judged by its keys or as one, unless somebody speaks of `key` and `value` of all its entries.
+                Some(inner) if inner.map_entry && said.iter().any(|id| self.rules.speaks_of_parts(id)) => {
+                    Ok(Content::Message(self.enter(inner, said.clone(), Arc::clone(path), &[], Some(field))?))
+                }
                 Some(inner) if !inner.map_entry && !judged_as_one(&inner.name) && !inner.fields.is_empty() => {
                     if field.label == Label::Required {
                         return Err(required(message, field));
@@ -368,7 +384,9 @@ impl Walk<'_> {
                 place: place.to_owned(),
                 numbers: self.above.iter().map(|above| above.number).skip(1).chain([field.number]).collect(),
                 nodes: self.above.iter().map(|above| above.node).collect(),
-                singular: !field.repeated() && self.above.iter().all(|above| above.singular),
+                repeated: field.repeated(),
+                keyed: self.above.iter().any(|above| !above.keys.is_empty()),
+                bearer: self.above.iter().rposition(|above| !above.singular),
             });
         }
         if let Some(inner) = self.types.of(field).filter(|_| site.facts.classified()) {

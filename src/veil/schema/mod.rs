@@ -20,14 +20,15 @@ pub mod sidefile;
 pub mod suggest;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(in crate::veil) mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use error::{LoadError, LoadFault};
 #[cfg(feature = "policy")]
 pub(in crate::veil) use error::{did_you_mean, faults};
-pub use load::{DEPTH_MAX, load, load_annotated};
+pub use load::{DEPTH_MAX, load, load_annotated, load_for_calls};
 pub use methods::{Method, methods};
 
 use super::name::{FieldPath, Fingerprint, SchemaName};
@@ -42,6 +43,8 @@ pub const ANNOUNCEMENT_FIELD: u32 = 18_001;
 pub const NODES_MAX: usize = 16_384;
 /// The most keys by which the elements of one field are judged.
 pub const KEYS_MAX: usize = 4;
+/// The most kinds of elements that are about somebody each.
+pub const BEARERS_MAX: usize = 256;
 /// The most sites a schema may have.
 pub const SITES_MAX: usize = 65_536;
 
@@ -53,6 +56,7 @@ pub struct Schema {
     nodes: Vec<Node>,
     sites: Vec<Site>,
     subject: Option<SubjectPath>,
+    bearers: Vec<Bearer>,
     reached: Vec<Reached>,
 }
 
@@ -199,10 +203,21 @@ pub struct Site {
     pub facts: Facts,
 }
 
-/// Where a frame says whom it is about.
+/// A repeated message or the entries of a map, every element of which is about somebody of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// The element.
+    pub node: NodeId,
+    /// Where an element says whom it is about, from itself on.
+    pub subject: SubjectPath,
+    /// The places inside.
+    pub sites: Range<u32>,
+}
+
+/// Where a frame, or an element of a [`Bearer`], says whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectPath {
-    /// Field numbers from the root to the field, through messages that are not repeated.
+    /// Field numbers from there to the field, through messages that are not repeated.
     pub numbers: Vec<u32>,
     /// The type of the field: string, bytes or an integer.
     pub kind: Kind,
@@ -239,5 +254,29 @@ impl Schema {
     /// Where a frame says whom it is about.
     pub fn subject(&self) -> Option<&SubjectPath> {
         self.subject.as_ref()
+    }
+
+    /// The elements that are about somebody each; none where a message is about one subject or about nobody. None lies in
+    /// another, and none stands beside a [`subject`](Self::subject).
+    pub fn bearers(&self) -> &[Bearer] {
+        &self.bearers
+    }
+
+    /// Whether a message can be about several subjects.
+    pub fn is_about_several(&self) -> bool {
+        !self.bearers.is_empty()
+    }
+
+    /// Whether the place is inside an element that is about somebody of its own.
+    pub fn is_in_element(&self, site: SiteId) -> bool {
+        // Ascending, and none in another.
+        let at = self.bearers.partition_point(|bearer| bearer.sites.end <= site.0);
+        self.bearers.get(at).is_some_and(|bearer| bearer.sites.contains(&site.0))
+    }
+
+    /// Every place that says whom something is about.
+    pub fn subject_sites(&self) -> impl Iterator<Item = &Site> {
+        let of_elements = self.bearers.iter().map(|bearer| &bearer.subject);
+        self.subject.iter().chain(of_elements).filter_map(|path| self.sites.get(path.site.0 as usize))
     }
 }

@@ -1,10 +1,11 @@
 //! What is asked of an expanded schema as a whole: pairs of coordinates, roles, and its fingerprint.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::error::{LoadError, LoadFault};
 use super::table::{is_identifier_kind, is_integer};
-use super::{CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, SelectKey, Site, SiteId, SubjectPath};
+use super::{BEARERS_MAX, Bearer, CaseValue, Content, Field, Kind, Node, NodeId, Reached, Schema, SelectKey, Site, SiteId, SubjectPath};
 use crate::veil::crypto::hash::{lp, sha256};
 use crate::veil::name::{Fingerprint, SchemaName};
 use crate::veil::terms::{Axis, Generalizer, Role, TimeUnit};
@@ -18,8 +19,12 @@ pub(super) struct RoleSite {
     pub(super) numbers: Vec<u32>,
     /// The nodes from the root to the message it stands in.
     pub(super) nodes: Vec<NodeId>,
-    /// Whether it occurs at most once in a frame.
-    pub(super) singular: bool,
+    /// Whether it is repeated itself.
+    pub(super) repeated: bool,
+    /// Whether it stands in an element that is judged by a key.
+    pub(super) keyed: bool,
+    /// The place in `nodes` of the innermost repeated message around it.
+    pub(super) bearer: Option<usize>,
 }
 
 /// Checks the whole and closes it.
@@ -30,13 +35,14 @@ pub(super) fn finish(
     linked: &HashSet<NodeId>,
     roles: Vec<RoleSite>,
     reached: Vec<Reached>,
+    several: bool,
 ) -> Result<Schema, LoadError> {
     for node in &nodes {
         check_pair(node, &sites)?;
     }
-    let subject = check_roles(&sites, linked, roles)?;
-    let fingerprint = fingerprint(&name, &nodes, &sites, subject.as_ref());
-    Ok(Schema { name, fingerprint, nodes, sites, subject, reached })
+    let (subject, bearers) = check_roles(&nodes, &sites, linked, roles, several)?;
+    let fingerprint = fingerprint(&name, &nodes, &sites, subject.as_ref(), &bearers);
+    Ok(Schema { name, fingerprint, nodes, sites, subject, bearers, reached })
 }
 
 fn coordinate<'s>(field: &Field, sites: &'s [Site]) -> Option<(SiteId, &'s Site, u8, Axis)> {
@@ -69,9 +75,18 @@ fn check_pair(node: &Node, sites: &[Site]) -> Result<(), LoadError> {
     }
 }
 
-fn check_roles(sites: &[Site], linked: &HashSet<NodeId>, roles: Vec<RoleSite>) -> Result<Option<SubjectPath>, LoadError> {
+/// Where the message says whom it is about, or its elements do, where there may be `several`.
+fn check_roles(
+    nodes: &[Node],
+    sites: &[Site],
+    linked: &HashSet<NodeId>,
+    roles: Vec<RoleSite>,
+    several: bool,
+) -> Result<(Option<SubjectPath>, Vec<Bearer>), LoadError> {
     let mut subject = None;
     let mut taken: Vec<Role> = Vec::new();
+    // With the nodes from the root to each.
+    let mut bearers: Vec<(Bearer, Vec<NodeId>)> = Vec::new();
     for found in roles {
         let fault = |detail: String| Err(LoadError::new(LoadFault::Role, found.place.clone(), detail));
         let Some(site) = sites.get(found.site.0 as usize) else { continue };
@@ -83,21 +98,61 @@ fn check_roles(sites: &[Site], linked: &HashSet<NodeId>, roles: Vec<RoleSite>) -
         if !fits {
             return fault(format!("the role `{}` on {}", found.role, site.kind.word()));
         }
-        if !found.singular {
+        if found.repeated || found.keyed || found.bearer.is_some() && found.role != Role::Subject {
             return fault(format!("the role `{}` in or on a repeated field", found.role));
+        }
+        if found.bearer.is_some() && !several {
+            return fault(format!(
+                "the role `{}` in or on a repeated field: only a route with `subject = \"field\"` takes several subjects in one message",
+                found.role
+            ));
         }
         if found.nodes.iter().any(|node| linked.contains(node)) {
             return fault(format!("the role `{}` in a message that can contain itself", found.role));
         }
-        if taken.contains(&found.role) {
-            return fault(format!("a second field with the role `{}`, at `{}`", found.role, site.path));
+        let second = || fault(format!("a second field with the role `{}`, at `{}`", found.role, site.path));
+        let Some(&node) = found.bearer.and_then(|at| found.nodes.get(at)) else {
+            if taken.contains(&found.role) || found.role == Role::Subject && !bearers.is_empty() {
+                return second();
+            }
+            taken.push(found.role);
+            if found.role == Role::Subject {
+                subject = Some(SubjectPath { numbers: found.numbers, kind: site.kind, site: found.site });
+            }
+            continue;
+        };
+        // Whose an element is, is said once, and not by an element around or inside it.
+        let meets = |(bearer, above): &(Bearer, Vec<NodeId>)| found.nodes.contains(&bearer.node) || above.contains(&node);
+        if subject.is_some() || bearers.iter().any(meets) {
+            return second();
         }
-        taken.push(found.role);
-        if found.role == Role::Subject {
-            subject = Some(SubjectPath { numbers: found.numbers, kind: site.kind, site: found.site });
+        if bearers.len() >= BEARERS_MAX {
+            let detail = format!("more than {BEARERS_MAX} kinds of elements with a subject of their own");
+            return Err(LoadError::new(LoadFault::TooLarge, found.place, detail));
+        }
+        let numbers = found.numbers.get(found.bearer.unwrap_or(0)..).unwrap_or_default().to_vec();
+        let path = SubjectPath { numbers, kind: site.kind, site: found.site };
+        bearers.push((Bearer { node, subject: path, sites: sites_below(nodes, node) }, found.nodes));
+    }
+    Ok((subject, bearers.into_iter().map(|(bearer, _)| bearer).collect()))
+}
+
+/// The places at and below a node. They were numbered in one go, and nothing else in between.
+fn sites_below(nodes: &[Node], node: NodeId) -> Range<u32> {
+    let (mut open, mut least, mut end) = (vec![node], u32::MAX, 0);
+    while let Some(at) = open.pop() {
+        // A node stands before everything below it; a smaller number is a link back to something seen.
+        let below = |id: &NodeId| Some(*id).filter(|id| *id > at);
+        for field in nodes.get(at.0 as usize).map(|node| &node.fields[..]).unwrap_or_default() {
+            match &field.content {
+                Content::Leaf(id) => (least, end) = (least.min(id.0), end.max(id.0 + 1)),
+                Content::Message(id) => open.extend(below(id)),
+                Content::Select(select) => open.extend(select.cases().filter_map(|(_, id)| below(id))),
+                Content::Discriminator => {}
+            }
         }
     }
-    Ok(subject)
+    least..end
 }
 
 impl Schema {
@@ -126,6 +181,11 @@ impl Rendering {
 
     fn count(&mut self, count: usize) {
         self.number(count as u64);
+    }
+
+    fn numbers(&mut self, numbers: &[u32]) {
+        self.count(numbers.len());
+        numbers.iter().for_each(|number| self.number((*number).into()));
     }
 
     fn floats(&mut self, floats: &[f64]) {
@@ -226,7 +286,7 @@ impl Rendering {
     }
 }
 
-fn fingerprint(name: &SchemaName, nodes: &[Node], sites: &[Site], subject: Option<&SubjectPath>) -> Fingerprint {
+fn fingerprint(name: &SchemaName, nodes: &[Node], sites: &[Site], subject: Option<&SubjectPath>, bearers: &[Bearer]) -> Fingerprint {
     let mut rendering = Rendering(b"twinveil/schema/v1\0".to_vec());
     rendering.text(name.as_str());
     rendering.count(nodes.len());
@@ -246,10 +306,10 @@ fn fingerprint(name: &SchemaName, nodes: &[Node], sites: &[Site], subject: Optio
     for site in sites {
         rendering.site(site);
     }
-    let numbers = subject.map_or(&[][..], |subject| &subject.numbers);
-    rendering.count(numbers.len());
-    for number in numbers {
-        rendering.number((*number).into());
+    rendering.numbers(subject.map_or(&[][..], |subject| &subject.numbers));
+    for bearer in bearers {
+        rendering.number(bearer.node.0.into());
+        rendering.numbers(&bearer.subject.numbers);
     }
     Fingerprint(sha256(&[&rendering.0]))
 }

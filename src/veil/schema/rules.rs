@@ -156,6 +156,11 @@ impl Rules {
         self.get(id).fields.get(&number).copied()
     }
 
+    /// Whether anything is said about fields inside.
+    pub(super) fn speaks_of_parts(&self, id: RuleId) -> bool {
+        !self.get(id).fields.is_empty()
+    }
+
     fn add(&mut self, place: &str) -> RuleId {
         self.rules.push(Rule { place: place.to_owned(), ..Rule::default() });
         RuleId(u32::try_from(self.rules.len() - 1).unwrap_or(u32::MAX))
@@ -225,10 +230,17 @@ impl Rules {
                 }
             }
             if segments.peek().is_some() {
-                if types.map_entry(field).is_some() {
+                if let Some(entry) = types.map_entry(field) {
+                    if segments.peek().is_some_and(|next| entry.field(&next.field).is_some()) {
+                        message = entry;
+                        continue;
+                    }
                     return Err(fault(
                         LoadFault::Selector,
-                        format!("`{}` is a map: name a key, as in `{}[\"…\"]`", field.name, field.name),
+                        format!(
+                            "`{0}` is a map: name a key, as in `{0}[\"…\"]`, or the parts of all entries, `{0}.key` and `{0}.value`",
+                            field.name
+                        ),
                     ));
                 }
                 let inner = types.of(field).filter(|_| !matches!(field.holds, Holds::Group(_)));

@@ -9,12 +9,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use self::table::{Kinds, RULES, Rule, Then, found, words};
-use super::Kind;
 use super::descriptor::{FieldType, Holds, Label, MessageType, Types};
 use super::error::{LoadError, LoadFault};
-use super::load::{find_root, load, vet};
+use super::load::{find_root, load_for_calls, vet};
 use super::rules::{TIMESTAMP, judged_as_one};
 use super::table::{is_identifier_kind, is_integer};
+use super::{Bearer, Kind, Schema};
 use crate::veil::terms::{Category, Sensitivity, Treatment};
 
 /// A proposed side file.
@@ -56,11 +56,28 @@ pub fn suggest(set: &[u8], message: &str) -> Result<Suggestion, LoadError> {
     let mut made = None;
     if let [only] = &subjects[..] {
         let with = writer.write(&reached, Some(only));
-        made = load(set, message, Some(&with.0)).is_ok_and(|schema| schema.subject().is_some()).then_some(with);
+        if let Ok(schema) = load_for_calls(set, message, Some(&with.0)) {
+            let said = several(&schema);
+            made = schema.subject_sites().next().is_some().then(|| (with.0.replacen("\n[", &format!("{said}\n["), 1), with.1));
+        }
     }
     let (text, undecided) = made.unwrap_or_else(|| writer.write(&reached, None));
-    let refused = load(set, message, Some(&text)).err();
+    let refused = load_for_calls(set, message, Some(&text)).err();
     Ok(Suggestion { text, undecided, refused })
+}
+
+/// What a reader has to know about elements that have a subject of their own.
+fn several(schema: &Schema) -> String {
+    let path = |bearer: &Bearer| schema.nodes().get(bearer.node.0 as usize).map(|node| format!("each of `{}`", node.path));
+    let elements: Vec<_> = schema.bearers().iter().filter_map(path).collect();
+    if elements.is_empty() {
+        return String::new();
+    }
+    format!(
+        "# Several subjects in one message: {} is judged by the one that it names.\n\
+         # For calls on a route with `subject = \"field\"`; frames are about one subject each.\n",
+        elements.join(", ")
+    )
 }
 
 /// What is proposed about a field.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bindings::Bindings;
 use super::compile::{Class, Descent, Key, NodeTable, Op, PlacePair, Program};
 use super::frame::{Raw, Veiled};
+use super::several::Elements;
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::SEALED_FIELD;
 use crate::veil::transform::fragment::push_fragment;
@@ -19,14 +20,16 @@ use crate::veil::wire::{
 /// A program and the bindings of one subject and stream.
 #[derive(Debug)]
 pub struct View {
-    program: Arc<Program>,
-    bindings: Bindings,
+    pub(super) program: Arc<Program>,
+    pub(super) bindings: Bindings,
 }
 
 /// Room to work in: buffers that live as long as a stream and serve all its views, so that a frame allocates nothing.
 #[derive(Debug, Default)]
 pub struct Space {
     pub(super) out: Vec<u8>,
+    /// How many elements with a subject of their own came out.
+    pub(super) borne: usize,
     /// Per slot: sealed records of the message that is being walked, as a stack.
     pub(super) sealed: [Vec<u8>; SLOTS_MAX],
     /// Per slot: finished fragments of this frame.
@@ -57,6 +60,20 @@ impl View {
 
     /// Makes what the recipient may see of a frame. On a refusal nothing of the frame remains.
     pub fn apply<'s>(&mut self, frame: Raw<'_>, space: &'s mut Space) -> Result<Veiled<'s>, Refusal> {
+        self.walk(frame, space, None, true)?;
+        Ok(Veiled(&space.out))
+    }
+
+    /// The same into `space`; without `elements`, those that have a subject of their own are left out. Whether there is anything to
+    /// send: a frame that is not `expected` comes only with such an element.
+    #[inline]
+    pub(super) fn walk(
+        &mut self,
+        frame: Raw<'_>,
+        space: &mut Space,
+        elements: Option<&mut dyn Elements>,
+        expected: bool,
+    ) -> Result<bool, Refusal> {
         let work = &mut *space;
         work.out.clear();
         work.out.reserve(frame.0.len() + 64);
@@ -66,15 +83,14 @@ impl View {
             work.path.clear();
             work.ordinals.clear();
         }
-        let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals };
-        let done = walk.message(0, frame.0, 1).and_then(|()| if walk.seals { walk.seal_groups() } else { Ok(()) });
-        match done {
-            Ok(()) => Ok(Veiled(&space.out)),
-            Err(refusal) => {
-                space.out.clear();
-                Err(refusal)
-            }
-        }
+        // A cast, so that all parts of the walk live as long as each other.
+        let elements = elements.map(|elements| elements as &mut dyn Elements);
+        let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals, elements };
+        let done = walk.message(0, frame.0, 1).and_then(|()| {
+            let comes = expected || walk.work.borne > 0;
+            if walk.seals && comes { walk.seal_groups().map(|()| true) } else { Ok(comes) }
+        });
+        done.inspect_err(|_| space.out.clear())
     }
 }
 
@@ -82,11 +98,13 @@ pub(super) struct Walk<'w> {
     pub(super) program: &'w Program,
     pub(super) bindings: &'w mut Bindings,
     pub(super) work: &'w mut Space,
-    seals: bool,
+    pub(super) seals: bool,
+    /// Who knows the views of elements that have a subject of their own.
+    pub(super) elements: Option<&'w mut (dyn Elements + 'w)>,
 }
 
 impl<'w> Walk<'w> {
-    fn message(&mut self, node: u32, input: &[u8], depth: u32) -> Result<(), Refusal> {
+    pub(super) fn message(&mut self, node: u32, input: &[u8], depth: u32) -> Result<(), Refusal> {
         let program = self.program;
         let Some(table) = program.nodes.get(node as usize) else { return Ok(()) };
         if depth > DEPTH_MAX {

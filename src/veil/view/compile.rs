@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::veil::name::{FieldPath, Fingerprint};
 use crate::veil::policy::{Decided, Decision, Holders};
-use crate::veil::schema::{CaseValue, Content, Field, Node, NodeId, Schema, Select, SelectKey, Site, SiteId};
+use crate::veil::schema::{Bearer, CaseValue, Content, Field, Node, NodeId, Schema, Select, SelectKey, Site, SiteId};
 use crate::veil::terms::{Axis, Generalizer, Kind, Role, Treatment};
 use crate::veil::wire::LEN;
 
@@ -15,6 +15,8 @@ pub struct Program {
     pub(super) generalizers: Vec<Generalized>,
     pub(super) pseudonyms: Vec<Pseudonymized>,
     pub(super) slots: Vec<Holders>,
+    /// Elements that go through the view of whom they are about.
+    pub(super) bearers: Vec<Bearer>,
     pub(super) fingerprint: Fingerprint,
 }
 
@@ -89,6 +91,8 @@ pub(super) enum Code {
     KeepPacked,
     /// Into a message, field by field.
     Descend,
+    /// Into an element that goes through the view of whom it is about.
+    Bear,
     /// Into an element chosen by the value of a key.
     Select,
     /// A number, single or in a packed run.
@@ -188,7 +192,10 @@ impl Program {
         let slots = Holders::ALL
             .iter()
             .copied()
-            .filter(|holders| decision.sites.iter().any(|site| site.treatment == Treatment::Encrypt && site.holders == *holders))
+            .filter(|holders| {
+                let seals = |site: &Decided| site.treatment == Treatment::Encrypt && site.holders == *holders;
+                (0u32..).zip(&decision.sites).any(|(id, site)| seals(site) && !schema.is_in_element(SiteId(id)))
+            })
             .collect();
         let alive = alive(schema, decision);
         let mut compiler = Compiler { schema, decision, alive, generalizers: Vec::new(), pseudonyms: Vec::new(), slots };
@@ -202,6 +209,7 @@ impl Program {
             generalizers: compiler.generalizers,
             pseudonyms: compiler.pseudonyms,
             slots: compiler.slots,
+            bearers: schema.bearers().to_vec(),
             fingerprint: schema.fingerprint(),
         }
     }
@@ -269,7 +277,8 @@ impl<'s> Compiler<'s> {
             }
             Treatment::Generalize => self.generalize(site, field.number, place),
             Treatment::Pseudonymize => self.pseudonymize(site),
-            Treatment::Encrypt => decided.and_then(|decided| self.seal(decided)),
+            // A sealed group is the message's: what is about one of several subjects has no place in it.
+            Treatment::Encrypt => decided.filter(|_| !self.schema.is_in_element(id)).and_then(|decided| self.seal(decided)),
         };
         // What is not in the table is left out, whatever its wire type.
         if let Some(op) = op {
@@ -318,7 +327,8 @@ impl<'s> Compiler<'s> {
             && self.is_alive(child)
         {
             table.descents.push(Descent { node: child.0, number: field.number, repeated: field.repeated });
-            table.set(tag, Op::new(Code::Descend, arg));
+            let bears = self.schema.bearers().iter().any(|bearer| bearer.node == child);
+            table.set(tag, Op::new(if bears { Code::Bear } else { Code::Descend }, arg));
         }
     }
 
@@ -349,7 +359,8 @@ impl<'s> Compiler<'s> {
 /// Marks every node that has a site which is not stripped, and every node above such a one.
 fn alive(schema: &Schema, decision: &Decision) -> Vec<bool> {
     let mut above: Vec<Vec<u32>> = vec![Vec::new(); schema.nodes().len()];
-    let mut open = Vec::new();
+    // What an element shows, the view of its subject knows.
+    let mut open: Vec<u32> = schema.bearers().iter().map(|bearer| bearer.node.0).collect();
     for (id, node) in (0u32..).zip(schema.nodes()) {
         let mut link = |child: &NodeId| {
             if let Some(parents) = above.get_mut(child.0 as usize) {

@@ -5,6 +5,7 @@ mod apply;
 mod bindings;
 mod compile;
 mod frame;
+mod several;
 mod special;
 #[cfg(test)]
 mod tests;
@@ -13,3 +14,4 @@ pub use apply::{Space, View};
 pub use bindings::{Bindings, BindingsSource};
 pub use compile::Program;
 pub use frame::{Frames, Raw, SubjectValue, Veiled};
+pub use several::{Elements, Whose};

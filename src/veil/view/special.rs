@@ -26,6 +26,11 @@ impl Walk<'_> {
                 let element = Element { descent: *descent, counter: here.ordinals + op.arg as usize, key: None };
                 self.element(&element, slice(value, begin, end), here.depth)?;
             }
+            Code::Bear => {
+                let Some(descent) = here.table.descents.get(op.arg as usize) else { return Ok(()) };
+                let (begin, end) = bounds(value, 0)?;
+                self.bear(*descent, slice(value, begin, end), here.depth)?;
+            }
             Code::Select => {
                 let Some(select) = here.table.selects.get(op.arg as usize) else { return Ok(()) };
                 let (begin, end) = bounds(value, 0)?;

@@ -22,6 +22,7 @@ pub(super) fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
         "consent" => consent(),
         "policy" => policy(),
         "apply" => apply(),
+        "several" => several(),
         "open" => open(),
         other => panic!("no seeds for `{other}`"),
     };
@@ -252,6 +253,65 @@ fn every() -> Vec<u8> {
             }),
         );
     })
+}
+
+fn several() -> Seeds {
+    let bed = |id: &[u8]| {
+        inside(|out| {
+            text(
+                out,
+                1,
+                &inside(|out| {
+                    text(out, 1, id);
+                    text(out, 2, &inside(|out| text(out, 1, b"part")));
+                }),
+            );
+            eight(out, 2, 61.5_f64.to_bits());
+            text(out, 3, b"word");
+            varint(out, 4, 17);
+        })
+    };
+    let note = |id: &[u8]| {
+        inside(|out| {
+            text(out, 1, id);
+            text(out, 2, b"note");
+        })
+    };
+    let list = inside(|out| {
+        text(out, 1, b"title");
+        for id in [&b"a"[..], b"b", b"c", b"", b"a"] {
+            text(out, 2, &bed(id));
+        }
+        text(
+            out,
+            3,
+            &inside(|out| {
+                text(out, 1, b"room");
+                text(out, 2, &bed(b"b"));
+                text(out, 2, &bed(b"a"));
+            }),
+        );
+        text(out, 4, &note(b"b"));
+        text(out, 4, &note(b"a"));
+        text(out, 5, b"memo");
+    });
+    let odd = inside(|out| {
+        text(out, 2, &[bed(b"a"), bed(b"b")].concat());
+        text(out, 2, &[&bed(b"a")[..], &[0x0a, 0x7f]].concat());
+        text(out, 2, b"");
+        varint(out, 2, 1);
+    });
+    let case = |flags: u8, treatments: &[u8], list: &[u8]| [&[flags, treatments.len() as u8], treatments, list].concat();
+    vec![
+        ("all", case(9, &[], &list)),
+        ("a-hidden", case(2, &[], &list)),
+        ("b-hidden", case(5, &[0, 1, 2, 4], &list)),
+        ("both-hidden", case(6, &[], &list)),
+        ("sealed", case(9, &[3, 0, 3, 1], &list)),
+        ("sealed-silent", case(6, &[3], &list)),
+        ("odd", case(1, &[0, 2], &odd)),
+        ("odd-hidden", case(10, &[0], &odd)),
+    ]
 }
 
 fn apply() -> Seeds {

@@ -1,5 +1,6 @@
 //! A service that knows nothing of the gateway, on plain HTTP/2, and clients that know nothing of it either: `ward.v1.Ward`.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,17 @@ service Ward {
   rpc Record(stream Chart) returns (Ask);
   rpc Talk(stream Chart) returns (stream Chart);
 }
+message Round {
+  string title = 1; repeated Chart charts = 2; repeated Room rooms = 3; map<string, Remark> remarks = 4; string steward = 5;
+}
+message Room { string name = 1; repeated Bed beds = 2; }
+message Bed { Chart chart = 1; string pump = 2; string unit = 3; }
+message Remark { string text = 1; }
+service Rounds {
+  rpc List(Ask) returns (Round);
+  rpc Follow(Ask) returns (stream Round);
+  rpc Talk(stream Round) returns (stream Round);
+}
 "#;
 
 pub(crate) const SIDE: &str = r#"
@@ -43,6 +55,16 @@ heart_rate = { sensitivity = "special", category = "health" }
 note = { sensitivity = "special", category = "health" }
 blob = { sensitivity = "special", category = "health" }
 name = { sensitivity = "identifying", category = "identity" }
+["ward.v1.Round"]
+title = { sensitivity = "public", category = "operation" }
+steward = { sensitivity = "operational", category = "operation" }
+'remarks.key' = { sensitivity = "identifying", category = "identity", role = "subject" }
+'remarks.value.text' = { sensitivity = "special", category = "health" }
+["ward.v1.Room"]
+name = { sensitivity = "public", category = "site" }
+["ward.v1.Bed"]
+pump = { sensitivity = "operational", category = "device" }
+unit = { sensitivity = "public", category = "operation" }
 "#;
 
 #[derive(Clone, PartialEq, Message)]
@@ -71,6 +93,44 @@ pub(crate) struct Chart {
     pub name: String,
 }
 
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Round {
+    #[prost(string, tag = "1")]
+    pub title: String,
+    #[prost(message, repeated, tag = "2")]
+    pub charts: Vec<Chart>,
+    #[prost(message, repeated, tag = "3")]
+    pub rooms: Vec<Room>,
+    #[prost(btree_map = "string, message", tag = "4")]
+    pub remarks: BTreeMap<String, Remark>,
+    #[prost(string, tag = "5")]
+    pub steward: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Room {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, repeated, tag = "2")]
+    pub beds: Vec<Bed>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Bed {
+    #[prost(message, tag = "1")]
+    pub chart: Option<Chart>,
+    #[prost(string, tag = "2")]
+    pub pump: String,
+    #[prost(string, tag = "3")]
+    pub unit: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Remark {
+    #[prost(string, tag = "1")]
+    pub text: String,
+}
+
 /// The descriptor set of the service.
 pub(crate) fn descriptors() -> Vec<u8> {
     struct Only;
@@ -89,6 +149,8 @@ pub(crate) fn descriptors() -> Vec<u8> {
 pub(crate) struct Got {
     pub calls: Arc<Mutex<Vec<(String, HeaderMap)>>>,
     pub messages: Arc<Mutex<Vec<Bytes>>>,
+    /// What it says about its rounds.
+    pub rounds: Arc<Mutex<Vec<Bytes>>>,
 }
 
 impl Got {
@@ -156,6 +218,7 @@ async fn messages(mut body: Incoming, got: Got, to: mpsc::Sender<Bytes>) {
 async fn answer(got: Got, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     got.calls.lock().unwrap().push((head.uri.path().to_owned(), head.headers.clone()));
+    let rounds = got.rounds.lock().unwrap().clone();
     let (to, out) = mpsc::channel(4);
     let (sender, mut incoming) = mpsc::channel(4);
     tokio::spawn(messages(body, got, sender));
@@ -171,8 +234,20 @@ async fn answer(got: Got, request: Request<Incoming>) -> Result<Response<Body>, 
         trailers.insert("x-trace", HeaderValue::from_static("Milo Feil"));
         trailers
     };
+    let is_round = head.uri.path().starts_with("/ward.v1.Rounds/");
     let talks = head.uri.path().ends_with("/Talk");
     let records = head.uri.path().ends_with("/Record");
+    if is_round && !talks {
+        tokio::spawn(async move {
+            for round in rounds {
+                if to.send(Ok(Frame::data(prefixed(0, &round)))).await.is_err() {
+                    return;
+                }
+            }
+            let _gone = to.send(Ok(Frame::trailers(trailers("0")))).await;
+        });
+        return Ok(response);
+    }
     if !talks && !records {
         let ask = WardAsk::decode(incoming.recv().await.unwrap_or_default()).unwrap_or_default();
         match ask.word.as_str() {

@@ -116,6 +116,16 @@ impl<'k> Side<'k> {
                 .collect();
             dice.pick(&leaves).copied()
         });
+        // All entries alike, in two parts.
+        if dice.one_in(3) {
+            self.line(&format!("{}.key", field.name), &format!("{}{}", facts(dice), generalizer(key, dice)));
+            match (value, inside) {
+                (Ok(of), _) => self.line(&format!("{}.value", field.name), &format!("{}{}", facts(dice), generalizer(of, dice))),
+                (Err(_), Some(leaf)) => self.line(&format!("{}.value.{}", field.name, leaf.name), &facts(dice)),
+                (Err(_), None) => {}
+            }
+            return;
+        }
         for case in values(&Holds::Scalar(key), dice) {
             match (value, inside) {
                 (Ok(of), _) => {

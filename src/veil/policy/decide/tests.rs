@@ -1,3 +1,6 @@
+#[cfg(feature = "gateway")]
+mod several;
+
 use proptest::prelude::*;
 
 use super::*;

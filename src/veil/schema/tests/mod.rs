@@ -7,6 +7,8 @@ mod foreign;
 mod read;
 #[cfg(feature = "gateway")]
 mod refused;
+#[cfg(feature = "gateway")]
+mod several;
 mod suggested;
 
 use super::*;
@@ -45,7 +47,7 @@ fn field<'a>(schema: &'a Schema, names: &[&str]) -> &'a Field {
 
 /// A descriptor set, options kept, of one file that may import our annotations and Google's well-known types.
 #[cfg(feature = "gateway")]
-fn compile(source: &str) -> Vec<u8> {
+pub(in crate::veil) fn compile(source: &str) -> Vec<u8> {
     use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
     struct Sources(String);
     impl FileResolver for Sources {

@@ -205,7 +205,7 @@ fn selectors_that_do_not_fit() {
     expect_side(&format!("['t.M']\n'in..x' = {facts}"), LoadFault::Selector, "selector `in..x`, character 4: expected the name of a field");
     expect_side(&format!("['t.M']\n's.x' = {facts}"), LoadFault::Selector, "`s` is judged as one");
     expect_side(&format!("['t.M']\n'at.seconds' = {facts}"), LoadFault::Selector, "`at` is judged as one");
-    expect_side(&format!("['t.M']\n'm.value' = {facts}"), LoadFault::Selector, "`m` is a map: name a key");
+    expect_side(&format!("['t.M']\n'm.x' = {facts}"), LoadFault::Selector, "`m` is a map: name a key");
     expect_side(&format!("['t.M']\n'labels[\"a\"].x' = {facts}"), LoadFault::Selector, "`value` is judged as one");
     expect_side(&format!("['t.M']\n'many[x=\"a\"]' = {facts}"), LoadFault::Selector, "ends at an element of `many`");
     expect_annotation(

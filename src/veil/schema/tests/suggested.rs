@@ -80,7 +80,7 @@ fn machines_are_operational_and_two_candidates_are_no_subject() {
     let two = suggest(&proto3("message T { string patient_id = 1; string user_id = 2; string far_id = 3; }"), "t.T").expect("suggests");
     assert!(!two.text.contains("\", role") && two.text.contains("give one field `role = \"subject\"`") && two.complete(), "{}", two.text);
     // One that can't play the role is no candidate that is taken.
-    let many = suggest(&proto3("message T { repeated In in = 1; } message In { string patient_id = 1; }"), "t.T").expect("suggests");
+    let many = suggest(&proto3("message T { In in = 1; } message In { string patient_id = 1; In inner = 2; }"), "t.T").expect("suggests");
     assert!(!many.text.contains("\", role") && many.complete(), "{}", many.text);
 }
 

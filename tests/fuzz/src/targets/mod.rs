@@ -6,6 +6,7 @@ mod consent;
 mod open;
 mod policy;
 mod schema;
+mod several;
 pub(crate) mod shapes;
 mod wire;
 
@@ -21,6 +22,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("consent", consent::run),
     ("policy", policy::run),
     ("apply", apply::run),
+    ("several", several::run),
     ("open", open::run),
 ];
 

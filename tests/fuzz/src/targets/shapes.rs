@@ -7,7 +7,7 @@ use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet, MessageOptions};
 use twinveil::proto::SAMPLES;
-use twinveil::veil::schema::{Schema, load, load_annotated};
+use twinveil::veil::schema::{Schema, load, load_annotated, load_for_calls};
 
 /// A file: its syntax, and message types with fields as (name, number, type). `*` in front: repeated; `!`: required; `map`: a
 /// map of text; `group`: a group of the type behind it.
@@ -168,6 +168,42 @@ block = { sensitivity = "special", category = "health" }
 code = { sensitivity = "public", category = "operation" }
 text = { sensitivity = "identifying", category = "identity", generalize = { prefix_chars = 1 } }
 "#;
+
+/// Lists about several subjects, one in a message and one in a map.
+const LIST: Shape = (
+    "proto3",
+    &[
+        ("List", &[("title", 1, "string"), ("beds", 2, "*t.Bed"), ("room", 3, "t.Room"), ("notes", 4, "map"), ("memo", 5, "string")]),
+        ("Room", &[("name", 1, "string"), ("beds", 2, "*t.Bed")]),
+        ("Bed", &[("who", 1, "t.Who"), ("rate", 2, "double"), ("words", 3, "*string"), ("count", 4, "int64")]),
+        ("Who", &[("id", 1, "string"), ("part", 2, "t.Part")]),
+        ("Part", &[("text", 1, "string")]),
+    ],
+);
+
+const LIST_SIDE: &str = r#"
+["t.List"]
+title = { sensitivity = "public", category = "operation" }
+memo = { sensitivity = "operational", category = "operation" }
+'notes.key' = { sensitivity = "identifying", category = "identity", role = "subject" }
+'notes.value' = { sensitivity = "special", category = "health", generalize = { prefix_chars = 2 } }
+["t.Room"]
+name = { sensitivity = "operational", category = "site" }
+["t.Bed"]
+rate = { sensitivity = "special", category = "health", generalize = { step = 5 } }
+words = { sensitivity = "personal", category = "social" }
+count = { sensitivity = "public", category = "operation", generalize = { step = 10 } }
+["t.Who"]
+id = { sensitivity = "identifying", category = "identity", role = "subject" }
+["t.Part"]
+text = { sensitivity = "identifying", category = "identity" }
+"#;
+
+/// The schema that lists are judged by.
+pub(crate) fn list() -> &'static Schema {
+    static LISTS: OnceLock<Schema> = OnceLock::new();
+    LISTS.get_or_init(|| load_for_calls(&set(LIST), "t.List", Some(LIST_SIDE)).unwrap_or_else(|error| panic!("{error}")))
+}
 
 /// The schemas that frames are judged by.
 pub(crate) fn schemas() -> &'static [Schema] {

@@ -1,0 +1,122 @@
+//! Messages about several subjects, on their way through a lane: each element through its own subject's view, what is around
+//! them through nobody's, all of it under the one lock.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::{Lane, Mark, Marks, REMEMBERED_MAX, Veiling, Veto, Views, push_message, refresh};
+use crate::ledger::Subject;
+use crate::status::Refuse;
+use crate::veil::name::UnixMs;
+use crate::veil::view::{Elements, Raw, SubjectValue, Whose};
+
+impl Lane {
+    /// Sees a message through nobody's view and the views of its elements' subjects, as [`Lane::veil`] does through one.
+    pub(in crate::gate::proxy) fn veil_each(
+        &self,
+        views: &mut Views,
+        raw: Raw<'_>,
+        due: impl FnOnce(Mark, bool) -> bool,
+        now: UnixMs,
+        out: &mut BytesMut,
+    ) -> Result<Veiling, Veto> {
+        // Not in the middle of a message: positions stay what they are.
+        if views.seen.len() >= REMEMBERED_MAX {
+            views.forget();
+        }
+        let nobody = self.place_of(views, None);
+        let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
+        views.met += 1;
+        let round = views.round;
+        let (Some(seen), Some(announcement)) = (views.seen.get_mut(nobody), views.announced.get_mut(nobody)) else {
+            return Ok(Veiling::Withheld);
+        };
+        if !seen.is_current(mandate_generation, now) {
+            refresh(&self.shared, &self.ask, seen, announcement, &mut views.shown, now).map_err(Veto::End)?;
+        }
+        let message = Mark { view: nobody, round, change: announcement.change };
+        let nobody_shows = seen.shows_elements();
+        let Some(mut around) = seen.lend() else {
+            // A key of low order closes it; then the answer to a unary call comes empty.
+            if self.side.streams {
+                return Ok(Veiling::Withheld);
+            }
+            push_message(out, &[], &[])?;
+            return Ok(Veiling::Done { marks: message.into(), announced: false });
+        };
+        let mut space = std::mem::take(&mut views.space);
+        let mut met = Met { lane: self, views: &mut *views, mandate_generation, now, nobody_shows, marks: Vec::new(), failed: None };
+        let veiled = around.apply_each(raw, &mut space, &mut met, !self.side.streams);
+        let Met { marks: elements, failed, .. } = met;
+        if let Some(seen) = views.seen.get_mut(nobody) {
+            seen.give_back(around);
+        }
+        let done = match (failed, veiled) {
+            (Some(refuse), _) => Err(Veto::End(refuse)),
+            (None, Err(refusal)) => Err(Veto::Message(refusal)),
+            // That there was a message would tell of the elements that were left out.
+            (None, Ok(None)) => Ok(Veiling::Withheld),
+            (None, Ok(Some(veiled))) => match views.announced.get(nobody) {
+                None => Ok(Veiling::Withheld),
+                Some(announcement) => {
+                    let announced = !announcement.records.is_empty() && due(message, announcement.handed_over == announcement.change);
+                    push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })
+                        .map(|()| Veiling::Done { marks: Marks { message, elements }, announced })
+                }
+            },
+        };
+        views.space = space;
+        done
+    }
+}
+
+/// The elements of one message: whose they are, and through which views they went.
+struct Met<'l> {
+    lane: &'l Lane,
+    views: &'l mut Views,
+    mandate_generation: u64,
+    now: UnixMs,
+    nobody_shows: bool,
+    marks: Vec<Mark>,
+    /// Why nothing can be judged.
+    failed: Option<Refuse>,
+}
+
+impl Met<'_> {
+    fn subject(&mut self, value: SubjectValue) -> Option<Arc<Subject>> {
+        if let Some(subject) = self.views.known.get(&value) {
+            return Some(Arc::clone(subject));
+        }
+        let subject = self.lane.subject_of(value.as_bytes())?;
+        self.views.known.insert(value, Arc::clone(&subject));
+        Some(subject)
+    }
+}
+
+impl Elements for Met<'_> {
+    fn whose(&mut self, subject: Option<SubjectValue>) -> Whose<'_> {
+        let Some(subject) = subject.and_then(|value| self.subject(value)) else {
+            return if self.nobody_shows { Whose::Nobody } else { Whose::Hidden };
+        };
+        let key = Some(subject.did());
+        let index = match self.views.by_subject.get(&key) {
+            Some(index) => *index,
+            None => self.views.enter(key, Some(&subject)),
+        };
+        let Views { seen, announced, shown, round, met, .. } = &mut *self.views;
+        let (Some(seen), Some(announcement)) = (seen.get_mut(index), announced.get_mut(index)) else { return Whose::Hidden };
+        if !seen.is_current(self.mandate_generation, self.now)
+            && let Err(refuse) = refresh(&self.lane.shared, &self.lane.ask, seen, announcement, shown, self.now)
+        {
+            self.failed = Some(refuse);
+            return Whose::Hidden;
+        }
+        let Some(view) = seen.view() else { return Whose::Hidden };
+        if announcement.met != *met {
+            announcement.met = *met;
+            self.marks.push(Mark { view: index, round: *round, change: announcement.change });
+        }
+        Whose::Of(view)
+    }
+}
