@@ -100,6 +100,8 @@ pub mod config;
 #[cfg(feature = "gateway")]
 pub mod control;
 #[cfg(feature = "gateway")]
+pub mod descriptors;
+#[cfg(feature = "gateway")]
 pub mod gate;
 #[cfg(feature = "gateway")]
 pub mod hardening;

@@ -12,6 +12,7 @@ use tonic::service::Routes;
 
 use crate::config::{Config, Descriptor, Entry};
 use crate::control::{consents::ConsentDesk, keys::KeyDesk};
+use crate::descriptors;
 use crate::gate::hub::Hub;
 use crate::gate::listen::{self, Door, Listening};
 use crate::gate::proxy::Table;
@@ -199,8 +200,9 @@ pub fn schemas(config: &Config) -> Result<Vec<Arc<Schema>>, StartError> {
     let load = |source: &crate::config::SchemaSource| {
         let bytes = match &source.descriptor {
             Descriptor::Builtin => proto::SAMPLES.to_vec(),
-            Descriptor::File(path) => std::fs::read(path)
-                .map_err(|error| StartError::new("TV-O02", format!("can't read `{}`: {}", path.display(), error.kind())))?,
+            Descriptor::File(file) => {
+                descriptors::read(&file.path, &file.proto_paths).map_err(|error| StartError::new("TV-O02", error))?.set
+            }
         };
         let side = source.side_file.as_deref().map(read).transpose()?;
         let schema = schema::load(&bytes, source.message.as_str(), side.as_deref())

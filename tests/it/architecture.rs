@@ -42,6 +42,7 @@ const HOUSE: &[Room] = &[
     Room("veil::merkle", "veil::crypto ground", "the log is arithmetic over hashes"),
     Room("veil::demand", "veil::consent veil::crypto ground", "a demand is facts and signatures; only a view opens bytes"),
     Room("proto", "veil::terms", "the contract is spoken by all, so it knows only the words they share"),
+    Room("descriptors", "proto", "what compiles sources knows nothing of what their messages mean"),
     Room("client", "veil proto", "a wallet is not a gateway"),
     Room("config", "veil", "settings are read before anything runs"),
     Room("world", "veil", "time and entropy don't know who asks"),
@@ -55,7 +56,7 @@ const HOUSE: &[Room] = &[
     Room("judge", "ledger veil config", "the one place of the shell that joins schemas, policy and ledger"),
     Room(
         "gate",
-        "judge ledger store veil telemetry status world stop config client proto",
+        "judge ledger store veil telemetry status world stop config descriptors client proto",
         "the data plane opens envelopes, never payloads",
     ),
     Room("control", "judge ledger store veil status world config client proto", "the planes meet only in the ledger"),
@@ -63,12 +64,12 @@ const HOUSE: &[Room] = &[
     Room("manual", "", "pages are read, not run"),
     Room(
         "server",
-        "config world stop telemetry health status store ledger judge gate control console client veil proto",
+        "config descriptors world stop telemetry health status store ledger judge gate control console client veil proto",
         "a start composes the rooms; a command starts it, not the other way round",
     ),
     Room(
         "cli",
-        "server config world stop hardening telemetry health status store ledger judge gate control console client veil proto",
+        "server config descriptors world stop hardening telemetry health status store ledger judge gate control console client veil proto",
         "a command is a client or a start",
     ),
     Room("main", "cli", "the program is its commands"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::upstream::Pool;
 use crate::config::{Config, Route, RoutePurpose, RouteSubject, Undecidable};
+use crate::descriptors;
 use crate::gate::tls::ClientTls;
 use crate::veil::schema::{self, Method, Schema};
 use crate::veil::terms::Sensitivity;
@@ -81,7 +82,9 @@ impl Table {
         for route in methods.into_iter().chain(services) {
             let bad = |what: String| RouteError { code: BAD_ROUTE, what: format!("route `{}`: {what}", route.methods) };
             let upstream = pools.get(&route.upstream).ok_or_else(|| bad("its upstream is not configured".to_owned()))?;
-            let set = read(&route.descriptor)?;
+            let set = descriptors::read(&route.descriptor.path, &route.descriptor.proto_paths)
+                .map_err(|error| RouteError { code: "TV-O02", what: format!("route `{}`: {error}", route.methods) })?
+                .set;
             let side = route.side_file.as_deref().map(|path| read(path).and_then(|bytes| text(path, bytes))).transpose()?;
             let found = schema::methods(&set)
                 .map_err(|error| RouteError { code: error.code(), what: format!("route `{}`: {error}", route.methods) })?;
@@ -89,7 +92,7 @@ impl Table {
                 |method: &&Method| *method.service == *route.methods || format!("{}/{}", method.service, method.name) == *route.methods;
             let wanted: Vec<&Method> = found.iter().filter(wanted).collect();
             if wanted.is_empty() {
-                return Err(bad(format!("`{}` has no such service or method", route.descriptor.display())));
+                return Err(bad(format!("`{}` has no such service or method", route.descriptor.path.display())));
             }
             let mut loaded: BTreeMap<&str, Arc<Schema>> = BTreeMap::new();
             for method in wanted {
