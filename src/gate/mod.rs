@@ -2,9 +2,11 @@
 
 pub mod codec;
 mod handover;
+pub mod health;
 pub mod hub;
 pub mod identity;
 pub mod listen;
+pub mod live;
 pub mod proxy;
 pub mod publish;
 pub mod route;
@@ -12,3 +14,4 @@ pub mod streams;
 pub mod subscribe;
 pub mod tls;
 pub mod views;
+pub mod web;
