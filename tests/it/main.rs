@@ -19,5 +19,7 @@ mod process;
 mod proxy;
 mod readme;
 mod recordings;
+mod reload;
 mod store;
 mod vectors;
+mod web;
