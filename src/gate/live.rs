@@ -96,9 +96,9 @@ impl State {
                 self.allows(&ask.listener.spiffe, May::Subscribe)?;
                 self.judge.schema(ask.schema.name().as_str())
             }
-            Through::Call { path, answers, caller } => {
+            Through::Call { path, answers, caller, term } => {
                 self.allows(caller, May::Call)?;
-                self.routes.find(path).map(|called| called.schema(*answers))
+                self.routes.find(path).filter(|called| Arc::ptr_eq(&called.term, term)).map(|called| called.schema(*answers))
             }
         };
         let schema = schema.ok_or(Refuse::Reloaded)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use super::live::Live;
+use super::proxy::Term;
 use crate::client::announce;
 use crate::judge::{Judgement, Listener};
 use crate::ledger::{Ledger, Subject};
@@ -81,6 +82,8 @@ pub enum Through {
         answers: bool,
         /// Who calls.
         caller: Spiffe,
+        /// What the route said when the call began.
+        term: Arc<Term>,
     },
 }
 

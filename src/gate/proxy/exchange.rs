@@ -103,7 +103,7 @@ impl Caller {
             purpose: purpose.clone(),
             schema: Arc::clone(&side.schema),
             expected: !(side.streams && side.has_subject),
-            through: Through::Call { path: Arc::clone(&called.path), answers, caller: self.spiffe.clone() },
+            through: Through::Call { path: Arc::clone(&called.path), answers, caller: self.spiffe.clone(), term: Arc::clone(&called.term) },
         };
         let lane = Lane::open(Arc::clone(shared), ask, source.clone(), Arc::clone(side));
         lanes.insert(key, (Arc::clone(called), Arc::clone(&lane)));
@@ -150,7 +150,7 @@ pub(in crate::gate) async fn exchange(
     let fate = Arc::<Fate>::default();
     let pipe = Pipe::new(body, fitting(there, about_there, packing));
     let forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
-    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.over.1.clone())) };
+    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
     let mut sender = ended.unless_over(called.upstream.sender()).await??;
     let answer = match ended.unless_over(sender.send_request(forward)).await? {
         Ok(answer) => answer,

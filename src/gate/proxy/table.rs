@@ -42,8 +42,19 @@ pub struct Called {
     pub(super) undecidable: Undecidable,
     pub(super) metadata: Vec<Arc<str>>,
     pub(super) errors_pass: bool,
-    /// Said when open calls can't go on under what a reload brought; shared with those that they went on as.
-    pub(super) over: Arc<(Stopper, Stop)>,
+    /// Shared with what it goes on as after reloads.
+    pub(in crate::gate) term: Arc<Term>,
+}
+
+/// How long open calls of a method may go on: until a reload brings what they can't go on under.
+#[derive(Debug)]
+pub struct Term(Stopper, pub(super) Stop);
+
+impl Term {
+    fn begin() -> Self {
+        let (stopper, stop) = stop();
+        Self(stopper, stop)
+    }
 }
 
 impl Called {
@@ -164,7 +175,7 @@ impl Table {
                         undecidable: route.undecidable,
                         metadata: route.metadata.clone(),
                         errors_pass: route.errors_pass,
-                        over: Arc::new(stop()),
+                        term: Arc::new(Term::begin()),
                     })
                 });
             }
@@ -182,7 +193,7 @@ impl Table {
             if let (Some(old), Some(called)) = (before.methods.get(path), Arc::get_mut(called))
                 && old.goes_on_as(called)
             {
-                called.over = Arc::clone(&old.over);
+                called.term = Arc::clone(&old.term);
             }
         }
     }
@@ -190,8 +201,8 @@ impl Table {
     /// Ends open calls that can't go on as calls of `new`.
     pub fn end_what_is_gone(&self, new: &Self) {
         for (path, called) in &self.methods {
-            if !new.find(path).is_some_and(|other| Arc::ptr_eq(&called.over, &other.over)) {
-                called.over.0.stop();
+            if !new.find(path).is_some_and(|other| Arc::ptr_eq(&called.term, &other.term)) {
+                called.term.0.stop();
             }
         }
     }

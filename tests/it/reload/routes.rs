@@ -81,6 +81,32 @@ async fn an_open_call_is_judged_anew_before_its_next_message_and_ends_with_the_r
     assert_eq!(client.look(ask("p-1")).await.unwrap_err().code(), Code::PermissionDenied);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_purpose_is_another_call_also_for_one_that_never_waits() {
+    let (world, _) = ward("").await;
+    patient(&world, "p-1").await;
+    let mut client = Client::of(&world).await;
+    let (to, from) = tokio::sync::mpsc::channel(1);
+    let mut answers = soon("the headers", client.talk(from)).await.unwrap();
+    let talking = tokio::spawn(async move { while to.send(chart("p-1", 1)).await.is_ok() {} });
+    assert_eq!(soon("an echo", answers.message()).await.unwrap(), Some(chart("p-1", 1)));
+    world.edit("twinveil.toml", |text| text.replace("purpose = \"dpv:ServiceProvision\"", "purpose = \"dpv:ImproveHealthcare\""));
+    world.reload().await.unwrap();
+    // What was on its way before the reload answered is all that comes.
+    let end = soon("the end", async {
+        loop {
+            match answers.message().await {
+                Ok(Some(_)) => {}
+                other => break other,
+            }
+        }
+    });
+    assert_eq!(end.await.unwrap_err().code(), Code::Aborted);
+    soon("the talker to be told", talking).await.unwrap();
+    // Nobody consented to the new one.
+    assert_eq!(client.look(ask("p-1")).await.unwrap().into_inner(), Chart::default());
+}
+
 async fn services(channel: Channel) -> Vec<String> {
     let mut client = ServerReflectionClient::new(channel);
     let asked = ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
