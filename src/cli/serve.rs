@@ -18,8 +18,8 @@ Examples:
   twinveil serve --config demo/twinveil.toml
   TWINVEIL_LISTEN=127.0.0.1:0 TWINVEIL_LOG=debug twinveil serve --config demo/twinveil.toml
 
-When it listens it prints one line with the real addresses. SIGTERM and SIGINT end it: open calls get `limits.drain_ms_max`, five seconds by default. \
-SIGHUP, and a change of the configuration or of a file that it names, reload it while streams go on; what is not good is refused, and \
+When it listens it prints one line with the real addresses. SIGTERM and SIGINT end it: open calls get \
+`limits.drain_ms_max`, five seconds by default. SIGHUP, and a change of the configuration or of a file that it names, reload it while streams go on; what is not good is refused, and \
 what was stays. \
 TWINVEIL_LISTEN, TWINVEIL_HEALTH_LISTEN and TWINVEIL_STORE_DIR override the configuration; TWINVEIL_LOG says how much is \
 logged on standard error (error, warn, info, debug, trace); libraries stay at warn.")]

@@ -197,7 +197,7 @@ where
     });
     let ended = if one {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX).max_buf_size(HEADER_BYTES_MAX as usize);
+        builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX).max_buf_size(PIECE_BYTES);
         let connection = builder.serve_connection(TokioIo::new(io), service);
         until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await
     } else {

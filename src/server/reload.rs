@@ -67,7 +67,7 @@ impl Reloader {
             let settled = now == before;
             let changed = now.iter().any(|(path, look)| known.get(path).is_some_and(|known| known != look));
             before = now;
-            if !asked && !(settled && changed) {
+            if !(asked || settled && changed) {
                 continue;
             }
             // What changes while it is read is another change.

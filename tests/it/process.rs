@@ -258,6 +258,7 @@ fn a_hangup_reloads_and_so_does_a_change_of_a_file() {
     let log = dir.join("gateway.log");
     let mut command = Command::new(BINARY);
     let gateway = Gateway::spawn(as_gateway(&mut command, dir).stderr(std::fs::File::create(&log).unwrap()));
+    #[expect(clippy::disallowed_methods, reason = "nothing else runs on this thread")]
     let said = |text: &str, count: usize| {
         let began = std::time::Instant::now();
         while std::fs::read_to_string(&log).unwrap().matches(text).count() < count {
