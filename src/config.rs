@@ -61,6 +61,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Browsers.
     pub web: Web,
+    /// Where traces go: `http://host:port` of an OTLP/gRPC collector on this machine. Default none.
+    pub traces: Option<Arc<str>>,
     parties: Vec<Party>,
     by_spiffe: HashMap<Spiffe, usize>,
 }

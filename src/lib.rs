@@ -123,6 +123,8 @@ pub mod stop;
 pub mod store;
 #[cfg(feature = "gateway")]
 pub mod telemetry;
+#[cfg(feature = "gateway")]
+pub mod traces;
 pub mod veil;
 #[cfg(feature = "gateway")]
 pub mod world;

@@ -25,6 +25,8 @@ use crate::health;
 use crate::ledger::{Ledger, LedgerConfig};
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::telemetry::Counters;
+use crate::traces::{Exporter, traces};
 use crate::veil::crypto::sign::SignKey;
 use crate::world::Clock;
 
@@ -85,6 +87,7 @@ pub struct Gateway {
     router: Router,
     ledger: Arc<Ledger>,
     clock: Arc<Clock>,
+    exporter: Option<Exporter>,
 }
 
 impl Gateway {
@@ -115,15 +118,19 @@ impl Gateway {
             epoch_ms_max: i64::try_from(config.seal.epoch_ms_max).unwrap_or(i64::MAX),
             rotation_ms: i64::from(config.pseudonym.rotation_days) * MS_PER_DAY,
         };
+        let counters = Arc::<Counters>::default();
+        let traces = config.traces.as_deref().map(|endpoint| traces(endpoint, Arc::clone(&counters))).transpose();
+        let (traces, exporter) = traces.map_err(|_| StartError::new("TV-O04", "the endpoint of traces can't be used"))?.unzip();
         let shared = Arc::new(Shared {
             maker: ViewMaker::new(Arc::clone(&live), Arc::clone(&ledger), settings),
             live,
             hub: Hub::new(config.limits.lossless_stall_ms_max),
             clock: Arc::clone(&clock),
             streams,
-            counters: Arc::default(),
+            counters,
+            traces,
         });
-        Ok(Self { router: Router::new(shared), ledger, clock })
+        Ok(Self { router: Router::new(shared), ledger, clock, exporter })
     }
 
     /// What puts a new configuration in the place of the one that is served; `load` reads it.
@@ -137,7 +144,14 @@ impl Gateway {
         let health = tokio::spawn(health::serve(sockets.health, Arc::clone(&shared.counters), Arc::clone(&self.clock), stop.clone()));
         let ticking = tokio::spawn(tick(Arc::clone(&self.ledger), stop.clone()));
         let ending = tokio::spawn(end_streams(shared, stop.clone()));
+        let (told, telling) = crate::stop::stop();
+        let exporting = self.exporter.map(|exporter| tokio::spawn(exporter.run(telling)));
         listen::run(sockets.gate, self.router, stop).await;
+        told.stop();
+        if let Some(exporting) = exporting {
+            // Spans of the last calls; a collector that does not answer holds nobody up for long.
+            let _lost_if_late = tokio::time::timeout(TICK, exporting).await;
+        }
         for task in [health, ticking, ending] {
             task.abort();
             // Its share of the store goes with it: whoever starts again on the same folder finds it closed.

@@ -41,6 +41,8 @@ pub(super) struct File {
     #[serde(default)]
     web: WebTable,
     #[serde(default)]
+    traces: TracesTable,
+    #[serde(default)]
     operator: OperatorTable,
     #[serde(default)]
     limits: LimitsTable,
@@ -108,6 +110,12 @@ struct PartyTable {
 struct WebTable {
     #[serde(default)]
     origins: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TracesTable {
+    endpoint: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -212,6 +220,7 @@ impl File {
             upstreams,
             routes,
             web: self.web.check()?,
+            traces: self.traces.check()?,
             parties,
             by_spiffe,
         })
@@ -274,6 +283,24 @@ pub(super) fn descriptor_file(table: &str, folder: &Path, path: PathBuf, proto_p
         }
         None => Ok(DescriptorFile { path, proto_paths }),
     }
+}
+
+impl TracesTable {
+    /// In the clear, so to this machine only; a collector there sends them on.
+    fn check(self) -> Result<Option<Arc<str>>, ConfigError> {
+        let Some(endpoint) = self.endpoint else { return Ok(None) };
+        let (host, port) = endpoint.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':')).unwrap_or_default();
+        if !is_loopback(host) || port.parse::<u16>().is_err() {
+            let then = "must be a collector on this machine, such as `http://127.0.0.1:4317`";
+            return Err(ConfigError::value("traces.endpoint", endpoint.escape_debug(), then));
+        }
+        Ok(Some(endpoint.into()))
+    }
+}
+
+/// Whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 impl WebTable {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::file::{descriptor_file, exists, word};
+use super::file::{descriptor_file, exists, is_loopback, word};
 use super::{DescriptorFile, Party, TlsFiles, check_private};
 use crate::veil::name::Purpose;
 use crate::veil::terms;
@@ -160,9 +160,7 @@ impl UpstreamTable {
             if host.is_empty() || port.parse::<u16>().is_err() {
                 return Err(ConfigError::value("upstream.addresses", address.escape_debug(), "must be `host:port`"));
             }
-            let loopback =
-                host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-            if self.insecure && !loopback {
+            if self.insecure && !is_loopback(host) {
                 let then = "`insecure = true` reaches loopback addresses only; set up `tls` or use 127.0.0.1";
                 return Err(ConfigError::value("upstream.addresses", address.escape_debug(), then));
             }

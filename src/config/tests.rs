@@ -159,6 +159,13 @@ fn every_refusal_names_the_key_and_the_value() {
         ("limits.connections_max = 7", "limits.drain_ms_max = 600001", "`limits.drain_ms_max` is `600001`: must be 0 to 600000"),
         ("limits.connections_max = 7", "limits.keepalive_ms = 1", "`limits.keepalive_ms` is `1`: must be 1000 to 3600000"),
         ("limits.connections_max = 7", "limits.keepalive_timeout_ms = 1", "`limits.keepalive_timeout_ms` is `1`: must be 1000 to 600000"),
+        ("limits.connections_max = 7", "traces.endpont = \"x\"", "`?`, line 6: unknown field `endpont`, expected `endpoint`"),
+        (
+            "limits.connections_max = 7",
+            "traces.endpoint = \"http://10.0.0.1:4317\"",
+            "`traces.endpoint` is `http://10.0.0.1:4317`: must be",
+        ),
+        ("limits.connections_max = 7", "traces.endpoint = \"127.0.0.1:4317\"", "`traces.endpoint` is `127.0.0.1:4317`: must be"),
         ("limits.connections_max = 7", "web.origin = []", "`?`, line 6: unknown field `origin`, expected `origins`"),
         ("limits.connections_max = 7", "web.origins = [\"*\"]", "`web.origins` is `*`: must be an origin in lower case"),
         ("limits.connections_max = 7", "web.origins = [\"https://a.org/\"]", "`web.origins` is `https://a.org/`: must be an origin"),

@@ -13,5 +13,6 @@ pub mod route;
 pub mod streams;
 pub mod subscribe;
 pub mod tls;
+mod traced;
 pub mod views;
 pub mod web;

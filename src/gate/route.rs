@@ -21,6 +21,7 @@ use super::live::State;
 use super::proxy::{Called, Caller, Known, ResponseBody, exchange};
 use super::publish::{AckBody, PublishLimits, Publisher};
 use super::subscribe::{Shared, SubscribeBody};
+use super::traced::{TracedBody, traced};
 use super::views::{Ask, Through};
 use super::web::{Entered, Inbound, PageBody, enter, preflight};
 use crate::client::dsse;
@@ -72,6 +73,12 @@ impl Router {
     }
 
     async fn route(self, state: &State, caller: &Caller, request: Request<Inbound>) -> Result<Response<AnswerBody>, Infallible> {
+        let Some(traces) = self.shared.traces.clone() else { return self.untraced(state, caller, request).await };
+        let call = traces.begin(named(state, request.uri().path()), self.shared.clock.now().unwrap_or_else(|behind| behind.mark));
+        Ok(traced(call, self.untraced(state, caller, request).await?))
+    }
+
+    async fn untraced(self, state: &State, caller: &Caller, request: Request<Inbound>) -> Result<Response<AnswerBody>, Infallible> {
         // Connections outlive configurations.
         let Some(known) = caller.known(state) else { return Ok(refused(Refuse::UnknownParty)) };
         let answered = match request.uri().path() {
@@ -167,6 +174,27 @@ impl Router {
     }
 }
 
+/// A method's path, if there is such a method: nothing else that a caller writes is told.
+fn named(state: &State, path: &str) -> Arc<str> {
+    const OWN: [&str; 11] = [
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/twinveil.v1.Frames/Publish",
+        "/twinveil.v1.Frames/Subscribe",
+        "/twinveil.v1.Consents/Submit",
+        "/twinveil.v1.Consents/Withdraw",
+        "/twinveil.v1.Consents/Standing",
+        "/twinveil.v1.Consents/Explain",
+        "/twinveil.v1.Keys/Announced",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+    ];
+    if let Some(called) = state.routes.find(path) {
+        return Arc::clone(&called.path);
+    }
+    if OWN.contains(&path) { path.into() } else { "other".into() }
+}
+
 /// Lets a service of ours answer.
 async fn desk(
     services: tonic::service::Routes,
@@ -217,6 +245,8 @@ pub enum AnswerBody {
     Control(tonic::body::Body),
     /// To a page.
     Page(Box<PageBody>),
+    /// Told when it ends.
+    Traced(Box<TracedBody>),
     /// A refusal, which is all in the headers.
     Empty,
 }
@@ -232,6 +262,7 @@ impl Body for AnswerBody {
             Self::Acks(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Page(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            Self::Traced(body) => Pin::new(body.as_mut()).poll_frame(cx),
             Self::Empty => Poll::Ready(None),
         }
     }
@@ -241,6 +272,7 @@ impl Body for AnswerBody {
             Self::Empty => true,
             Self::Proxied(body) => body.is_end_stream(),
             Self::Page(body) => body.is_end_stream(),
+            Self::Traced(body) => body.is_end_stream(),
             _ => false,
         }
     }

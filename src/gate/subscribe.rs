@@ -18,6 +18,7 @@ use super::views::{Ask, ViewMaker};
 use crate::ledger::StreamSettled;
 use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
+use crate::traces::Traces;
 use crate::veil::name::{Did, StreamId};
 use crate::world::Clock;
 
@@ -41,6 +42,8 @@ pub struct Shared {
     pub streams: Arc<Streams>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
 }
 
 /// One recipient's stream.

@@ -166,6 +166,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         (old.keys.store.expose() != new.keys.store.expose(), "keys.store"),
         (old.pseudonym != new.pseudonym, "pseudonym"),
         (old.seal != new.seal, "seal"),
+        (old.traces != new.traces, "traces"),
     ];
     entry.into_iter().chain(differs.into_iter().filter(|(differs, _)| *differs).map(|(_, name)| name)).collect()
 }

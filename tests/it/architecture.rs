@@ -48,6 +48,7 @@ const HOUSE: &[Room] = &[
     Room("world", "veil", "time and entropy don't know who asks"),
     Room("hardening", "veil::logsafe", "the process is closed before anything of it runs"),
     Room("telemetry", "veil", "it may say only what the core marked as sayable"),
+    Room("traces", "telemetry stop world veil::crypto::CryptoRng veil::name", "it knows methods and codes, nothing that a call carries"),
     Room("stop", "", "an end is an argument; whoever starts something holds the other end of it"),
     Room("health", "telemetry world stop", "strangers ask it: it knows counters, no payload, subject or recipient"),
     Room("status", "veil", "an answer is made from what it is told, not looked up"),
@@ -56,7 +57,7 @@ const HOUSE: &[Room] = &[
     Room("judge", "ledger veil config", "the one place of the shell that joins schemas, policy and ledger"),
     Room(
         "gate",
-        "judge ledger store veil telemetry status world stop config descriptors client proto",
+        "judge ledger store veil telemetry traces status world stop config descriptors client proto",
         "the data plane opens envelopes, never payloads",
     ),
     Room("control", "judge ledger store veil status world config client proto", "the planes meet only in the ledger"),
@@ -64,7 +65,7 @@ const HOUSE: &[Room] = &[
     Room("manual", "", "pages are read, not run"),
     Room(
         "server",
-        "config descriptors world stop telemetry health status store ledger judge gate control console client veil proto",
+        "config descriptors world stop telemetry traces health status store ledger judge gate control console client veil proto",
         "a start composes the rooms; a command starts it, not the other way round",
     ),
     Room(

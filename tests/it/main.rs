@@ -21,5 +21,6 @@ mod readme;
 mod recordings;
 mod reload;
 mod store;
+mod traces;
 mod vectors;
 mod web;
