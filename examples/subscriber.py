@@ -36,10 +36,10 @@ def messages(stream, args):
     header, views, expected = None, {}, 1
     for response in stream:
         kind = response.WhichOneof("kind")
-        if kind == "header" and header is None:
+        if kind == "header":  # again where the schema has changed under the stream
+            if response.header.gateway_key != args.gateway_key or header and header.stream_id != response.header.stream_id:
+                raise sealed.Refused("the gateway signs with another key than the pinned one, or it is another stream")
             header = response.header
-            if header.gateway_key != args.gateway_key:
-                raise sealed.Refused("the gateway signs with another key than the pinned one")
         elif kind == "view":  # begins, changes (which replaces its keys), or closes
             views.pop(response.view.view, None)
             if response.view.open:

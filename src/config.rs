@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod keyfile;
+mod limits;
 mod proxy;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,10 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// What of them can be called. Default nothing.
     pub routes: Vec<Route>,
+    /// Browsers.
+    pub web: Web,
+    /// Where traces go: `http://host:port` of an OTLP/gRPC collector on this machine. Default none.
+    pub traces: Option<Arc<str>>,
     parties: Vec<Party>,
     by_spiffe: HashMap<Spiffe, usize>,
 }
@@ -72,7 +77,7 @@ pub enum Entry {
 }
 
 /// PEM files for mutual TLS.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The gateway's certificate chain, leaf first.
     pub certificate: PathBuf,
@@ -80,6 +85,13 @@ pub struct TlsFiles {
     pub private_key: PathBuf,
     /// The authorities that sign the certificates of parties.
     pub client_ca: PathBuf,
+}
+
+/// What is done for browsers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Web {
+    /// The origins whose pages may call, as browsers write them: `https://ward.example.org`. Default none: gRPC-Web is off.
+    pub origins: Vec<Arc<str>>,
 }
 
 /// The gateway's own keys, each 32 bytes.
@@ -118,12 +130,21 @@ pub struct SchemaSource {
 pub enum Descriptor {
     /// One of the samples in the program.
     Builtin,
-    /// A compiled `FileDescriptorSet` with all imports.
-    File(PathBuf),
+    /// A file of the operator's.
+    File(DescriptorFile),
+}
+
+/// A file that describes messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescriptorFile {
+    /// A `.proto`, or a compiled `FileDescriptorSet` with all imports.
+    pub path: PathBuf,
+    /// Where imports of a `.proto` are looked for. Default: its own folder.
+    pub proto_paths: Vec<PathBuf>,
 }
 
 /// Somebody with a certificate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
     /// What the operator calls them.
     pub name: Arc<str>,
@@ -168,6 +189,12 @@ pub struct Limits {
     pub streams_max: usize,
     /// Open streams on one connection. Default 256; 1 to 65,536.
     pub streams_per_connection_max: u32,
+    /// How long open calls may go on after a stop. Default 5,000 ms; 0 to 600,000.
+    pub drain_ms_max: u64,
+    /// How long a connection is silent before it is asked whether it lives. Default 30,000 ms; 1,000 to 3,600,000.
+    pub keepalive_ms: u64,
+    /// How long it may take to answer that. Default 20,000 ms; 1,000 to 600,000.
+    pub keepalive_timeout_ms: u64,
 }
 
 /// How pseudonyms are made.
@@ -231,6 +258,9 @@ impl Default for Limits {
             connections_max: 1_024,
             streams_max: 10_000,
             streams_per_connection_max: 256,
+            drain_ms_max: 5_000,
+            keepalive_ms: 30_000,
+            keepalive_timeout_ms: 20_000,
         }
     }
 }

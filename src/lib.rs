@@ -100,6 +100,8 @@ pub mod config;
 #[cfg(feature = "gateway")]
 pub mod control;
 #[cfg(feature = "gateway")]
+pub mod descriptors;
+#[cfg(feature = "gateway")]
 pub mod gate;
 #[cfg(feature = "gateway")]
 pub mod hardening;
@@ -121,6 +123,8 @@ pub mod stop;
 pub mod store;
 #[cfg(feature = "gateway")]
 pub mod telemetry;
+#[cfg(feature = "gateway")]
+pub mod traces;
 pub mod veil;
 #[cfg(feature = "gateway")]
 pub mod world;

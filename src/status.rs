@@ -56,6 +56,12 @@ pub enum Refuse {
     Undecidable,
     /// The caller's deadline has passed.
     Deadline,
+    /// What a stream was opened under is no longer so.
+    Reloaded,
+    /// There is no such service for the caller.
+    UnknownService,
+    /// A page of that origin may not call.
+    OtherOrigin,
 }
 
 impl Refuse {
@@ -84,6 +90,9 @@ impl Refuse {
         Self::NotGrpc,
         Self::Undecidable,
         Self::Deadline,
+        Self::Reloaded,
+        Self::UnknownService,
+        Self::OtherOrigin,
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -112,6 +121,9 @@ impl Refuse {
             Self::NotGrpc => "TV-G21",
             Self::Undecidable => "TV-G22",
             Self::Deadline => "TV-G23",
+            Self::Reloaded => "TV-G24",
+            Self::UnknownService => "TV-G25",
+            Self::OtherOrigin => "TV-G26",
         }
     }
 
@@ -119,8 +131,8 @@ impl Refuse {
     pub const fn status(self) -> tonic::Code {
         match self {
             Self::NotEnrolled => tonic::Code::FailedPrecondition,
-            Self::UnknownSchema | Self::NotAnnounced => tonic::Code::NotFound,
-            Self::NotAllowed | Self::UnknownParty => tonic::Code::PermissionDenied,
+            Self::UnknownSchema | Self::NotAnnounced | Self::UnknownService => tonic::Code::NotFound,
+            Self::NotAllowed | Self::UnknownParty | Self::OtherOrigin => tonic::Code::PermissionDenied,
             Self::Malformed | Self::UnknownPurpose => tonic::Code::InvalidArgument,
             Self::BadKeyStatement => tonic::Code::Unauthenticated,
             Self::TooSlow | Self::TooLarge | Self::TooMany => tonic::Code::ResourceExhausted,
@@ -129,7 +141,7 @@ impl Refuse {
             Self::PolicyFailed | Self::NotGrpc => tonic::Code::Internal,
             Self::Undecidable => tonic::Code::InvalidArgument,
             Self::Deadline => tonic::Code::DeadlineExceeded,
-            Self::CutOff => tonic::Code::Aborted,
+            Self::CutOff | Self::Reloaded => tonic::Code::Aborted,
         }
     }
 
@@ -161,6 +173,9 @@ impl Refuse {
                 "a message is not what its schema says and can't be judged; nothing of it was passed on; whoever sent it has to mend it"
             }
             Self::Deadline => "your deadline has passed",
+            Self::Reloaded => "the operator has changed the schema or the route so that open streams can't go on; open it again",
+            Self::UnknownService => "no such service that you may call",
+            Self::OtherOrigin => "pages of that origin may not call; the operator allows origins in the configuration",
         }
     }
 

@@ -57,6 +57,12 @@ pub struct Counters {
     pub connections: Counter,
     /// Connections refused: no handshake, or nobody that the gateway knows.
     pub connections_refused: Counter,
+    /// Configurations that took the place of the one before.
+    pub reloads: Counter,
+    /// Configurations that were refused while the one before stayed.
+    pub reloads_refused: Counter,
+    /// Spans of traces that no collector took.
+    pub spans_lost: Counter,
     refused: [Counter; Refusal::ALL.len()],
 }
 
@@ -86,6 +92,9 @@ impl Counters {
         line("twinveil_streams_cut_off_total", "Streams reset because consent ended half-way through a frame.", &self.streams_cut_off);
         line("twinveil_connections_total", "Connections accepted.", &self.connections);
         line("twinveil_connections_refused_total", "Connections refused.", &self.connections_refused);
+        line("twinveil_reloads_total", "Configurations that took the place of the one before.", &self.reloads);
+        line("twinveil_spans_lost_total", "Spans of traces that no collector took.", &self.spans_lost);
+        line("twinveil_reloads_refused_total", "Configurations refused while the one before stayed.", &self.reloads_refused);
         out.push_str(
             "# HELP twinveil_view_refusals_total Frames that a view could not judge.\n# TYPE twinveil_view_refusals_total counter\n",
         );

@@ -217,8 +217,10 @@ fn consent(file: &Path, origin: &Origin) -> Result<Consent, CliError> {
 fn map(args: &Args, config: &Config, schema: &Schema) -> MapArgs {
     let mut map = args.map.clone();
     let source = config.schemas.iter().find(|source| source.message.as_str() == map.message);
-    if let Some(Descriptor::File(file)) = source.map(|source| &source.descriptor) {
-        map.descriptor.get_or_insert_with(|| file.clone());
+    if map.descriptor.is_none()
+        && let Some(Descriptor::File(file)) = source.map(|source| &source.descriptor)
+    {
+        (map.descriptor, map.proto_paths) = (Some(file.path.clone()), file.proto_paths.clone());
     }
     if source.is_some_and(|source| source.side_file.is_some())
         && let Some(site) = schema.subject().and_then(|path| schema.sites().get(path.site.0 as usize))

@@ -16,6 +16,7 @@ use super::{CliError, now, unwritten};
 use crate::client::dsse;
 use crate::client::subscriber::{Event, Subscriber};
 use crate::client::wallet::Wallet;
+use crate::descriptors;
 use crate::proto::v1::frames_client::FramesClient;
 use crate::proto::v1::{Delivery, End, SubscribeRequest, SubscribeResponse};
 use crate::status::Refuse;
@@ -58,7 +59,7 @@ pub struct Args {
     /// End after so many seconds
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// Compiled descriptor set with the message; the samples in the program where absent
+    /// Compiled descriptor set, or .proto, with the message; the samples in the program where absent
     #[arg(long, value_name = "FILE")]
     descriptor: Option<PathBuf>,
     /// The did:key that the gateway must sign announcements with; where absent the certificate vouches for it
@@ -77,9 +78,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
     let shape = match &args.descriptor {
         None => Shape::builtin(&args.schema)?,
         Some(file) => {
-            let set =
-                std::fs::read(file).map_err(|error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind())))?;
-            Shape::load(&set, &args.schema).map_err(|error| error.in_file(file.display().to_string()))?
+            let read = descriptors::read(file, &[]).map_err(|error| CliError::broken(super::plain(&error.to_string())))?;
+            Shape::load(&read.set, &args.schema).map_err(|error| error.in_file(file.display().to_string()))?
         }
     };
     super::block_on(subscribe(&args, shape.message()))

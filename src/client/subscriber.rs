@@ -66,7 +66,7 @@ pub struct Received {
 /// Why a stream is not to be believed, or can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriberError {
-    /// The first message is not a header, or a second header came.
+    /// The first message is not a header, or a second one came that tells of no other schema.
     Header,
     /// The header names another gateway key than the pinned one, or none.
     OtherGateway,
@@ -126,8 +126,14 @@ impl Subscriber {
         match response.kind.ok_or(SubscriberError::Unknown)? {
             Kind::Header(header) => {
                 let key = Did::parse(&header.gateway_key).map_err(|_| SubscriberError::OtherGateway)?;
-                if self.header.is_some() {
-                    return Err(SubscriberError::Header);
+                if let Some((known, _)) = &mut self.header {
+                    // The schema may change under an open stream; nothing else of what it is may.
+                    let same = v1::Header { schema_fingerprint: header.schema_fingerprint.clone(), ..known.clone() };
+                    if same != header || known.schema_fingerprint == header.schema_fingerprint {
+                        return Err(SubscriberError::Header);
+                    }
+                    *known = header;
+                    return Ok(Vec::new());
                 }
                 if self.pinned.is_some_and(|pinned| pinned != key) {
                     return Err(SubscriberError::OtherGateway);

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::error::{ConfigError, nearest};
+use super::limits::{LimitsTable, SealTable, within};
 use super::proxy::{RouteTable, UpstreamTable, proxy};
-use super::{Config, Descriptor, Entry, Keys, Limits, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, Seal, TlsFiles};
+use super::{Config, Descriptor, DescriptorFile, Entry, Keys, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, TlsFiles, Web};
 use super::{check_private, read_key};
-use crate::veil::crypto::seal::Suite;
 use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
 
 const BUILTIN: [&str; 2] = ["twinveil.sample.PatientFrame", "twinveil.sample.TurbineFrame"];
@@ -38,6 +38,10 @@ pub(super) struct File {
     upstream: Vec<UpstreamTable>,
     #[serde(default)]
     route: Vec<RouteTable>,
+    #[serde(default)]
+    web: WebTable,
+    #[serde(default)]
+    traces: TracesTable,
     #[serde(default)]
     operator: OperatorTable,
     #[serde(default)]
@@ -83,6 +87,8 @@ struct SchemaTable {
     message: String,
     descriptor: Option<PathBuf>,
     #[serde(default)]
+    proto_paths: Vec<PathBuf>,
+    #[serde(default)]
     builtin: bool,
     side_file: Option<PathBuf>,
 }
@@ -101,6 +107,19 @@ struct PartyTable {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct WebTable {
+    #[serde(default)]
+    origins: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TracesTable {
+    endpoint: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OperatorTable {
     #[serde(default)]
     keys: Vec<String>,
@@ -108,27 +127,8 @@ struct OperatorTable {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LimitsTable {
-    frame_bytes_max: Option<u64>,
-    batch_bytes_max: Option<u64>,
-    queue_bytes_max: Option<u64>,
-    lossless_stall_ms_max: Option<u64>,
-    connections_max: Option<u64>,
-    streams_max: Option<u64>,
-    streams_per_connection_max: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct PseudonymTable {
     rotation_days: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SealTable {
-    suite: Option<String>,
-    epoch_ms_max: Option<u64>,
 }
 
 impl File {
@@ -219,6 +219,8 @@ impl File {
             seal: self.seal.check()?,
             upstreams,
             routes,
+            web: self.web.check()?,
+            traces: self.traces.check()?,
             parties,
             by_spiffe,
         })
@@ -259,21 +261,64 @@ pub(super) fn word(key: &str, text: &str) -> Result<Arc<str>, ConfigError> {
     Ok(text.into())
 }
 
-fn within<T: TryFrom<u64>>(key: &str, value: Option<u64>, default: T, low: u64, high: u64) -> Result<T, ConfigError> {
-    match value {
-        None => Ok(default),
-        Some(value) => T::try_from(value)
-            .ok()
-            .filter(|_| (low..=high).contains(&value))
-            .ok_or_else(|| ConfigError::value(key, value, format!("must be {low} to {high}"))),
-    }
-}
-
 pub(super) fn exists(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
     if path.is_file() {
         Ok(path)
     } else {
         Err(ConfigError::value(key, path.display(), "there is no such file; paths start at the folder of the configuration"))
+    }
+}
+
+/// A descriptor set or a `.proto`, and the folders of its imports.
+pub(super) fn descriptor_file(table: &str, folder: &Path, path: PathBuf, proto_paths: Vec<PathBuf>) -> Result<DescriptorFile, ConfigError> {
+    let path = exists(&format!("{table}.descriptor"), folder.join(path))?;
+    let key = format!("{table}.proto_paths");
+    if !proto_paths.is_empty() && path.extension().is_none_or(|ending| ending != "proto") {
+        return Err(ConfigError::key(&key, "only where `descriptor` is a `.proto`; delete it"));
+    }
+    let proto_paths: Vec<_> = proto_paths.into_iter().map(|path| folder.join(path)).collect();
+    match proto_paths.iter().find(|path| !path.is_dir()) {
+        Some(none) => {
+            Err(ConfigError::value(&key, none.display(), "there is no such folder; paths start at the folder of the configuration"))
+        }
+        None => Ok(DescriptorFile { path, proto_paths }),
+    }
+}
+
+impl TracesTable {
+    /// In the clear, so to this machine only; a collector there sends them on.
+    fn check(self) -> Result<Option<Arc<str>>, ConfigError> {
+        let Some(endpoint) = self.endpoint else { return Ok(None) };
+        let (host, port) = endpoint.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':')).unwrap_or_default();
+        if !is_loopback(host) || port.parse::<u16>().is_err() {
+            let then = "must be a collector on this machine, such as `http://127.0.0.1:4317`";
+            return Err(ConfigError::value("traces.endpoint", endpoint.escape_debug(), then));
+        }
+        Ok(Some(endpoint.into()))
+    }
+}
+
+/// Whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+impl WebTable {
+    /// Origins as browsers write them (RFC 6454 §6.2): scheme, host, port, and nothing behind.
+    fn check(self) -> Result<Web, ConfigError> {
+        let origin = |text: String| {
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+            match !rest.is_empty() && text.len() <= 255 && rest.bytes().all(plain) {
+                true => Ok(Arc::from(text)),
+                false => Err(ConfigError::value(
+                    "web.origins",
+                    text.escape_debug(),
+                    "must be an origin in lower case without a path, such as `https://ward.example.org`",
+                )),
+            }
+        };
+        Ok(Web { origins: self.origins.into_iter().map(origin).collect::<Result<_, _>>()? })
     }
 }
 
@@ -323,7 +368,7 @@ fn schemas(tables: Vec<SchemaTable>, folder: &Path) -> Result<Vec<SchemaSource>,
                     format!("not built in; built in are `{}`", BUILTIN.join("` and `")),
                 ));
             }
-            (false, Some(path)) => Descriptor::File(exists("schema.descriptor", folder.join(path))?),
+            (false, Some(path)) => Descriptor::File(descriptor_file("schema", folder, path, table.proto_paths)?),
             (true, Some(path)) => {
                 return Err(ConfigError::value(
                     "schema.descriptor",
@@ -370,65 +415,4 @@ fn parties(tables: Vec<PartyTable>) -> Result<Parties, ConfigError> {
         parties.push(Party { name, spiffe, groups, may, key });
     }
     Ok((parties, by_spiffe))
-}
-
-impl LimitsTable {
-    fn check(self) -> Result<Limits, ConfigError> {
-        let by_default = Limits::default();
-        let frame_bytes_max = within("limits.frame_bytes_max", self.frame_bytes_max, by_default.frame_bytes_max, 1 << 10, 64 << 20)?;
-        // A frame must fit into a batch and into a queue, also where only the frame's limit was raised.
-        let frame = frame_bytes_max as u64;
-        Ok(Limits {
-            frame_bytes_max,
-            batch_bytes_max: within(
-                "limits.batch_bytes_max",
-                self.batch_bytes_max,
-                by_default.batch_bytes_max.max(frame_bytes_max),
-                frame,
-                256 << 20,
-            )?,
-            queue_bytes_max: within(
-                "limits.queue_bytes_max",
-                self.queue_bytes_max,
-                by_default.queue_bytes_max.max(frame_bytes_max),
-                frame,
-                1 << 30,
-            )?,
-            lossless_stall_ms_max: within(
-                "limits.lossless_stall_ms_max",
-                self.lossless_stall_ms_max,
-                by_default.lossless_stall_ms_max,
-                0,
-                600_000,
-            )?,
-            connections_max: within("limits.connections_max", self.connections_max, by_default.connections_max, 1, 65_536)?,
-            streams_max: within("limits.streams_max", self.streams_max, by_default.streams_max, 1, 1_000_000)?,
-            streams_per_connection_max: within(
-                "limits.streams_per_connection_max",
-                self.streams_per_connection_max,
-                by_default.streams_per_connection_max,
-                1,
-                65_536,
-            )?,
-        })
-    }
-}
-
-impl SealTable {
-    fn check(self) -> Result<Seal, ConfigError> {
-        let by_default = Seal::default();
-        let suite = match self.suite.as_deref() {
-            None => by_default.suite,
-            Some("CHACHA20_POLY1305") => Suite::ChaCha20Poly1305,
-            Some("AES_256_GCM_SHA512_128") => Suite::Aes256Gcm,
-            Some(other) => {
-                return Err(ConfigError::value(
-                    "seal.suite",
-                    other.escape_debug(),
-                    "must be `CHACHA20_POLY1305` or `AES_256_GCM_SHA512_128`",
-                ));
-            }
-        };
-        Ok(Seal { suite, epoch_ms_max: within("seal.epoch_ms_max", self.epoch_ms_max, by_default.epoch_ms_max, 1_000, 3_600_000)? })
-    }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::file::{exists, word};
-use super::{Party, TlsFiles, check_private};
+use super::file::{descriptor_file, exists, is_loopback, word};
+use super::{DescriptorFile, Party, TlsFiles, check_private};
 use crate::veil::name::Purpose;
 use crate::veil::terms;
 
@@ -16,7 +16,7 @@ use crate::veil::terms;
 const ADDRESSES_MAX: usize = 64;
 
 /// A service behind the gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// What the operator calls it.
     pub name: Arc<str>,
@@ -29,7 +29,7 @@ pub struct Upstream {
 }
 
 /// How an upstream is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Mutual TLS; its certificate has to carry its party's SPIFFE id.
     Tls {
@@ -49,8 +49,8 @@ pub struct Route {
     pub methods: Arc<str>,
     /// The name of the upstream.
     pub upstream: Arc<str>,
-    /// The descriptor set with the service.
-    pub descriptor: PathBuf,
+    /// What describes the service.
+    pub descriptor: DescriptorFile,
     /// Facts about its fields. Default none.
     pub side_file: Option<PathBuf>,
     /// What for.
@@ -66,7 +66,7 @@ pub struct Route {
 }
 
 /// Where the purpose of a call comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoutePurpose {
     /// Always the same.
     Fixed(Purpose),
@@ -124,6 +124,8 @@ pub(super) struct RouteTable {
     methods: String,
     upstream: String,
     descriptor: PathBuf,
+    #[serde(default)]
+    proto_paths: Vec<PathBuf>,
     side_file: Option<PathBuf>,
     purpose: Option<String>,
     purpose_metadata: Option<String>,
@@ -158,9 +160,7 @@ impl UpstreamTable {
             if host.is_empty() || port.parse::<u16>().is_err() {
                 return Err(ConfigError::value("upstream.addresses", address.escape_debug(), "must be `host:port`"));
             }
-            let loopback =
-                host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-            if self.insecure && !loopback {
+            if self.insecure && !is_loopback(host) {
                 let then = "`insecure = true` reaches loopback addresses only; set up `tls` or use 127.0.0.1";
                 return Err(ConfigError::value("upstream.addresses", address.escape_debug(), then));
             }
@@ -197,7 +197,8 @@ impl RouteTable {
             let then = "must be `package.Service` or `package.Service/Method`";
             return Err(ConfigError::value("route.methods", self.methods.escape_debug(), then));
         }
-        if methods.starts_with("twinveil.v1.") {
+        // What the gateway answers itself is never forwarded.
+        if ["twinveil.v1.", "grpc.health.", "grpc.reflection."].iter().any(|own| methods.starts_with(own)) {
             return Err(ConfigError::value("route.methods", methods, "the gateway's own services have no routes; delete it"));
         }
         if !upstreams.iter().any(|upstream| *upstream.name == *self.upstream) {
@@ -225,7 +226,7 @@ impl RouteTable {
         Ok(Route {
             methods: methods.into(),
             upstream: self.upstream.into(),
-            descriptor: exists("route.descriptor", folder.join(self.descriptor))?,
+            descriptor: descriptor_file("route", folder, self.descriptor, self.proto_paths)?,
             side_file: self.side_file.map(|path| exists("route.side_file", folder.join(path))).transpose()?,
             purpose,
             subject,

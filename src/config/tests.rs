@@ -16,7 +16,7 @@ impl Folder {
         for (i, key) in ["sign", "handle", "store", "server.key"].iter().enumerate() {
             folder.write(key, &format!("{:064x}\n", i + 1), 0o600);
         }
-        for file in ["server.pem", "ca.pem", "policy.cedar", "other.binpb"] {
+        for file in ["server.pem", "ca.pem", "policy.cedar", "other.binpb", "other.proto"] {
             folder.write(file, "", 0o644);
         }
         folder
@@ -153,6 +153,22 @@ fn every_refusal_names_the_key_and_the_value() {
         ("builtin = true", "", "`schema.message` is `twinveil.sample.PatientFrame`: needs `descriptor` or `builtin = true`"),
         ("builtin = true", "builtin = true\ndescriptor = \"other.binpb\"", "`schema.descriptor` is `other.binpb`: not together with"),
         ("builtin = true", "descriptor = \"no.binpb\"", "`schema.descriptor` is `"),
+        ("builtin = true", "descriptor = \"other.binpb\"\nproto_paths = [\".\"]", "`schema.proto_paths`: only where `descriptor` is a"),
+        ("builtin = true", "descriptor = \"other.proto\"\nproto_paths = [\"none\"]", "`schema.proto_paths` is `"),
+        ("builtin = true", "descriptor = \"other.proto\"\nproto_path = []", "`?`, line 10: unknown field `proto_path`"),
+        ("limits.connections_max = 7", "limits.drain_ms_max = 600001", "`limits.drain_ms_max` is `600001`: must be 0 to 600000"),
+        ("limits.connections_max = 7", "limits.keepalive_ms = 1", "`limits.keepalive_ms` is `1`: must be 1000 to 3600000"),
+        ("limits.connections_max = 7", "limits.keepalive_timeout_ms = 1", "`limits.keepalive_timeout_ms` is `1`: must be 1000 to 600000"),
+        ("limits.connections_max = 7", "traces.endpont = \"x\"", "`?`, line 6: unknown field `endpont`, expected `endpoint`"),
+        (
+            "limits.connections_max = 7",
+            "traces.endpoint = \"http://10.0.0.1:4317\"",
+            "`traces.endpoint` is `http://10.0.0.1:4317`: must be",
+        ),
+        ("limits.connections_max = 7", "traces.endpoint = \"127.0.0.1:4317\"", "`traces.endpoint` is `127.0.0.1:4317`: must be"),
+        ("limits.connections_max = 7", "web.origin = []", "`?`, line 6: unknown field `origin`, expected `origins`"),
+        ("limits.connections_max = 7", "web.origins = [\"*\"]", "`web.origins` is `*`: must be an origin in lower case"),
+        ("limits.connections_max = 7", "web.origins = [\"https://a.org/\"]", "`web.origins` is `https://a.org/`: must be an origin"),
         ("builtin = true", "builtin = true\nside_file = \"no.toml\"", "`schema.side_file` is `"),
         ("sample.PatientFrame", "sample.Other", "`schema.message` is `twinveil.sample.Other`: not built in"),
         (

@@ -13,13 +13,13 @@ use tokio::time::Sleep;
 
 use super::codec::{BatchWriter, framed};
 use super::hub::{Chunk, Lost};
-use super::subscribe::{Shared, Stream};
+use super::subscribe::{Shared, Stream, WRITE_BUFFER_BYTES};
 use super::views::{Ask, Seen};
 use crate::ledger::Subject;
-use crate::proto::v1::{End, Gap, SubscribeResponse, subscribe_response::Kind};
+use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::Refuse;
 use crate::veil::crypto::CryptoRng;
-use crate::veil::name::{Did, UnixMs, ViewId};
+use crate::veil::name::{Did, Fingerprint, StreamId, UnixMs, ViewId};
 use crate::veil::view::Space;
 use crate::world::entropy;
 
@@ -54,7 +54,11 @@ pub(super) struct Handover {
     pub(super) recheck: Option<usize>,
     /// What the queue let go of and was not announced yet.
     pub(super) lost: Vec<Lost>,
+    /// What all views stand on has changed while a part of a frame was out: may the rest follow?
+    pub(super) doubt: bool,
     pub(super) cut_off: bool,
+    /// The schema that the recipient was told of.
+    pub(super) told: Option<Fingerprint>,
     pub(super) ended: Option<Option<Refuse>>,
     pub(super) trailers_sent: bool,
 }
@@ -78,13 +82,13 @@ impl Handover {
 
     /// Transforms frames that are at hand until a batch is full, or a view has to be announced first.
     pub(super) fn collect(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
-        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
+        let mandate_generation = shared.maker.ledger().mandate_generation();
         while self.writer.bytes() < BATCH_BYTES {
             let Some((chunk, at)) = self.chunk.take().or_else(|| stream.queue.try_next()) else { break };
             let Some((raw, subject)) = chunk.get(at) else { continue };
             let index = self.place_of(subject);
             if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
-                self.refresh(shared, &stream.ask, index, now);
+                self.refresh(shared, stream, index, now);
                 if self.ended.is_some() {
                     return;
                 }
@@ -141,13 +145,43 @@ impl Handover {
         index
     }
 
-    fn refresh(&mut self, shared: &Shared, ask: &Ask, index: usize, now: UnixMs) {
+    /// Says what the stream is; once more where the schema has changed under it.
+    pub(super) fn begin(&mut self, shared: &Shared, id: StreamId, fingerprint: Fingerprint) {
+        let header = Header {
+            stream_id: Bytes::copy_from_slice(&id.0),
+            origin: shared.maker.origin().to_string(),
+            gateway_key: shared.maker.sign().did().to_string(),
+            schema_fingerprint: Bytes::copy_from_slice(&fingerprint.0),
+            write_buffer_bytes: WRITE_BUFFER_BYTES,
+        };
+        self.told = Some(fingerprint);
+        self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::Header(header)) }));
+    }
+
+    /// Whether the rest of a frame that is half-way out may follow: whoever it is about, its view is what it was.
+    pub(super) fn resolve(&mut self, shared: &Shared, ask: &Ask, now: UnixMs) {
+        let mandate_generation = shared.maker.ledger().mandate_generation();
+        self.doubt = false;
+        for (about, end) in &self.half_way {
+            let seen = self.by_subject.get(about).and_then(|index| self.seen.get_mut(*index));
+            if *end <= self.sent {
+                continue;
+            }
+            self.cut_off |= seen
+                .is_none_or(|seen| !seen.is_current(mandate_generation, now) && !matches!(shared.maker.refresh(ask, seen, now), Ok(None)));
+        }
+    }
+
+    fn refresh(&mut self, shared: &Shared, stream: &Stream, index: usize, now: UnixMs) {
+        let (ask, id) = (&stream.ask, stream.id);
         let Some(seen) = self.seen.get_mut(index) else { return };
         let first = seen.number == 0;
         if first {
             seen.number = self.shown.saturating_add(1);
         }
         let refreshed = shared.maker.refresh(ask, seen, now);
+        // A closed view tells of no schema.
+        let schema = seen.is_open().then(|| seen.fingerprint());
         match (first, seen.is_open()) {
             (true, true) => self.shown = seen.number,
             (true, false) => seen.number = 0,
@@ -158,6 +192,9 @@ impl Handover {
             Ok(Some(view)) => {
                 // What was collected under the view before goes first.
                 self.hand_over(shared);
+                if let Some(fingerprint) = schema.filter(|schema| self.told != Some(*schema)) {
+                    self.begin(shared, id, fingerprint);
+                }
                 self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::View(view)) }));
             }
             Err(refuse) => {
@@ -168,12 +205,12 @@ impl Handover {
     }
 
     /// Looks at views in order until something is to be said or all were looked at; the rest follows when that is out.
-    pub(super) fn recheck_views(&mut self, shared: &Shared, ask: &Ask, now: UnixMs) {
-        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
+    pub(super) fn recheck_views(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
+        let mandate_generation = shared.maker.ledger().mandate_generation();
         let mut index = self.recheck.take().unwrap_or(0);
         while let Some(seen) = self.seen.get(index) {
             if !seen.is_current(mandate_generation, now) {
-                self.refresh(shared, ask, index, now);
+                self.refresh(shared, stream, index, now);
             }
             index += 1;
             if self.ended.is_some() || !self.out.is_empty() {
@@ -187,13 +224,13 @@ impl Handover {
     /// to be said.
     pub(super) fn say_gap(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) -> bool {
         self.lost.extend(stream.queue.take_lost());
-        let mandate_generation = shared.maker.judge().ledger().mandate_generation();
+        let mandate_generation = shared.maker.ledger().mandate_generation();
         let mut frames = 0;
         while let Some(lost) = self.lost.last() {
             let (subject, count) = (lost.subject.clone(), lost.frames);
             let index = self.place_of(subject.as_ref());
             if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
-                self.refresh(shared, &stream.ask, index, now);
+                self.refresh(shared, stream, index, now);
                 if self.ended.is_some() || !self.out.is_empty() {
                     break;
                 }

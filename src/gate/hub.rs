@@ -237,7 +237,7 @@ impl Queue {
 #[derive(Debug)]
 pub struct Hub {
     topics: RwLock<Topics>,
-    stall_max: Duration,
+    stall_ms_max: AtomicU64,
     stopper: Stopper,
     stopping: Stop,
 }
@@ -250,10 +250,15 @@ struct Topics {
 }
 
 impl Hub {
-    /// A hub whose sources wait at most `stall_max` for a lossless subscription that stopped reading.
-    pub fn new(stall_max: Duration) -> Self {
+    /// A hub whose sources wait at most `stall_ms_max` for a lossless subscription that stopped reading.
+    pub fn new(stall_ms_max: u64) -> Self {
         let (stopper, stopping) = stop();
-        Self { topics: RwLock::default(), stall_max, stopper, stopping }
+        Self { topics: RwLock::default(), stall_ms_max: AtomicU64::new(stall_ms_max), stopper, stopping }
+    }
+
+    /// Sources wait for so long from now on.
+    pub fn set_stall(&self, stall_ms_max: u64) {
+        self.stall_ms_max.store(stall_ms_max, Ordering::Relaxed);
     }
 
     /// Adds a queue; where the gateway stops, it has ended.
@@ -294,7 +299,7 @@ impl Hub {
         if full.is_empty() {
             return;
         }
-        let deadline = tokio::time::Instant::now() + self.stall_max;
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(self.stall_ms_max.load(Ordering::Relaxed));
         for queue in full {
             let waited = tokio::time::timeout_at(deadline, async {
                 loop {

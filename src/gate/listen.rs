@@ -1,40 +1,56 @@
-//! Accepts connections: handshake, who is there, and HTTP/2 with small windows. Everything that a connection can take up is
+//! Accepts connections: handshake, who is there, and HTTP/2 with small windows; HTTP/1.1 where browsers may call. Everything that a connection can take up is
 //! bounded.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http2;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::gathered::Gathered;
+use super::handover::PIECE_BYTES;
+use super::live::State;
 use super::proxy::Caller;
 use super::route::Router;
+use super::subscribe::Shared;
 use super::workers::Workers;
 use super::{identity, tls};
-use crate::config::{Config, Party};
+use crate::config::{Limits, Party};
 use crate::stop::Stop;
-use crate::telemetry::Counters;
 
 /// Flow-control window of a stream, in bytes: larger ones fall out of the cache.
 pub(super) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Flow-control window of a connection, in bytes.
-pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Flow-control window of a connection, in bytes: as many small messages as one stream may have on their way while its reader waits;
+/// HTTP/2's guard against floods of small DATA frames allows half of it for what they cost beside their bytes.
+pub(super) const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// The header list of a request, in bytes.
 pub(super) const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// A stream hands its next piece over when the one before has left HTTP/2's own buffer; one byte of room is how that is said.
 pub(super) const PIECES_AHEAD: usize = 1;
 /// A handshake takes at most this long.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Open calls may end by themselves for this long after a stop.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// How silent connections are asked whether they live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keepalive {
+    pub(super) after: Duration,
+    pub(super) timeout: Duration,
+}
+
+impl Keepalive {
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self { after: Duration::from_millis(limits.keepalive_ms), timeout: Duration::from_millis(limits.keepalive_timeout_ms) }
+    }
+}
 
 /// How callers are told apart.
 #[derive(Clone)]
@@ -54,22 +70,26 @@ impl std::fmt::Debug for Door {
     }
 }
 
-/// What a listener needs.
-#[derive(Clone, Debug)]
-pub struct Listening {
-    /// Answers requests.
-    pub router: Router,
-    /// Tells callers apart.
-    pub door: Door,
-    /// Parties and limits.
-    pub config: Arc<Config>,
-    /// What is counted.
-    pub counters: Arc<Counters>,
+/// A place of one of the connections that may be open.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let more = |count: usize| (count < most).then_some(count + 1);
+        open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(Arc::clone(open)))
+    }
 }
 
-/// Accepts until `stop` says so, then lets open calls end.
-pub async fn run(listener: TcpListener, listening: Listening, mut stop: Stop) {
-    let places = Arc::new(Semaphore::new(listening.config.limits.connections_max));
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Accepts until `stop` says so, then lets open calls end, for as long as the configuration says.
+pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {
+    let (live, counters) = (&router.shared().live, &router.shared().counters);
+    let open = Arc::new(AtomicUsize::new(0));
     let mut connections = JoinSet::new();
     let workers = match Workers::start() {
         Ok(workers) => workers,
@@ -93,91 +113,160 @@ pub async fn run(listener: TcpListener, listening: Listening, mut stop: Stop) {
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            listening.counters.connections_refused.add(1);
+        let Some(place) = Place::take(&open, live.now().config.limits.connections_max) else {
+            counters.connections_refused.add(1);
             tracing::warn!(%from, "a connection was refused: as many are open as the gateway takes");
             continue;
         };
         let Ok(socket) = socket.into_std() else { continue };
-        let (listening, stop) = (listening.clone(), stop.clone());
-        connections.spawn(workers.clone().run(carry(socket, from, listening, place, stop)));
+        connections.spawn(workers.clone().run(carry(socket, from, router.clone(), place, stop.clone())));
     }
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN_MAX, async { while connections.join_next().await.is_some() {} });
+    let drain = Duration::from_millis(live.now().config.limits.drain_ms_max);
+    let drained = tokio::time::timeout(drain, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "connections were cut: they did not end in time");
         connections.shutdown().await;
     }
+    live.now().routes.close().await;
 }
 
-async fn carry(socket: std::net::TcpStream, from: SocketAddr, listening: Listening, place: OwnedSemaphorePermit, stop: Stop) {
+async fn carry(socket: std::net::TcpStream, from: SocketAddr, router: Router, place: Place, stop: Stop) {
     // The worker's own runtime waits for the socket from here on.
     if let Ok(socket) = TcpStream::from_std(socket) {
-        connection(socket, from, listening, place, stop).await;
+        connection(socket, from, router, place, stop).await;
     }
 }
 
-async fn connection(socket: TcpStream, from: SocketAddr, listening: Listening, _place: OwnedSemaphorePermit, stop: Stop) {
+async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place: Place, stop: Stop) {
     // Small messages go out at once; a failure costs delay, not data.
     let _best_effort = socket.set_nodelay(true);
-    match listening.door.clone() {
-        Door::Insecure(party) => serve(socket, party, listening, stop).await,
+    let state = router.shared().live.now();
+    let counters = Arc::clone(&router.shared().counters);
+    let refuse = |why: &'static str| {
+        counters.connections_refused.add(1);
+        tracing::warn!(%from, why, "a connection was refused");
+    };
+    match &state.door {
+        Door::Insecure(party) => {
+            let caller = Arc::new(Caller::new(Arc::clone(party), &state));
+            let one = match state.config.web.origins.is_empty() {
+                true => false,
+                false => match tokio::time::timeout(HANDSHAKE_MAX, speaks_one(&socket)).await {
+                    Ok(Ok(one)) => one,
+                    _ => return refuse("it said nothing"),
+                },
+            };
+            serve(socket, Some(caller), one, router, &state, stop).await;
+        }
         Door::Mutual(acceptor) => {
             let bound = |connection: &mut rustls::ServerConnection| tls::bound_send_buffer(connection);
-            let refuse = |why: &'static str| {
-                listening.counters.connections_refused.add(1);
-                tracing::warn!(%from, why, "a connection was refused");
-            };
             let stream = match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept_with(socket, bound)).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(_)) => return refuse("no handshake: a certificate of a known authority is needed"),
                 Err(_) => return refuse("the handshake took too long"),
             };
+            let one = stream.get_ref().1.alpn_protocol() == Some(tls::ALPN_HTTP1);
             let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let party = match leaf.map(|leaf| identity::spiffe(leaf)) {
-                Some(Ok(spiffe)) => listening.config.party(&spiffe).cloned(),
-                _ => return refuse("the certificate has not exactly one SPIFFE id"),
+            let caller = match leaf.map(|leaf| identity::spiffe(leaf)) {
+                // Only where browsers may ask before they show one.
+                None => None,
+                Some(Err(_)) => return refuse("the certificate has not exactly one SPIFFE id"),
+                Some(Ok(spiffe)) => match state.config.party(&spiffe) {
+                    Some(party) => Some(Arc::new(Caller::new(Arc::new(party.clone()), &state))),
+                    None => return refuse("the certificate names no party of the configuration"),
+                },
             };
-            let Some(party) = party else { return refuse("the certificate names no party of the configuration") };
-            serve(stream, Arc::new(party), listening, stop).await;
+            serve(stream, caller, one, router, &state, stop).await;
         }
     }
 }
 
-async fn serve<S>(io: S, party: Arc<Party>, listening: Listening, mut stop: Stop)
+/// Whether a plain connection begins as HTTP/1.1 does, and not with the preface of HTTP/2 (RFC 9113 §3.4).
+async fn speaks_one(socket: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0; 3];
+    loop {
+        let seen = socket.peek(&mut first).await?;
+        if seen == 0 || !b"PRI".starts_with(first.get(..seen).unwrap_or_default()) {
+            return Ok(true);
+        }
+        if seen == first.len() {
+            return Ok(false);
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn serve<S>(io: S, caller: Option<Arc<Caller>>, one: bool, router: Router, state: &State, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    listening.counters.connections.add(1);
-    let streams_max = listening.config.limits.streams_per_connection_max;
-    let router = listening.router;
-    let caller = Arc::new(Caller::new(party));
+    let shared = Arc::clone(router.shared());
+    shared.counters.connections.add(1);
+    let limits = &state.config.limits;
+    let keepalive = Keepalive::of(limits);
+    let called = caller.clone();
     let service = service_fn(move |request| {
+        let (router, caller) = (router.clone(), called.clone());
         // In a box: it is large, and HTTP/2 moves it from hand to hand.
-        Box::pin(router.clone().answer(Arc::clone(&caller), request))
+        Box::pin(async move {
+            match caller {
+                Some(caller) => router.answer(caller, request).await,
+                None => router.answer_stranger(request).await,
+            }
+        })
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(streams_max)
-        .max_header_list_size(HEADER_BYTES_MAX)
-        .max_send_buf_size(PIECES_AHEAD)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .auto_date_header(false);
-    let connection = builder.serve_connection(TokioIo::new(Gathered::new(io)), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.wait() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let ended = if one {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX).max_buf_size(PIECE_BYTES);
+        let connection = builder.serve_connection(TokioIo::new(io), service);
+        until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await
+    } else {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_concurrent_streams(limits.streams_per_connection_max)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .max_send_buf_size(PIECES_AHEAD)
+            .keep_alive_interval(keepalive.after)
+            .keep_alive_timeout(keepalive.timeout)
+            .auto_date_header(false);
+        let connection = builder.serve_connection(TokioIo::new(Gathered::new(io)), service);
+        until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await
     };
     if let Err(error) = ended {
         // hyper's error names the kind of failure, never bytes of a message.
         tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection ended early");
+    }
+}
+
+/// Serves until the connection ends; no new calls are taken on it from when the gateway stops or the party is removed.
+async fn until_over<C>(
+    connection: C,
+    wind_up: impl Fn(Pin<&mut C>),
+    caller: Option<Arc<Caller>>,
+    shared: &Shared,
+    mut stop: Stop,
+) -> hyper::Result<()>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = std::pin::pin!(connection);
+    let mut changes = shared.live.changes();
+    loop {
+        let over = tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.wait() => true,
+            Ok(()) = changes.changed() => match &caller {
+                Some(caller) => caller.known(&shared.live.now()).is_none(),
+                None => true,
+            },
+        };
+        if over {
+            wind_up(connection.as_mut());
+            return connection.await;
+        }
     }
 }

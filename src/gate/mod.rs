@@ -3,14 +3,18 @@
 pub mod codec;
 mod gathered;
 mod handover;
+pub mod health;
 pub mod hub;
 pub mod identity;
 pub mod listen;
+pub mod live;
 pub mod proxy;
 pub mod publish;
 pub mod route;
 pub mod streams;
 pub mod subscribe;
 pub mod tls;
+mod traced;
 pub mod views;
+pub mod web;
 mod workers;

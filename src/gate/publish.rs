@@ -16,12 +16,14 @@ use tokio::sync::mpsc;
 use super::codec::{Broken, Deframer, framed};
 use super::hub::{Chunk, Tally};
 use super::subscribe::Shared;
+use crate::config::{Limits, May};
 use crate::ledger::Subject;
 use crate::proto::v1::{PublishOpen, PublishResponse, Refused, RefusedLater};
 use crate::status::{Refuse, trailers};
 use crate::veil::name::{Did, Spiffe};
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::Schema;
+use crate::veil::schema::changes::goes_on;
 use crate::veil::view::{Frames, SubjectValue};
 use crate::veil::wire::{Reader, Value};
 
@@ -41,11 +43,20 @@ pub struct PublishLimits {
     pub batch_bytes_max: usize,
 }
 
+impl PublishLimits {
+    /// As configured.
+    pub fn of(limits: &Limits) -> Self {
+        Self { frame_bytes_max: limits.frame_bytes_max, batch_bytes_max: limits.batch_bytes_max }
+    }
+}
+
 /// One open Publish call.
 #[derive(Debug)]
 pub struct Publisher {
     shared: Arc<Shared>,
     source: Spiffe,
+    /// Of the state that it was allowed under.
+    generation: u64,
     limits: PublishLimits,
     schema: Option<Arc<Schema>>,
     /// Subjects seen in this stream. Only those that are enrolled: enrolment may come later.
@@ -57,8 +68,8 @@ pub struct Publisher {
 
 impl Publisher {
     /// A stream of a source that may publish.
-    pub fn new(shared: Arc<Shared>, source: Spiffe, limits: PublishLimits) -> Self {
-        Self { shared, source, limits, schema: None, known: HashMap::new(), tally: Arc::default(), through: 0, accepted: 0 }
+    pub fn new(shared: Arc<Shared>, source: Spiffe, generation: u64, limits: PublishLimits) -> Self {
+        Self { shared, source, generation, limits, schema: None, known: HashMap::new(), tally: Arc::default(), through: 0, accepted: 0 }
     }
 
     /// Reads the call to its end, in a task of its own; the answer's body.
@@ -78,11 +89,16 @@ impl Publisher {
         let mut body = std::pin::pin!(body);
         let mut deframer = Deframer::default();
         let mut stopping = self.shared.hub.stopping();
+        let mut changes = self.shared.live.changes();
         let end = 'call: loop {
             let frame = tokio::select! {
                 biased;
                 // What was not acknowledged the source sends again.
                 () = stopping.wait() => break Some(Refuse::Shutdown),
+                Ok(()) = changes.changed() => match self.renew() {
+                    Ok(()) => continue,
+                    Err(refuse) => break Some(refuse),
+                },
                 frame = body.frame() => frame.transpose().map_err(drop),
             };
             let data = match frame {
@@ -122,16 +138,33 @@ impl Publisher {
         let _gone = acks.send(Ack::End(end)).await;
     }
 
+    /// Goes on under the state of this moment, if the source may.
+    fn renew(&mut self) -> Result<(), Refuse> {
+        let state = self.shared.live.now();
+        if state.generation == self.generation {
+            return Ok(());
+        }
+        state.allows(&self.source, May::Publish)?;
+        if let Some(schema) = &self.schema {
+            let now = state.judge.schema(schema.name().as_str()).filter(|now| goes_on(schema, now));
+            self.schema = Some(Arc::clone(now.ok_or(Refuse::Reloaded)?));
+        }
+        self.limits = PublishLimits::of(&state.config.limits);
+        self.generation = state.generation;
+        Ok(())
+    }
+
     /// Handles one `PublishRequest`.
     async fn message(&mut self, message: Bytes) -> Result<Option<PublishResponse>, Refuse> {
+        self.renew()?;
         let mut answer = None;
         for record in Reader::new(&message) {
             let record = record.map_err(|_| Refuse::Malformed)?;
             match (record.number, record.value) {
                 (1, Value::Len(open)) if self.schema.is_none() => {
                     let open = PublishOpen::decode(open).map_err(|_| Refuse::Malformed)?;
-                    let schema = self.shared.maker.judge().schema_of_frames(&open.schema).ok_or(Refuse::UnknownSchema)?;
-                    self.schema = Some(Arc::clone(schema));
+                    let state = self.shared.live.now();
+                    self.schema = Some(Arc::clone(state.judge.schema_of_frames(&open.schema).ok_or(Refuse::UnknownSchema)?));
                 }
                 (2, Value::Len(batch)) if answer.is_none() => {
                     let schema = self.schema.clone().ok_or(Refuse::Malformed)?;
@@ -216,7 +249,7 @@ impl Publisher {
         if let Some(subject) = self.known.get(&value) {
             return Some(Arc::clone(subject));
         }
-        let subject = self.shared.maker.judge().ledger().subject_of(&self.source, value.as_bytes())?;
+        let subject = self.shared.maker.ledger().subject_of(&self.source, value.as_bytes())?;
         if self.known.len() >= REMEMBERED_MAX {
             self.known.clear();
         }

@@ -11,16 +11,21 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use prost::Message;
+use tonic_health::pb::health_server::HealthServer;
 use tower::ServiceExt;
 
 use super::codec::{Broken, Deframer, PREFIX_BYTES};
+use super::health::HealthDesk;
 use super::hub::Lag;
-use super::proxy::{Called, Caller, ResponseBody, Table, exchange};
+use super::live::State;
+use super::proxy::{Called, Caller, Known, ResponseBody, exchange};
 use super::publish::{AckBody, PublishLimits, Publisher};
 use super::subscribe::{Shared, SubscribeBody};
-use super::views::Ask;
+use super::traced::{TracedBody, traced};
+use super::views::{Ask, Through};
+use super::web::{Entered, Inbound, PageBody, enter, preflight};
 use crate::client::dsse;
-use crate::config::{Carrier, Config, May, Party};
+use crate::config::{Carrier, May, Party};
 use crate::judge::Listener;
 use crate::proto::v1::{Delivery, SubscribeRequest};
 use crate::status::{Refuse, trailers};
@@ -35,55 +40,93 @@ const SUBSCRIBE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Router {
     shared: Arc<Shared>,
-    config: Arc<Config>,
-    routes: Arc<Table>,
-    control: tonic::service::Routes,
+    health: tonic::service::Routes,
 }
 
 impl Router {
     /// Joins the data plane, native and proxied, with the services of the control plane.
-    pub fn new(shared: Arc<Shared>, config: Arc<Config>, routes: Arc<Table>, control: tonic::service::Routes) -> Self {
-        Self { shared, config, routes, control }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let health = tonic::service::Routes::new(HealthServer::new(HealthDesk::new(Arc::clone(&shared))));
+        Self { shared, health }
+    }
+
+    /// What streams share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Answers one request.
     pub async fn answer(self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+        let state = self.shared.live.now();
+        match enter(&state, request) {
+            Entered::Plain(request) => self.route(&state, &caller, request).await,
+            Entered::Page(request, form) => Ok(form.answer(self.route(&state, &caller, request).await?)),
+            Entered::Answered(response) => Ok(response),
+        }
+    }
+
+    /// Answers somebody without a certificate: a browser's question before it shows one, and nothing else.
+    pub async fn answer_stranger(self, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+        let state = self.shared.live.now();
+        let asks = request.method() == http::Method::OPTIONS && !state.config.web.origins.is_empty();
+        Ok(if asks { preflight(&state, request.headers()) } else { refused(Refuse::UnknownParty) })
+    }
+
+    async fn route(self, state: &State, caller: &Caller, request: Request<Inbound>) -> Result<Response<AnswerBody>, Infallible> {
+        let Some(traces) = self.shared.traces.clone() else { return self.untraced(state, caller, request).await };
+        let call = traces.begin(named(state, request.uri().path()), self.shared.clock.now().unwrap_or_else(|behind| behind.mark));
+        Ok(traced(call, self.untraced(state, caller, request).await?))
+    }
+
+    async fn untraced(self, state: &State, caller: &Caller, request: Request<Inbound>) -> Result<Response<AnswerBody>, Infallible> {
+        // Connections outlive configurations.
+        let Some(known) = caller.known(state) else { return Ok(refused(Refuse::UnknownParty)) };
         let answered = match request.uri().path() {
-            "/twinveil.v1.Frames/Publish" => self.publish(&caller.party, request),
-            "/twinveil.v1.Frames/Subscribe" => self.subscribe(&caller.party, request).await,
-            path => match self.routes.find(path) {
-                Some(called) => self.call(called, &caller, request).await,
-                None => return self.control(Arc::clone(&caller.party), request).await,
+            "/twinveil.v1.Frames/Publish" => self.publish(state, &known.party, request),
+            "/twinveil.v1.Frames/Subscribe" => self.subscribe(state, &known.party, request).await,
+            path if path.starts_with("/grpc.health.v1.Health/") => return desk(self.health, known.party, request).await,
+            path => match state.routes.find(path) {
+                Some(called) => self.call(state, called, (caller, &known), request).await,
+                None => {
+                    let calls = known.party.may.contains(&May::Call);
+                    let desks = if calls { &state.desks.callers } else { &state.desks.others };
+                    return desk(desks.clone(), known.party, request).await;
+                }
             },
         };
         Ok(answered.unwrap_or_else(refused))
     }
 
-    async fn call(&self, called: &Arc<Called>, caller: &Caller, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refuse> {
+    async fn call(
+        &self,
+        state: &State,
+        called: &Arc<Called>,
+        (caller, known): (&Caller, &Known),
+        request: Request<Inbound>,
+    ) -> Result<Response<AnswerBody>, Refuse> {
         check_grpc(&request)?;
-        let answered = exchange(&self.shared, called, caller, self.config.limits.frame_bytes_max, request).await;
+        let answered = exchange(&self.shared, called, caller, known, state.config.limits.frame_bytes_max, request).await;
         match answered {
             Ok(response) => Ok(response.map(|body| AnswerBody::Proxied(Box::new(body)))),
             Err(refuse) => {
                 self.shared.counters.calls_refused.add(1);
-                tracing::debug!(code = refuse.code(), method = %called.path, caller = %caller.party.spiffe, "a call was refused");
+                tracing::debug!(code = refuse.code(), method = %called.path, caller = %known.party.spiffe, "a call was refused");
                 Err(refuse)
             }
         }
     }
 
-    fn publish(self, caller: &Party, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refuse> {
+    fn publish(self, state: &State, caller: &Party, request: Request<Inbound>) -> Result<Response<AnswerBody>, Refuse> {
         check_grpc(&request)?;
         if !caller.may.contains(&May::Publish) {
             return Err(Refuse::NotAllowed);
         }
-        let limits =
-            PublishLimits { frame_bytes_max: self.config.limits.frame_bytes_max, batch_bytes_max: self.config.limits.batch_bytes_max };
-        let publisher = Publisher::new(self.shared, caller.spiffe.clone(), limits);
+        let limits = PublishLimits::of(&state.config.limits);
+        let publisher = Publisher::new(self.shared, caller.spiffe.clone(), state.generation, limits);
         Ok(streaming(AnswerBody::Acks(publisher.run(request.into_body()))))
     }
 
-    async fn subscribe(self, caller: &Party, request: Request<Incoming>) -> Result<Response<AnswerBody>, Refuse> {
+    async fn subscribe(self, state: &State, caller: &Party, request: Request<Inbound>) -> Result<Response<AnswerBody>, Refuse> {
         check_grpc(&request)?;
         if !caller.may.contains(&May::Subscribe) {
             return Err(Refuse::NotAllowed);
@@ -100,10 +143,10 @@ impl Router {
             return Err(Refuse::Malformed);
         }
         let wanted = SubscribeRequest::decode(message).map_err(|_| Refuse::Malformed)?;
-        let schema = self.shared.maker.judge().schema_of_frames(&wanted.schema).cloned().ok_or(Refuse::UnknownSchema)?;
+        let schema = state.judge.schema_of_frames(&wanted.schema).cloned().ok_or(Refuse::UnknownSchema)?;
         let purpose = terms::purpose(&wanted.purpose).ok_or(Refuse::UnknownPurpose)?;
         let now = self.shared.clock.now().map_err(|_| Refuse::ClockBehind)?;
-        if self.shared.streams.len() >= self.config.limits.streams_max {
+        if self.shared.streams.len() >= state.config.limits.streams_max {
             return Err(Refuse::TooMany);
         }
         let stated = match &wanted.key {
@@ -125,19 +168,45 @@ impl Router {
             did: stated.as_ref().map(|stated| stated.0),
             stated_key: stated.as_ref().map(|stated| stated.1),
         };
-        let ask = Ask { listener, purpose, schema, expected: false };
-        let body = SubscribeBody::open(self.shared, ask, lag, self.config.limits.queue_bytes_max);
+        let ask = Ask { listener, purpose, schema, expected: false, through: Through::Frames };
+        let body = SubscribeBody::open(self.shared, ask, lag, state.config.limits.queue_bytes_max);
         Ok(streaming(AnswerBody::Frames(Box::new(body))))
-    }
-
-    async fn control(self, caller: Arc<Party>, mut request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
-        request.extensions_mut().insert(Carrier(caller));
-        let response = self.control.oneshot(request.map(tonic::body::Body::new)).await?;
-        Ok(if is_unknown(&response) { refused(Refuse::UnknownMethod) } else { response.map(AnswerBody::Control) })
     }
 }
 
-fn check_grpc(request: &Request<Incoming>) -> Result<(), Refuse> {
+/// A method's path, if there is such a method: nothing else that a caller writes is told.
+fn named(state: &State, path: &str) -> Arc<str> {
+    const OWN: [&str; 11] = [
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/twinveil.v1.Frames/Publish",
+        "/twinveil.v1.Frames/Subscribe",
+        "/twinveil.v1.Consents/Submit",
+        "/twinveil.v1.Consents/Withdraw",
+        "/twinveil.v1.Consents/Standing",
+        "/twinveil.v1.Consents/Explain",
+        "/twinveil.v1.Keys/Announced",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+    ];
+    if let Some(called) = state.routes.find(path) {
+        return Arc::clone(&called.path);
+    }
+    if OWN.contains(&path) { path.into() } else { "other".into() }
+}
+
+/// Lets a service of ours answer.
+async fn desk(
+    services: tonic::service::Routes,
+    caller: Arc<Party>,
+    mut request: Request<Inbound>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    request.extensions_mut().insert(Carrier(caller));
+    let response = services.oneshot(request.map(tonic::body::Body::new)).await?;
+    Ok(if is_unknown(&response) { refused(Refuse::UnknownMethod) } else { response.map(AnswerBody::Control) })
+}
+
+fn check_grpc(request: &Request<Inbound>) -> Result<(), Refuse> {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let grpc = content_type == "application/grpc" || content_type.starts_with("application/grpc+proto");
     if grpc && request.method() == http::Method::POST { Ok(()) } else { Err(Refuse::Malformed) }
@@ -157,7 +226,7 @@ fn streaming(body: AnswerBody) -> Response<AnswerBody> {
 }
 
 /// A trailers-only answer (gRPC over HTTP/2, "Responses").
-fn refused(refuse: Refuse) -> Response<AnswerBody> {
+pub(super) fn refused(refuse: Refuse) -> Response<AnswerBody> {
     let mut response = streaming(AnswerBody::Empty);
     response.headers_mut().extend(trailers(Some(refuse)));
     response
@@ -174,6 +243,10 @@ pub enum AnswerBody {
     Acks(AckBody),
     /// Of the control plane.
     Control(tonic::body::Body),
+    /// To a page.
+    Page(Box<PageBody>),
+    /// Told when it ends.
+    Traced(Box<TracedBody>),
     /// A refusal, which is all in the headers.
     Empty,
 }
@@ -188,6 +261,8 @@ impl Body for AnswerBody {
             Self::Proxied(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Into::into),
             Self::Acks(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Page(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            Self::Traced(body) => Pin::new(body.as_mut()).poll_frame(cx),
             Self::Empty => Poll::Ready(None),
         }
     }
@@ -196,6 +271,8 @@ impl Body for AnswerBody {
         match self {
             Self::Empty => true,
             Self::Proxied(body) => body.is_end_stream(),
+            Self::Page(body) => body.is_end_stream(),
+            Self::Traced(body) => body.is_end_stream(),
             _ => false,
         }
     }

@@ -10,15 +10,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
-use super::codec::framed;
 use super::handover::{Handover, random};
 use super::hub::{Ended, Hub, Lag, Next, Queue};
+use super::live::Live;
 use super::streams::{Settle, Streams};
 use super::views::{Ask, ViewMaker};
 use crate::ledger::StreamSettled;
-use crate::proto::v1::{Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
+use crate::traces::Traces;
 use crate::veil::name::{Did, StreamId};
 use crate::world::Clock;
 
@@ -32,6 +32,8 @@ const ROUNDS_MAX: usize = 64;
 pub struct Shared {
     /// Makes views.
     pub maker: ViewMaker,
+    /// What a reload replaces.
+    pub live: Arc<Live>,
     /// Brings frames.
     pub hub: Hub,
     /// Tells the time.
@@ -40,12 +42,14 @@ pub struct Shared {
     pub streams: Arc<Streams>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
 }
 
 /// One recipient's stream.
 #[derive(Debug)]
 pub struct Stream {
-    id: StreamId,
+    pub(super) id: StreamId,
     pub(super) ask: Ask,
     pub(super) queue: Arc<Queue>,
     state: Mutex<Handover>,
@@ -83,7 +87,11 @@ impl Settle for Stream {
             Some(subject) => state.by_subject.get(&Some(*subject)).and_then(|index| state.seen.get(*index)).map(|seen| seen.number)?,
             None => 0,
         };
-        state.cut_off |= state.is_half_way(subject);
+        match subject {
+            Some(_) => state.cut_off |= state.is_half_way(subject),
+            // What all views stand on has changed, which may mean nothing for this one.
+            None => state.doubt |= state.is_half_way(None),
+        }
         state.recheck = Some(0);
         let settled = self.settled_in(&state, view);
         drop(state);
@@ -113,14 +121,9 @@ impl SubscribeBody {
         let queue = Arc::new(Queue::new(lag, queue_bytes_max));
         let id = StreamId(random());
         let mut state = Handover::default();
-        let header = Header {
-            stream_id: Bytes::copy_from_slice(&id.0),
-            origin: shared.maker.origin().to_string(),
-            gateway_key: shared.maker.sign().did().to_string(),
-            schema_fingerprint: Bytes::copy_from_slice(&ask.schema.fingerprint().0),
-            write_buffer_bytes: WRITE_BUFFER_BYTES,
-        };
-        state.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::Header(header)) }));
+        state.begin(&shared, id, ask.schema.fingerprint());
+        // A reload between the question and the answer counts.
+        state.recheck = Some(0);
         let stream = Arc::new(Stream { id, ask, queue: Arc::clone(&queue), state: Mutex::new(state) });
         let settled: Weak<Stream> = Arc::downgrade(&stream);
         shared.streams.enter(id, settled);
@@ -134,6 +137,12 @@ impl SubscribeBody {
         let mut state = stream.lock();
         let state = &mut *state;
         for _ in 0..ROUNDS_MAX {
+            if state.doubt {
+                match shared.clock.now() {
+                    Ok(now) => state.resolve(&shared, &stream.ask, now),
+                    Err(_) => state.cut_off = true,
+                }
+            }
             if state.cut_off {
                 shared.counters.streams_cut_off.add(1);
                 return Poll::Ready(Some(Err(Refuse::CutOff)));
@@ -154,8 +163,15 @@ impl SubscribeBody {
                     continue;
                 }
             };
+            if state.recheck == Some(0)
+                && let Err(refuse) = shared.live.now().stands(&stream.ask)
+            {
+                state.recheck = None;
+                state.end(refuse);
+                continue;
+            }
             if state.recheck.is_some() {
-                state.recheck_views(&shared, &stream.ask, now);
+                state.recheck_views(&shared, &stream, now);
                 continue;
             }
             if lag == Lag::DropOldest && state.say_gap(&shared, &stream, now) {

@@ -18,6 +18,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 pub const SEND_BUFFER_BYTES_MAX: usize = 16 * 1024;
 
 const ALPN_H2: &[u8] = b"h2";
+/// What browsers without HTTP/2 ask for.
+pub(super) const ALPN_HTTP1: &[u8] = b"http/1.1";
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 
 /// The PEM files of one end.
@@ -54,10 +56,16 @@ impl std::error::Error for TlsError {}
 
 /// The server's end: a client without a certificate from `peer_ca` is refused in the handshake.
 pub fn server(files: &PemFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    server_with(files, false)
+}
+
+/// As [`server`], and where `web`, for browsers: HTTP/1.1 is spoken, too, and a client may come without a certificate, which is how
+/// browsers ask whether a page may call. A certificate that is shown has to be good.
+pub fn server_with(files: &PemFiles, web: bool) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots(&files.peer_ca)?, provider.clone())
-        .build()
-        .map_err(|error| TlsError::new(&files.peer_ca, error))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(&files.peer_ca)?, provider.clone());
+    let verifier =
+        if web { verifier.allow_unauthenticated() } else { verifier }.build().map_err(|error| TlsError::new(&files.peer_ca, error))?;
     let (chain, key) = own(files)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&VERSIONS)
@@ -66,6 +74,9 @@ pub fn server(files: &PemFiles) -> Result<Arc<ServerConfig>, TlsError> {
         .with_single_cert(chain, key)
         .map_err(|error| TlsError::new(&files.certificate, error))?;
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
+    if web {
+        config.alpn_protocols.push(ALPN_HTTP1.to_vec());
+    }
     // A resumed session would skip the check of the client's certificate, also after it expired.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

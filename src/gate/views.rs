@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
+use super::live::Live;
+use super::proxy::Term;
 use crate::client::announce;
-use crate::judge::{Judge, Judgement, Listener};
-use crate::ledger::Subject;
+use crate::judge::{Judgement, Listener};
+use crate::ledger::{Ledger, Subject};
 use crate::proto::v1;
 use crate::status::Refuse;
 use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::pseudonym::{self, Domain};
 use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::sign::SignKey;
-use crate::veil::name::{Origin, Purpose, SealKey, UnixMs, ViewId};
+use crate::veil::name::{Fingerprint, Origin, Purpose, SealKey, Spiffe, UnixMs, ViewId};
 use crate::veil::policy::{Decision, Holders};
 use crate::veil::schema::Schema;
 use crate::veil::terms::Treatment;
@@ -27,7 +29,8 @@ const PROGRAMS_MAX: usize = 4_096;
 /// What every view of a gateway has in common.
 #[derive(Debug)]
 pub struct ViewMaker {
-    judge: Arc<Judge>,
+    live: Arc<Live>,
+    ledger: Arc<Ledger>,
     origin: Origin,
     sign: Arc<SignKey>,
     suite: Suite,
@@ -62,6 +65,26 @@ pub struct Ask {
     pub schema: Arc<Schema>,
     /// That there is a message is no secret, as in the answer to a unary call: without a consent it comes, too, with what needs none.
     pub expected: bool,
+    /// By which right.
+    pub through: Through,
+}
+
+/// By which right somebody gets what they asked for.
+#[derive(Clone, Debug)]
+pub enum Through {
+    /// They subscribed.
+    Frames,
+    /// It belongs to calls of a method.
+    Call {
+        /// `/package.Service/Method`.
+        path: Arc<str>,
+        /// Whether it is what is answered; else it is what is asked.
+        answers: bool,
+        /// Who calls.
+        caller: Spiffe,
+        /// What the route said when the call began.
+        term: Arc<Term>,
+    },
 }
 
 impl Ask {
@@ -86,6 +109,9 @@ pub struct Seen {
     epoch: u64,
     generation: u64,
     mandate_generation: u64,
+    /// Of the rules that it was judged by.
+    rules: u64,
+    fingerprint: Fingerprint,
     valid_until: UnixMs,
     keys: Vec<Vec<SealKey>>,
     /// Bumped per change of standing or by time; says why in words.
@@ -104,6 +130,8 @@ impl Seen {
             epoch: 0,
             generation: u64::MAX,
             mandate_generation: u64::MAX,
+            rules: 0,
+            fingerprint: Fingerprint([0; 32]),
             valid_until: UnixMs(i64::MIN),
             keys: Vec::new(),
             reason: "subscribed",
@@ -151,6 +179,11 @@ impl Seen {
         self.valid_until
     }
 
+    /// The schema that it was made by.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     /// Closes it for good: nothing may flow any more.
     pub fn close(&mut self) {
         self.view = None;
@@ -161,14 +194,14 @@ impl Seen {
 
 impl ViewMaker {
     /// A maker.
-    pub fn new(judge: Arc<Judge>, settings: ViewSettings) -> Self {
+    pub fn new(live: Arc<Live>, ledger: Arc<Ledger>, settings: ViewSettings) -> Self {
         let ViewSettings { origin, sign, suite, epoch_ms_max, rotation_ms } = settings;
-        Self { judge, origin, sign, suite, epoch_ms_max, rotation_ms, programs: DashMap::new() }
+        Self { live, ledger, origin, sign, suite, epoch_ms_max, rotation_ms, programs: DashMap::new() }
     }
 
-    /// The judge.
-    pub fn judge(&self) -> &Arc<Judge> {
-        &self.judge
+    /// The ledger whose standings count.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// The gateway's name.
@@ -183,17 +216,20 @@ impl ViewMaker {
 
     /// Judges anew and makes the view that follows. Returns what is to be announced, if anything changed for the recipient.
     pub fn refresh(&self, ask: &Ask, seen: &mut Seen, now: UnixMs) -> Result<Option<v1::View>, Refuse> {
-        // Generations are read before the standings they stand for: a change in between is found at the next look.
-        let mandate_generation = self.judge.ledger().mandate_generation();
+        // Generations are read before what they stand for: a change in between is found at the next look.
+        let mandate_generation = self.ledger.mandate_generation();
         let generation = seen.subject.as_ref().map_or(0, |subject| subject.generation());
+        let state = self.live.now();
+        let schema = state.stands(ask).inspect_err(|_| seen.close())?;
         let reason = match () {
             () if seen.generation == u64::MAX => "subscribed",
+            () if seen.rules != state.generation => "the operator's rules changed",
             () if seen.generation != generation => "the subject's consent changed",
             () if seen.mandate_generation != mandate_generation => "the operator's mandate changed",
             () => "time",
         };
         let standing = seen.subject.as_ref().map(|subject| subject.standing());
-        let judged = self.judge.judge(&ask.schema, &ask.listener, &ask.purpose, standing.as_deref(), now);
+        let judged = state.judge.judge(&schema, &ask.listener, &ask.purpose, standing.as_deref(), now);
         let judgement = match judged {
             Ok(judgement) => judgement,
             Err(error) => {
@@ -203,6 +239,7 @@ impl ViewMaker {
             }
         };
         (seen.generation, seen.mandate_generation, seen.reason) = (generation, mandate_generation, reason);
+        (seen.rules, seen.fingerprint) = (state.generation, schema.fingerprint());
         let was_open = seen.is_open();
         seen.delivers = judgement.delivers;
         if !judgement.delivers && !ask.expects(seen) {
@@ -211,9 +248,9 @@ impl ViewMaker {
             seen.valid_until = judgement.valid_until;
             return Ok(was_open.then(|| self.closed(ask, seen, now)));
         }
-        let of_element = (ask.schema.is_about_several() && seen.subject.is_some()).then(|| judgement.decision.in_elements(&ask.schema));
+        let of_element = (schema.is_about_several() && seen.subject.is_some()).then(|| judgement.decision.in_elements(&schema));
         let decision = of_element.as_ref().unwrap_or(&judgement.decision);
-        let program = self.program(&ask.schema, decision);
+        let program = self.program(&schema, decision);
         let keys: Vec<Vec<SealKey>> = program.slots().iter().map(|holders| judgement.holders(*holders)).collect();
         let boundary = self.boundary(&judgement, now);
         let unchanged = seen.view.as_ref().is_some_and(|view| Arc::ptr_eq(view.program(), &program) && !view.spent()) && seen.keys == keys;
@@ -242,12 +279,12 @@ impl ViewMaker {
             return Ok(was_open.then(|| self.closed(ask, seen, now)));
         };
         let keys_announced: Vec<_> = announced.iter().map(|(epoch, announced)| announce::sign(&self.sign, epoch, announced)).collect();
-        self.judge.ledger().announced().note(seen.id, seen.epoch, &ask.listener.spiffe, &keys_announced);
+        self.ledger.announced().note(seen.id, seen.epoch, &ask.listener.spiffe, &keys_announced);
         let view = v1::View {
             view: seen.number,
             subject: self.label(ask, seen, now),
             open: true,
-            fields: words(&ask.schema, decision),
+            fields: words(&schema, decision),
             keys: keys_announced,
             reason: reason.to_owned(),
         };

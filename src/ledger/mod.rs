@@ -49,10 +49,18 @@ pub struct LedgerConfig {
     pub sources: Vec<(Spiffe, Did)>,
 }
 
+/// Who signs for the operator and for sources, as of now.
+#[derive(Debug)]
+struct People {
+    operators: Vec<Did>,
+    sources: Vec<(Spiffe, Did)>,
+}
+
 /// All standings, and the only way to change them.
 pub struct Ledger {
     store: Arc<Store>,
     config: LedgerConfig,
+    people: RwLock<Arc<People>>,
     clock: Arc<Clock>,
     rest_key: RestKey,
     subjects: DashMap<Did, Arc<Subject>>,
@@ -131,7 +139,7 @@ impl Ledger {
         Self::open_with(store, config, clock, STRANGERS_MAX)
     }
 
-    fn open_with(store: Arc<Store>, config: LedgerConfig, clock: Arc<Clock>, strangers_max: usize) -> Result<Arc<Self>, OpenError> {
+    fn open_with(store: Arc<Store>, mut config: LedgerConfig, clock: Arc<Clock>, strangers_max: usize) -> Result<Arc<Self>, OpenError> {
         match store.origin()? {
             Some(stored) if stored != config.origin.as_str() => return Err(OpenError::OtherOrigin { stored }),
             Some(_) => {}
@@ -143,6 +151,10 @@ impl Ledger {
         let ledger = Self {
             rest_key: RestKey::new(&config.store_key),
             store,
+            people: RwLock::new(Arc::new(People {
+                operators: std::mem::take(&mut config.operators),
+                sources: std::mem::take(&mut config.sources),
+            })),
             config,
             clock,
             subjects: DashMap::new(),
@@ -161,6 +173,23 @@ impl Ledger {
     /// Makes changes wait for the streams behind `barrier`, too.
     pub fn attach(&self, barrier: Arc<dyn Barrier>) {
         self.barriers.write().unwrap_or_else(PoisonError::into_inner).push(barrier);
+    }
+
+    /// From here on these sign for the operator and for sources; streams are to be judged anew ([`Self::rejudge_all`]).
+    pub fn know(&self, operators: Vec<Did>, sources: Vec<(Spiffe, Did)>) {
+        *self.people.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(People { operators, sources });
+    }
+
+    /// What all views stand on has changed beside the ledger. Returns when no open stream hands over anything that was judged
+    /// before.
+    pub fn rejudge_all(&self) -> Vec<StreamSettled> {
+        self.mandate_generation.fetch_add(1, Ordering::Release);
+        let barriers = self.barriers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        barriers.iter().flat_map(|barrier| barrier.settle_all()).collect()
+    }
+
+    fn people(&self) -> Arc<People> {
+        Arc::clone(&self.people.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes a grant, a refusal, a mandate or an enrolment, by its payload type. Durable and in force when it answers.
@@ -227,10 +256,10 @@ impl Ledger {
 
     /// The standings of the operators, for [`crate::veil::consent::deciding::mandate_deciding`].
     pub fn mandates(&self) -> Vec<Arc<Standing>> {
-        self.config.operators.iter().filter_map(|did| self.subject(did)).map(|subject| subject.standing()).collect()
+        self.people().operators.iter().filter_map(|did| self.subject(did)).map(|subject| subject.standing()).collect()
     }
 
-    /// Grows with every change of a mandate. Read it before [`Self::mandates`].
+    /// Grows with every change of a mandate, and of what else all views stand on. Read it before [`Self::mandates`].
     pub fn mandate_generation(&self) -> u64 {
         self.mandate_generation.load(Ordering::Acquire)
     }
@@ -280,7 +309,8 @@ impl Ledger {
         let record = Signed::<Enrolment>::new(envelope)?.verify(&self.config.origin)?;
         let enrolment = record.get();
         let source = &enrolment.source;
-        let mut parties = self.config.sources.iter().filter(|(known, _)| known == source).map(|(_, party)| party).peekable();
+        let people = self.people();
+        let mut parties = people.sources.iter().filter(|(known, _)| known == source).map(|(_, party)| party).peekable();
         if parties.peek().is_none() {
             return Err(Refused::UnknownSource(source.clone()));
         }
@@ -363,7 +393,7 @@ impl Ledger {
     }
 
     fn is_operator(&self, did: &Did) -> bool {
-        self.config.operators.contains(did)
+        self.people().operators.contains(did)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -6,7 +6,7 @@
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`] |
-//! | running it | [`errors`], [`limits`], [`clock`], [`rest`] |
+//! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
 //! | how it is built | [`house`] |
 
 macro_rules! pages {
@@ -19,5 +19,5 @@ macro_rules! pages {
 
 pages! {
     agreement, clock, delivery, errors, floors, foreign, frame, house, limits, oracle, policy, presence, projection, proxy,
-    pseudonyms, rest, sealed, selectors, several, signing, subscriber, treatments, withdrawal,
+    pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
 }

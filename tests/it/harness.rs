@@ -24,7 +24,7 @@ use twinveil::cli::init;
 use twinveil::config::{Config, Entry, read_key};
 use twinveil::gate::tls::{ClientTls, PemFiles};
 use twinveil::proto::v1::consents_client::ConsentsClient;
-use twinveil::server::{Gateway, Sockets, StartError};
+use twinveil::server::{Gateway, Reloader, Sockets, StartError};
 use twinveil::stop::{Stopper, stop};
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::name::{Origin, Spiffe, UnixMs};
@@ -138,6 +138,7 @@ pub(crate) struct World {
     pub gate: SocketAddr,
     health: SocketAddr,
     serving: Option<(Stopper, JoinHandle<()>)>,
+    reloader: Option<Arc<Reloader>>,
     portal: Channel,
 }
 
@@ -164,13 +165,15 @@ impl World {
         let sockets = Sockets { gate: bind().await.unwrap(), health: bind().await.unwrap() };
         let (gate, health) = (sockets.gate.local_addr().unwrap(), sockets.health.local_addr().unwrap());
         let (stopper, stop) = stop();
+        let file = folder.join("twinveil.toml");
+        let reloader = Some(Arc::new(gateway.reloader(move || Config::load_with(&file, |_| None))));
         let serving = Some((stopper, tokio::spawn(gateway.serve(sockets, stop))));
         let portal = match plain {
             // Every caller is one party there, and that one hands nothing in.
             true => Endpoint::from_shared(format!("http://{gate}")).unwrap().connect_lazy(),
             false => channel(gate, &pem_files(&folder.0, "portal")).await.expect("the portal connects"),
         };
-        Ok(Self { folder, clock, gate, health, serving, portal })
+        Ok(Self { folder, clock, gate, health, serving, reloader, portal })
     }
 
     /// Stops as an operator would, and waits until it has.
@@ -183,6 +186,8 @@ impl World {
     /// As [`Self::stop`], for tests that watch what happens meanwhile.
     pub(crate) async fn stop_serving(&mut self) {
         let (stopper, serving) = self.serving.take().expect("serving");
+        // It holds a share of the store.
+        self.reloader = None;
         stopper.stop();
         soon("the gateway to stop", serving).await.expect("it stops without a panic");
     }
@@ -191,6 +196,25 @@ impl World {
     pub(crate) async fn restart(self) -> Self {
         let (folder, clock) = self.stop().await;
         Self::at(folder, clock).await.expect("what was written starts again")
+    }
+
+    /// Puts what the folder says now in the place of what is served.
+    pub(crate) async fn reload(&self) -> Result<(), StartError> {
+        let reloader = self.reloader();
+        soon("a reload", tokio::task::spawn_blocking(move || reloader.reload())).await.expect("no panic")
+    }
+
+    pub(crate) fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(self.reloader.as_ref().expect("serving"))
+    }
+
+    /// Changes a file of the folder.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(String) -> String) {
+        let path = self.folder.join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(changed, text, "nothing to change in {name}");
+        std::fs::write(path, changed).unwrap();
     }
 
     pub(crate) fn now(&self) -> UnixMs {

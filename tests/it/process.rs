@@ -250,3 +250,31 @@ fn a_gateway_that_is_asked_for_every_line_tells_nothing_of_libraries_and_no_valu
         assert!(!line.contains("canary-3c90"), "{line}");
     }
 }
+
+#[test]
+fn a_hangup_reloads_and_so_does_a_change_of_a_file() {
+    let folder = Folder::new("reload");
+    let dir = &folder.0;
+    let log = dir.join("gateway.log");
+    let mut command = Command::new(BINARY);
+    let gateway = Gateway::spawn(as_gateway(&mut command, dir).stderr(std::fs::File::create(&log).unwrap()));
+    #[expect(clippy::disallowed_methods, reason = "nothing else runs on this thread")]
+    let said = |text: &str, count: usize| {
+        let began = std::time::Instant::now();
+        while std::fs::read_to_string(&log).unwrap().matches(text).count() < count {
+            assert!(began.elapsed().as_secs() < 20, "waited for {count} of `{text}`: {}", std::fs::read_to_string(&log).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let hung_up = Command::new("sh").args(["-c", &format!("kill -HUP {}", gateway.child.id())]).status().unwrap();
+    assert!(hung_up.success());
+    said("the configuration was reloaded", 1);
+    let policy = dir.join("policy.cedar");
+    let good = std::fs::read_to_string(&policy).unwrap();
+    std::fs::write(&policy, format!("{good}permit")).unwrap();
+    said("TV-P02", 1);
+    std::fs::write(&policy, format!("{good}// as it was\n")).unwrap();
+    said("the configuration was reloaded", 2);
+    new_wallet(dir);
+    assert!(gateway.run(dir, &["wallet", "standing", "--wallet", "w.json"]).status.success(), "it serves as before");
+}

@@ -17,7 +17,7 @@ use crate::harness::{Folder, Given, World, made_folder, raw_call};
 pub(crate) const CARE: &str = "dpv:ServiceProvision";
 
 /// A gateway in front of a ward's service: `clinician` calls, `hospital` answers.
-async fn ward(route: &str) -> (World, Got) {
+pub(crate) async fn ward(route: &str) -> (World, Got) {
     let (address, got) = ward::serve().await;
     (at(&address.to_string(), route).await, got)
 }
@@ -76,37 +76,50 @@ pub(crate) async fn patient(world: &World, id: &str) -> twinveil::client::wallet
 }
 
 /// A call byte for byte.
-async fn bare(channel: &Channel, path: &str, body: Vec<Bytes>) -> http::Response<tonic::body::Body> {
+pub(crate) async fn bare(channel: &Channel, path: &str, body: Vec<Bytes>) -> http::Response<tonic::body::Body> {
     raw_call(channel.clone(), path, "application/grpc", body, true).await.0
 }
 
 /// A client of the ward that knows nothing of the gateway.
-struct Client(Grpc<Channel>);
+pub(crate) struct Client(Grpc<Channel>);
 
 impl Client {
-    async fn of(world: &World) -> Self {
+    pub(crate) async fn of(world: &World) -> Self {
         Self(Grpc::new(world.channel("clinician").await))
     }
 
-    async fn look(&mut self, ask: impl tonic::IntoRequest<WardAsk>) -> Result<Response<Chart>, Status> {
+    /// On a connection that is there.
+    pub(crate) fn on(channel: Channel) -> Self {
+        Self(Grpc::new(channel))
+    }
+
+    pub(crate) async fn look(&mut self, ask: impl tonic::IntoRequest<WardAsk>) -> Result<Response<Chart>, Status> {
         self.0.ready().await.unwrap();
         self.0.unary(ask.into_request(), "/ward.v1.Ward/Look".parse().unwrap(), ProstCodec::default()).await
     }
 
-    async fn watch(&mut self, ask: WardAsk) -> Result<Streaming<Chart>, Status> {
+    pub(crate) async fn watch(&mut self, ask: WardAsk) -> Result<Streaming<Chart>, Status> {
         self.0.ready().await.unwrap();
         let answer = self.0.server_streaming(Request::new(ask), "/ward.v1.Ward/Watch".parse().unwrap(), ProstCodec::default()).await;
         answer.map(Response::into_inner)
     }
 
-    async fn record(&mut self, charts: Vec<Chart>) -> Result<WardAsk, Status> {
+    pub(crate) async fn record(&mut self, charts: Vec<Chart>) -> Result<WardAsk, Status> {
         self.0.ready().await.unwrap();
         let stream = tokio_stream::iter(charts);
         let answer = self.0.client_streaming(Request::new(stream), "/ward.v1.Ward/Record".parse().unwrap(), ProstCodec::default()).await;
         answer.map(Response::into_inner)
     }
 
-    async fn talk(&mut self, charts: tokio::sync::mpsc::Receiver<Chart>) -> Result<Streaming<Chart>, Status> {
+    /// As [`Self::record`], with charts as they come.
+    pub(crate) async fn record_from(&mut self, charts: tokio::sync::mpsc::Receiver<Chart>) -> Result<WardAsk, Status> {
+        self.0.ready().await.unwrap();
+        let stream = tokio_stream::wrappers::ReceiverStream::new(charts);
+        let answer = self.0.client_streaming(Request::new(stream), "/ward.v1.Ward/Record".parse().unwrap(), ProstCodec::default()).await;
+        answer.map(Response::into_inner)
+    }
+
+    pub(crate) async fn talk(&mut self, charts: tokio::sync::mpsc::Receiver<Chart>) -> Result<Streaming<Chart>, Status> {
         self.0.ready().await.unwrap();
         let stream = tokio_stream::wrappers::ReceiverStream::new(charts);
         let answer = self.0.streaming(Request::new(stream), "/ward.v1.Ward/Talk".parse().unwrap(), ProstCodec::default()).await;
@@ -114,10 +127,10 @@ impl Client {
     }
 }
 
-fn ask(patient: &str) -> WardAsk {
+pub(crate) fn ask(patient: &str) -> WardAsk {
     WardAsk { patient: patient.into(), count: 3, word: String::new() }
 }
 
-fn asking(patient: &str, word: &str) -> WardAsk {
+pub(crate) fn asking(patient: &str, word: &str) -> WardAsk {
     WardAsk { word: word.into(), ..ask(patient) }
 }

@@ -6,6 +6,7 @@ use super::clock::Clock;
 use super::mapping::{Mapping, Parts, Subject};
 use super::shape::Shape;
 use super::{InputError, Recording};
+use crate::descriptors;
 
 /// Examples, for the help of every command that takes [`MapArgs`].
 pub const MAP_EXAMPLES: &str = "\
@@ -24,9 +25,12 @@ pub struct MapArgs {
     /// Full name of the frames' message type
     #[arg(long = "schema", alias = "message", value_name = "MESSAGE")]
     pub message: String,
-    /// Compiled descriptor set with the message; the samples in the program where absent
+    /// Compiled descriptor set, or .proto, with the message; the samples in the program where absent
     #[arg(long, value_name = "FILE")]
     pub descriptor: Option<PathBuf>,
+    /// Where its imports are, if it is a `.proto` of a configuration.
+    #[arg(skip)]
+    pub proto_paths: Vec<PathBuf>,
     /// Field that names the subject, where the schema does not say
     #[arg(long, value_name = "FIELD")]
     pub subject_field: Option<String>,
@@ -69,8 +73,8 @@ impl MapArgs {
             None => Shape::builtin(&self.message)?,
             Some(file) => {
                 let about = |error: InputError| error.in_file(file.display().to_string());
-                let bytes = std::fs::read(file).map_err(|error| about(InputError::new(format!("can't be read: {}", error.kind()))))?;
-                Shape::load(&bytes, &self.message).map_err(about)?
+                let read = descriptors::read(file, &self.proto_paths).map_err(|error| InputError::new(error.to_string()))?;
+                Shape::load(&read.set, &self.message).map_err(about)?
             }
         };
         match &self.subject_field {

@@ -290,6 +290,7 @@ fn recording(name: &str, text: &str, change: impl FnOnce(&mut MapArgs)) -> Resul
     let mut args = MapArgs {
         message: "twinveil.sample.PatientFrame".into(),
         descriptor: None,
+        proto_paths: Vec::new(),
         subject_field: None,
         subject: Some("p".into()),
         subject_column: None,
@@ -383,7 +384,7 @@ fn options_that_do_not_fit_are_refused() {
         (|args| args.sets = vec!["note".into()], "`--set note`: must be `FIELD=VALUE`"),
         (|args| args.sets = vec!["sequence=x".into()], "field `sequence` is set to `x`: not a finite number"),
         (|args| args.time_base = None, "needs the instant that it counts from"),
-        (|args| args.descriptor = Some("/nonexistent".into()), "`/nonexistent`: can't be read"),
+        (|args| args.descriptor = Some("/nonexistent".into()), "`/nonexistent` can't be read"),
         (|args| args.subject_field = Some("vitals".into()), "`vitals` is a message"),
         (|args| args.chunk = 0, "must be 1 to 65536"),
     ] {

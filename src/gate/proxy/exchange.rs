@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::lane::Lane;
@@ -19,10 +18,13 @@ use super::pipe::{About, Fate, Fitting, Piece, Pipe, RequestBody};
 use super::table::{Called, MessageSide};
 use super::unpack::{ACCEPTED, Packing};
 use crate::config::{May, Party, RoutePurpose, RouteSubject};
+use crate::gate::live::State;
 use crate::gate::subscribe::Shared;
-use crate::gate::views::Ask;
+use crate::gate::views::{Ask, Through};
+use crate::gate::web::Inbound;
 use crate::judge::Listener;
 use crate::status::{Refuse, trailers, upstream_trailers};
+use crate::stop::{Stop, Stopper, stop};
 use crate::veil::name::{Purpose, Spiffe};
 use crate::veil::terms;
 
@@ -36,17 +38,52 @@ const SUBJECT_BYTES_MAX: usize = 1024;
 /// Somebody's connection, and the lanes of the calls on it.
 #[derive(Debug)]
 pub struct Caller {
+    spiffe: Spiffe,
+    standing: Mutex<Standing>,
+    lanes: Mutex<Lanes>,
+}
+
+/// Who somebody is, as of a state.
+#[derive(Debug)]
+struct Standing {
+    generation: u64,
+    party: Option<Arc<Party>>,
+    /// Said when the party may call no more.
+    over: (Stopper, Stop),
+}
+
+/// Who calls, and when their calls are over.
+#[derive(Clone, Debug)]
+pub struct Known {
     /// Who it is.
     pub party: Arc<Party>,
-    lanes: Mutex<Lanes>,
+    /// The party may call no more.
+    pub over: Stop,
 }
 
 type Lanes = HashMap<(Arc<str>, bool, Purpose), (Arc<Called>, Arc<Lane>)>;
 
 impl Caller {
-    /// A connection of `party`.
-    pub fn new(party: Arc<Party>) -> Self {
-        Self { party, lanes: Mutex::default() }
+    /// A connection of `party`, as of this state.
+    pub fn new(party: Arc<Party>, state: &State) -> Self {
+        let standing = Standing { generation: state.generation, party: Some(Arc::clone(&party)), over: stop() };
+        Self { spiffe: party.spiffe.clone(), standing: Mutex::new(standing), lanes: Mutex::default() }
+    }
+
+    /// Who it is as of this state; nobody, where the party was removed. Ends calls that it may make no more, and forgets lanes of
+    /// routes that are replaced.
+    pub fn known(&self, state: &State) -> Option<Known> {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if standing.generation < state.generation {
+            standing.generation = state.generation;
+            standing.party = state.config.party(&self.spiffe).cloned().map(Arc::new);
+            if !standing.party.as_ref().is_some_and(|party| party.may.contains(&May::Call)) {
+                std::mem::replace(&mut standing.over, stop()).0.stop();
+            }
+            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.retain(|_, (made_for, _)| state.routes.find(&made_for.path).is_some_and(|called| Arc::ptr_eq(called, made_for)));
+        }
+        Some(Known { party: Arc::clone(standing.party.as_ref()?), over: standing.over.1.clone() })
     }
 
     fn lane(&self, shared: &Arc<Shared>, called: &Arc<Called>, answers: bool, purpose: &Purpose) -> Arc<Lane> {
@@ -59,12 +96,17 @@ impl Caller {
         }
         let upstream = &called.upstream.party().spiffe;
         let (recipient, source, side): (&Spiffe, &Spiffe, &Arc<MessageSide>) = match answers {
-            true => (&self.party.spiffe, upstream, &called.response),
-            false => (upstream, &self.party.spiffe, &called.request),
+            true => (&self.spiffe, upstream, &called.response),
+            false => (upstream, &self.spiffe, &called.request),
         };
         let listener = Listener { spiffe: recipient.clone(), did: None, stated_key: None };
-        let ask =
-            Ask { listener, purpose: purpose.clone(), schema: Arc::clone(&side.schema), expected: !(side.streams && side.has_subject) };
+        let ask = Ask {
+            listener,
+            purpose: purpose.clone(),
+            schema: Arc::clone(&side.schema),
+            expected: !(side.streams && side.has_subject),
+            through: Through::Call { path: Arc::clone(&called.path), answers, caller: self.spiffe.clone(), term: Arc::clone(&called.term) },
+        };
         let lane = Lane::open(Arc::clone(shared), ask, source.clone(), Arc::clone(side));
         lanes.insert(key, (Arc::clone(called), Arc::clone(&lane)));
         lane
@@ -76,10 +118,11 @@ pub(in crate::gate) async fn exchange(
     shared: &Arc<Shared>,
     called: &Arc<Called>,
     caller: &Caller,
+    known: &Known,
     bytes_max: usize,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
 ) -> Result<Response<ResponseBody>, Refuse> {
-    if !caller.party.may.contains(&May::Call) {
+    if !known.party.may.contains(&May::Call) {
         return Err(Refuse::NotAllowed);
     }
     shared.counters.calls.add(1);
@@ -90,7 +133,7 @@ pub(in crate::gate) async fn exchange(
     let (there, back) = (caller.lane(shared, called, false, &purpose), caller.lane(shared, called, true, &purpose));
     let value = match &called.subject {
         RouteSubject::Field | RouteSubject::None => None,
-        RouteSubject::Certificate => Some(caller.party.spiffe.as_str().as_bytes().to_vec()),
+        RouteSubject::Certificate => Some(known.party.spiffe.as_str().as_bytes().to_vec()),
         RouteSubject::Metadata(key) => {
             let mut values = head.headers.get_all(&**key).iter();
             match (values.next(), values.next()) {
@@ -109,11 +152,11 @@ pub(in crate::gate) async fn exchange(
     let fate = Arc::<Fate>::default();
     let pipe = Pipe::new(body, fitting(there, about_there, packing));
     let mut forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
-    let mut ended = Ended { fate, deadline };
+    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
     let mut tries = 1;
     let answer = loop {
-        let mut sender = ended.unless_late(called.upstream.sender()).await??;
-        let mut error = match ended.unless_late(sender.try_send_request(forward)).await? {
+        let mut sender = ended.unless_over(called.upstream.sender()).await??;
+        let mut error = match ended.unless_over(sender.try_send_request(forward)).await? {
             Ok(answer) => break answer,
             Err(error) => error,
         };
@@ -141,7 +184,7 @@ pub(in crate::gate) async fn exchange(
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
         ResponseBody { pipe: None, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     } else {
-        let pipe = Pipe::new(body, fitting(back, about_back, packing));
+        let pipe = Pipe::new(Inbound::Plain(body), fitting(back, about_back, packing));
         ResponseBody { pipe: Some(pipe), called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     };
     let mut response = Response::new(body);
@@ -217,22 +260,37 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Refuse> {
 struct Ended {
     fate: Arc<Fate>,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// The operator ends it: unary calls are judged when their message comes, streams may wait for one for long.
+    over: Option<Pin<Box<dyn Future<Output = Refuse> + Send>>>,
+}
+
+/// Ends when the party may call no more, or the route is gone.
+fn over(mut party: Stop, mut route: Stop) -> Pin<Box<dyn Future<Output = Refuse> + Send>> {
+    Box::pin(async move {
+        tokio::select! {
+            () = party.wait() => Refuse::NotAllowed,
+            () = route.wait() => Refuse::Reloaded,
+        }
+    })
 }
 
 impl Ended {
-    async fn unless_late<T>(&mut self, doing: impl Future<Output = T>) -> Result<T, Refuse> {
-        match &mut self.deadline {
-            None => Ok(doing.await),
-            Some(deadline) => tokio::select! {
-                biased;
-                done = doing => Ok(done),
-                () = deadline => Err(Refuse::Deadline),
-            },
+    async fn unless_over<T>(&mut self, doing: impl Future<Output = T>) -> Result<T, Refuse> {
+        tokio::select! {
+            biased;
+            done = doing => Ok(done),
+            refuse = std::future::poll_fn(|cx| self.poll_over(cx)) => Err(refuse),
         }
     }
 
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> bool {
-        self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Refuse> {
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Refuse::Deadline);
+        }
+        match &mut self.over {
+            Some(over) => over.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -260,8 +318,7 @@ impl Body for ResponseBody {
         let Some(pipe) = &mut this.pipe else { return Poll::Ready(None) };
         let end = match pipe.poll(cx) {
             Poll::Ready(Piece::Data(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            Poll::Pending if !this.ended.poll_late(cx) => return Poll::Pending,
-            Poll::Pending => Err(Refuse::Deadline),
+            Poll::Pending => Err(std::task::ready!(this.ended.poll_over(cx))),
             Poll::Ready(Piece::End(Some(headers))) if headers.contains_key("grpc-status") => Ok(headers),
             Poll::Ready(Piece::End(_) | Piece::Broke) => Err(this.ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
             Poll::Ready(Piece::Refused(refuse)) => Err(refuse),

@@ -133,7 +133,7 @@ impl Lane {
 
     /// Whom a value that this lane's source uses stands for.
     pub(super) fn subject_of(&self, value: &[u8]) -> Option<Arc<Subject>> {
-        self.shared.maker.judge().ledger().subject_of(&self.source, value)
+        self.shared.maker.ledger().subject_of(&self.source, value)
     }
 
     /// Whom a message is about: nobody, where it does not say so or they are not enrolled; then nobody has consented.
@@ -166,7 +166,7 @@ impl Lane {
         out: &mut BytesMut,
     ) -> Result<Veiling, Veto> {
         let index = self.place_of(views, subject);
-        let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
+        let mandate_generation = self.shared.maker.ledger().mandate_generation();
         let Views { seen, announced: announcements, space, shown, round, .. } = views;
         let (Some(seen), Some(announcement)) = (seen.get_mut(index), announcements.get_mut(index)) else { return Ok(Veiling::Withheld) };
         if !seen.is_current(mandate_generation, now) {
@@ -193,7 +193,7 @@ impl Lane {
     }
 
     fn still_holds(&self, views: &mut Views, mark: Mark, now: UnixMs) -> bool {
-        let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
+        let mandate_generation = self.shared.maker.ledger().mandate_generation();
         let Views { seen, announced, shown, round, .. } = views;
         let (Some(seen), Some(announcement)) = (seen.get_mut(mark.view), announced.get_mut(mark.view)) else { return false };
         if mark.round == *round && !seen.is_current(mandate_generation, now) {

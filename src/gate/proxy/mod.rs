@@ -4,10 +4,11 @@
 mod exchange;
 mod lane;
 mod pipe;
+mod shown;
 mod table;
 mod unpack;
 mod upstream;
 
 pub(super) use exchange::exchange;
-pub use exchange::{Caller, ResponseBody};
-pub use table::{Called, MessageSide, RouteError, Table};
+pub use exchange::{Caller, Known, ResponseBody};
+pub use table::{Called, MessageSide, RouteError, Table, Term};

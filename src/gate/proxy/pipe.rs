@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Mark, Marks, Veiling, Veto, Views};
@@ -18,6 +17,7 @@ use super::unpack::{Packing, Unopened};
 use crate::config::Undecidable;
 use crate::gate::codec::{Broken, Deframer};
 use crate::gate::handover::PIECE_BYTES;
+use crate::gate::web::Inbound;
 use crate::ledger::Subject;
 use crate::status::Refuse;
 use crate::veil::name::UnixMs;
@@ -77,7 +77,7 @@ pub(super) struct Fitting {
 /// One direction of a call.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    from: Option<Incoming>,
+    from: Option<Inbound>,
     trailers: Option<HeaderMap>,
     broke: bool,
     /// What has come and was not looked at.
@@ -96,7 +96,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    pub(super) fn new(from: Incoming, fitting: Fitting) -> Self {
+    pub(super) fn new(from: Inbound, fitting: Fitting) -> Self {
         Self {
             from: Some(from),
             trailers: None,

@@ -1,12 +1,20 @@
 //! Every method that can be called through the gateway: made from the configuration, checked before anything is served.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use prost_types::FileDescriptorSet;
+
+use super::shown;
 use super::upstream::Pool;
-use crate::config::{Config, Route, RoutePurpose, RouteSubject, Undecidable};
-use crate::gate::tls::ClientTls;
+use crate::config::{Config, Reach, Route, RoutePurpose, RouteSubject, Undecidable, Upstream};
+use crate::descriptors::{self, Descriptors};
+use crate::gate::listen::Keepalive;
+use crate::gate::tls::{ClientTls, PemFiles};
+use crate::stop::{Stop, Stopper, stop};
+use crate::veil::crypto::hash::sha256;
+use crate::veil::schema::changes::goes_on;
 use crate::veil::schema::{self, Method, Schema};
 use crate::veil::terms::Sensitivity;
 
@@ -36,13 +44,52 @@ pub struct Called {
     pub(super) undecidable: Undecidable,
     pub(super) metadata: Vec<Arc<str>>,
     pub(super) errors_pass: bool,
+    /// Shared with what it goes on as after reloads.
+    pub(in crate::gate) term: Arc<Term>,
+}
+
+/// How long open calls of a method may go on: until a reload brings what they can't go on under.
+#[derive(Debug)]
+pub struct Term(Stopper, pub(super) Stop);
+
+impl Term {
+    fn begin() -> Self {
+        let (stopper, stop) = stop();
+        Self(stopper, stop)
+    }
+}
+
+impl Called {
+    /// What its messages look like, of this direction.
+    pub fn schema(&self, answers: bool) -> &Arc<Schema> {
+        if answers { &self.response.schema } else { &self.request.schema }
+    }
+
+    /// Whether a call may have more than one message in a direction.
+    pub(super) fn streams(&self) -> bool {
+        self.request.streams || self.response.streams
+    }
+
+    /// Whether open calls can go on as calls of `new`.
+    fn goes_on_as(&self, new: &Self) -> bool {
+        let same = |one: &MessageSide, other: &MessageSide| {
+            one.streams == other.streams && one.has_subject == other.has_subject && goes_on(&one.schema, &other.schema)
+        };
+        self.upstream.party().spiffe == new.upstream.party().spiffe
+            && self.purpose == new.purpose
+            && self.subject == new.subject
+            && same(&self.request, &new.request)
+            && same(&self.response, &new.response)
+    }
 }
 
 /// Every method that can be called, and what their services look like.
 #[derive(Debug, Default)]
 pub struct Table {
     methods: HashMap<Arc<str>, Arc<Called>>,
+    pools: HashMap<Arc<str>, Arc<Pool>>,
     descriptors: Vec<Vec<u8>>,
+    files: Vec<PathBuf>,
 }
 
 /// Why a route can't be served. It is the operator's move.
@@ -57,33 +104,25 @@ pub struct RouteError {
 const BAD_ROUTE: &str = "TV-O06";
 
 impl Table {
-    /// Reads the descriptor sets and side files of all routes.
+    /// Reads the descriptor sets and side files of all routes. Connections to upstreams that are as `before` are taken over.
     ///
     /// # Errors
     /// [`RouteError`] names the route and says what to mend.
-    pub fn load(config: &Config) -> Result<Self, RouteError> {
-        let mut pools = HashMap::new();
-        for upstream in &config.upstreams {
-            let tls = match &upstream.reach {
-                crate::config::Reach::Insecure => None,
-                crate::config::Reach::Tls { files, .. } => {
-                    let files = crate::gate::tls::PemFiles {
-                        certificate: files.certificate.clone(),
-                        private_key: files.private_key.clone(),
-                        peer_ca: files.client_ca.clone(),
-                    };
-                    Some(ClientTls::load(&files).map_err(|error| RouteError { code: "TV-O03", what: error.to_string() })?)
-                }
-            };
-            pools.insert(Arc::clone(&upstream.name), Arc::new(Pool::new(upstream.clone(), tls)));
-        }
+    pub fn load(config: &Config, before: Option<&Self>) -> Result<Self, RouteError> {
         let mut table = Self::default();
+        for upstream in &config.upstreams {
+            let old = before.and_then(|before| before.pools.get(&upstream.name));
+            table.pools.insert(Arc::clone(&upstream.name), pool(upstream, config, old)?);
+        }
+        let pools = table.pools.clone();
         // A route for one method goes before the route for its service.
         let (methods, services): (Vec<&Route>, Vec<&Route>) = config.routes.iter().partition(|route| route.methods.contains('/'));
         for route in methods.into_iter().chain(services) {
             let bad = |what: String| RouteError { code: BAD_ROUTE, what: format!("route `{}`: {what}", route.methods) };
             let upstream = pools.get(&route.upstream).ok_or_else(|| bad("its upstream is not configured".to_owned()))?;
-            let set = read(&route.descriptor)?;
+            let Descriptors { set, files, .. } = descriptors::read(&route.descriptor.path, &route.descriptor.proto_paths)
+                .map_err(|error| RouteError { code: "TV-O02", what: format!("route `{}`: {error}", route.methods) })?;
+            table.files.extend(files);
             let side = route.side_file.as_deref().map(|path| read(path).and_then(|bytes| text(path, bytes))).transpose()?;
             let found = schema::methods(&set)
                 .map_err(|error| RouteError { code: error.code(), what: format!("route `{}`: {error}", route.methods) })?;
@@ -91,7 +130,7 @@ impl Table {
                 |method: &&Method| *method.service == *route.methods || format!("{}/{}", method.service, method.name) == *route.methods;
             let wanted: Vec<&Method> = found.iter().filter(wanted).collect();
             if wanted.is_empty() {
-                return Err(bad(format!("`{}` has no such service or method", route.descriptor.display())));
+                return Err(bad(format!("`{}` has no such service or method", route.descriptor.path.display())));
             }
             let mut loaded: BTreeMap<&str, Arc<Schema>> = BTreeMap::new();
             for method in wanted {
@@ -141,12 +180,65 @@ impl Table {
                         undecidable: route.undecidable,
                         metadata: route.metadata.clone(),
                         errors_pass: route.errors_pass,
+                        term: Arc::new(Term::begin()),
                     })
                 });
             }
             table.descriptors.push(set);
         }
+        if let Some(before) = before {
+            table.follow(before);
+        }
         Ok(table)
+    }
+
+    /// Open calls of `before` go on as calls of this one where they can.
+    fn follow(&mut self, before: &Self) {
+        for (path, called) in &mut self.methods {
+            if let (Some(old), Some(called)) = (before.methods.get(path), Arc::get_mut(called))
+                && old.goes_on_as(called)
+            {
+                called.term = Arc::clone(&old.term);
+            }
+        }
+    }
+
+    /// Ends open calls that can't go on as calls of `new`.
+    pub fn end_what_is_gone(&self, new: &Self) {
+        for (path, called) in &self.methods {
+            if !new.find(path).is_some_and(|other| Arc::ptr_eq(&called.term, &other.term)) {
+                called.term.0.stop();
+            }
+        }
+    }
+
+    /// Lets go of connections to upstreams; they close when the last call on them has ended.
+    pub async fn close(&self) {
+        for pool in self.pools.values() {
+            pool.close().await;
+        }
+    }
+
+    /// The upstreams of a service; none, where it has no route.
+    pub(in crate::gate) fn upstreams(&self, service: &str) -> Vec<Arc<Pool>> {
+        let of = |called: &&Arc<Called>| called.path.trim_start_matches('/').split('/').next() == Some(service);
+        let mut pools: Vec<Arc<Pool>> = Vec::new();
+        for called in self.methods.values().filter(of) {
+            if !pools.iter().any(|pool| Arc::ptr_eq(pool, &called.upstream)) {
+                pools.push(Arc::clone(&called.upstream));
+            }
+        }
+        pools
+    }
+
+    /// Metadata that some route lets pass.
+    pub fn metadata(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.methods.values().flat_map(|called| &called.metadata)
+    }
+
+    /// The files that descriptor sets were made from.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The method of a path `/package.Service/Method`.
@@ -154,9 +246,9 @@ impl Table {
         self.methods.get(path)
     }
 
-    /// The descriptor sets of all routes, for reflection.
-    pub fn descriptors(&self) -> &[Vec<u8>] {
-        &self.descriptors
+    /// What the services with routes look like, for reflection: their methods with routes, and no comment.
+    pub fn shown(&self) -> FileDescriptorSet {
+        shown::shown(&self.descriptors, |path| self.methods.contains_key(path))
     }
 
     /// The message types of all routes.
@@ -174,6 +266,29 @@ fn say_several(schema: &Schema) {
             elements,
             "each of these elements is judged by its own subject; what would be encrypted in them is left out"
         );
+    }
+}
+
+fn pool(upstream: &Upstream, config: &Config, old: Option<&Arc<Pool>>) -> Result<Arc<Pool>, RouteError> {
+    let tls = match &upstream.reach {
+        Reach::Insecure => None,
+        Reach::Tls { files, .. } => {
+            let files = PemFiles {
+                certificate: files.certificate.clone(),
+                private_key: files.private_key.clone(),
+                peer_ca: files.client_ca.clone(),
+            };
+            let pem = [&files.certificate, &files.private_key, &files.peer_ca].map(|path| read(path));
+            let [certificate, private_key, peer_ca] = pem;
+            let pem = sha256(&[&sha256(&[&certificate?]), &sha256(&[&private_key?]), &sha256(&[&peer_ca?])]);
+            let tls = ClientTls::load(&files).map_err(|error| RouteError { code: "TV-O03", what: error.to_string() })?;
+            Some((tls, pem))
+        }
+    };
+    let keepalive = Keepalive::of(&config.limits);
+    match old {
+        Some(old) if old.is_for(upstream, tls.as_ref().map(|(_, pem)| *pem), keepalive) => Ok(Arc::clone(old)),
+        _ => Ok(Arc::new(Pool::new(upstream.clone(), tls, keepalive))),
     }
 }
 

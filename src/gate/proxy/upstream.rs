@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::pipe::RequestBody;
 use crate::config::{Party, Reach, Upstream};
 use crate::gate::gathered::Gathered;
+use crate::gate::listen::Keepalive;
 use crate::gate::tls::{self, ClientTls};
 use crate::gate::{identity, listen, workers};
 use crate::status::Refuse;
@@ -29,9 +30,12 @@ const REST_MAX: Duration = Duration::from_secs(5);
 
 /// An upstream and its connections.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::gate) struct Pool {
     upstream: Upstream,
     tls: Option<ClientTls>,
+    /// Of the files that `tls` was made from.
+    pem: Option<[u8; 32]>,
+    keepalive: Keepalive,
     /// By worker and address: a worker's calls go over its own connections.
     places: Vec<Vec<Mutex<Place>>>,
     next: AtomicUsize,
@@ -45,9 +49,27 @@ struct Place {
 }
 
 impl Pool {
-    pub(super) fn new(upstream: Upstream, tls: Option<ClientTls>) -> Self {
+    pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, keepalive: Keepalive) -> Self {
         let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Mutex::default()).collect()).collect();
-        Self { upstream, tls, places, next: AtomicUsize::new(0) }
+        let (tls, pem) = tls.unzip();
+        Self { upstream, tls, pem, keepalive, places, next: AtomicUsize::new(0) }
+    }
+
+    /// Whether its connections are as good as new ones of these settings.
+    pub(super) fn is_for(&self, upstream: &Upstream, pem: Option<[u8; 32]>, keepalive: Keepalive) -> bool {
+        self.upstream == *upstream && self.pem == pem && self.keepalive == keepalive
+    }
+
+    /// Whether an address of it can be reached now.
+    pub(in crate::gate) async fn is_reachable(&self) -> bool {
+        self.sender().await.is_ok()
+    }
+
+    /// Lets go of its connections; those with calls on them close when these have ended.
+    pub(super) async fn close(&self) {
+        for place in self.places.iter().flatten() {
+            place.lock().await.sender = None;
+        }
     }
 
     /// Who answers there.
@@ -119,7 +141,9 @@ impl Pool {
         let socket = TcpStream::connect(address).await.map_err(|_| "no connection")?;
         // Small messages go out at once; a failure costs delay, not data.
         let _best_effort = socket.set_nodelay(true);
-        let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else { return handshake(socket).await };
+        let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else {
+            return handshake(socket, self.keepalive).await;
+        };
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(server_name.as_deref().unwrap_or(host).to_owned()).map_err(|_| "the name is no server name")?;
         let bound = |connection: &mut rustls::ClientConnection| connection.set_buffer_limit(Some(tls::SEND_BUFFER_BYTES_MAX));
@@ -132,11 +156,11 @@ impl Pool {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("it does not speak HTTP/2");
         }
-        handshake(stream).await
+        handshake(stream, self.keepalive).await
     }
 }
 
-async fn handshake<S>(io: S) -> Result<SendRequest<RequestBody>, &'static str>
+async fn handshake<S>(io: S, keepalive: Keepalive) -> Result<SendRequest<RequestBody>, &'static str>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -146,8 +170,8 @@ where
         .initial_connection_window_size(listen::CONNECTION_WINDOW_BYTES)
         .max_header_list_size(listen::HEADER_BYTES_MAX)
         .max_send_buf_size(listen::PIECES_AHEAD)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
+        .keep_alive_interval(keepalive.after)
+        .keep_alive_timeout(keepalive.timeout)
         .handshake(TokioIo::new(Gathered::new(io)))
         .await
         .map_err(|_| "no HTTP/2 handshake")?;

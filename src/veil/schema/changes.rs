@@ -97,6 +97,17 @@ pub fn changes<'a>(old: &'a Schema, new: &'a Schema) -> Vec<Change<'a>> {
     changes
 }
 
+/// Whether what began under `old` can go on under `new`: the subject is found in the same place, and what both know has the same
+/// number and type. Facts may differ.
+pub fn goes_on(old: &Schema, new: &Schema) -> bool {
+    let place = |schema: &Schema| schema.subject.as_ref().map(|path| (path.numbers.clone(), path.kind));
+    let same_wire = |change: &Change<'_>| match change {
+        Change::Changed { what, .. } => !what.iter().any(|what| ["number", "type"].contains(what)),
+        Change::Reachable(_) | Change::Inside { .. } | Change::Added { .. } | Change::Removed(_) => true,
+    };
+    old.fingerprint == new.fingerprint || (old.name == new.name && place(old) == place(new) && changes(old, new).iter().all(same_wire))
+}
+
 /// Every site with the path and type of the message that it stands in.
 fn by_path(schema: &Schema) -> BTreeMap<&str, (&Site, (&str, &str))> {
     let mut at = BTreeMap::new();

@@ -165,7 +165,12 @@ impl Got {
 
 /// Serves until the test ends.
 pub(crate) async fn serve() -> (SocketAddr, Got) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_at("127.0.0.1:0").await
+}
+
+/// The same at an address that is given.
+pub(crate) async fn serve_at(address: &str) -> (SocketAddr, Got) {
+    let listener = TcpListener::bind(address).await.unwrap();
     let (address, got) = (listener.local_addr().unwrap(), Got::default());
     let seen = got.clone();
     tokio::spawn(async move {

@@ -26,7 +26,7 @@ impl Lane {
             views.forget();
         }
         let nobody = self.place_of(views, None);
-        let mandate_generation = self.shared.maker.judge().ledger().mandate_generation();
+        let mandate_generation = self.shared.maker.ledger().mandate_generation();
         views.met += 1;
         let round = views.round;
         let (Some(seen), Some(announcement)) = (views.seen.get_mut(nobody), views.announced.get_mut(nobody)) else {
