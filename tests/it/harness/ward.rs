@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -89,6 +90,8 @@ pub(crate) fn descriptors() -> Vec<u8> {
 pub(crate) struct Got {
     pub calls: Arc<Mutex<Vec<(String, HeaderMap)>>>,
     pub messages: Arc<Mutex<Vec<Bytes>>>,
+    /// Connections that were accepted, and those that have ended.
+    pub connections: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl Got {
@@ -114,10 +117,13 @@ pub(crate) async fn serve_at(address: &str) -> (SocketAddr, Got) {
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let seen = seen.clone();
+            let connections = Arc::clone(&seen.connections);
+            connections.0.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
                 let service = service_fn(move |request| answer(seen.clone(), request));
                 let _ended =
                     hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+                connections.1.fetch_add(1, Ordering::Relaxed);
             });
         }
     });
