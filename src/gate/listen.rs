@@ -18,7 +18,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::gathered::Gathered;
 use super::handover::PIECE_BYTES;
-use super::live::State;
 use super::proxy::Caller;
 use super::route::Router;
 use super::subscribe::Shared;
@@ -141,23 +140,25 @@ async fn carry(socket: std::net::TcpStream, from: SocketAddr, router: Router, pl
 async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place: Place, stop: Stop) {
     // Small messages go out at once; a failure costs delay, not data.
     let _best_effort = socket.set_nodelay(true);
-    let state = router.shared().live.now();
+    // Not kept: a state holds on to upstreams, and connections outlive states.
+    let state = || router.shared().live.now();
     let counters = Arc::clone(&router.shared().counters);
     let refuse = |why: &'static str| {
         counters.connections_refused.add(1);
         tracing::warn!(%from, why, "a connection was refused");
     };
-    match &state.door {
+    let door = state().door.clone();
+    match door {
         Door::Insecure(party) => {
-            let caller = Arc::new(Caller::new(Arc::clone(party), &state));
-            let one = match state.config.web.origins.is_empty() {
+            let caller = Arc::new(Caller::new(party, &state()));
+            let one = match state().config.web.origins.is_empty() {
                 true => false,
                 false => match tokio::time::timeout(HANDSHAKE_MAX, speaks_one(&socket)).await {
                     Ok(Ok(one)) => one,
                     _ => return refuse("it said nothing"),
                 },
             };
-            serve(socket, Some(caller), one, router, &state, stop).await;
+            serve(socket, Some(caller), one, router, stop).await;
         }
         Door::Mutual(acceptor) => {
             let bound = |connection: &mut rustls::ServerConnection| tls::bound_send_buffer(connection);
@@ -172,12 +173,15 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
                 // Only where browsers may ask before they show one.
                 None => None,
                 Some(Err(_)) => return refuse("the certificate has not exactly one SPIFFE id"),
-                Some(Ok(spiffe)) => match state.config.party(&spiffe) {
-                    Some(party) => Some(Arc::new(Caller::new(Arc::new(party.clone()), &state))),
-                    None => return refuse("the certificate names no party of the configuration"),
-                },
+                Some(Ok(spiffe)) => {
+                    let state = state();
+                    match state.config.party(&spiffe) {
+                        Some(party) => Some(Arc::new(Caller::new(Arc::new(party.clone()), &state))),
+                        None => return refuse("the certificate names no party of the configuration"),
+                    }
+                }
             };
-            serve(stream, caller, one, router, &state, stop).await;
+            serve(stream, caller, one, router, stop).await;
         }
     }
 }
@@ -197,14 +201,14 @@ async fn speaks_one(socket: &TcpStream) -> std::io::Result<bool> {
     }
 }
 
-async fn serve<S>(io: S, caller: Option<Arc<Caller>>, one: bool, router: Router, state: &State, stop: Stop)
+async fn serve<S>(io: S, caller: Option<Arc<Caller>>, one: bool, router: Router, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shared = Arc::clone(router.shared());
     shared.counters.connections.add(1);
-    let limits = &state.config.limits;
-    let keepalive = Keepalive::of(limits);
+    let limits = shared.live.now().config.limits.clone();
+    let keepalive = Keepalive::of(&limits);
     let called = caller.clone();
     let service = service_fn(move |request| {
         let (router, caller) = (router.clone(), called.clone());
@@ -255,14 +259,15 @@ where
 {
     let mut connection = std::pin::pin!(connection);
     let mut changes = shared.live.changes();
+    let Some(caller) = caller else {
+        // One question is answered in this time; a place is not held by somebody whom nobody knows.
+        return tokio::time::timeout(HANDSHAKE_MAX, connection).await.unwrap_or(Ok(()));
+    };
     loop {
         let over = tokio::select! {
             ended = connection.as_mut() => return ended,
             () = stop.wait() => true,
-            Ok(()) = changes.changed() => match &caller {
-                Some(caller) => caller.known(&shared.live.now()).is_none(),
-                None => true,
-            },
+            Ok(()) = changes.changed() => caller.known(&shared.live.now()).is_none(),
         };
         if over {
             wind_up(connection.as_mut());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -151,6 +152,8 @@ pub(crate) struct Got {
     pub messages: Arc<Mutex<Vec<Bytes>>>,
     /// What it says about its rounds.
     pub rounds: Arc<Mutex<Vec<Bytes>>>,
+    /// Connections that were accepted, and those that have ended.
+    pub connections: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl Got {
@@ -176,10 +179,13 @@ pub(crate) async fn serve_at(address: &str) -> (SocketAddr, Got) {
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let seen = seen.clone();
+            let connections = Arc::clone(&seen.connections);
+            connections.0.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
                 let service = service_fn(move |request| answer(seen.clone(), request));
                 let _ended =
                     hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+                connections.1.fetch_add(1, Ordering::Relaxed);
             });
         }
     });

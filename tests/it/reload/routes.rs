@@ -107,6 +107,32 @@ async fn another_purpose_is_another_call_also_for_one_that_never_waits() {
     assert_eq!(client.look(ask("p-1")).await.unwrap().into_inner(), Chart::default());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_an_upstream_stay_while_it_is_the_same_and_end_where_it_is_gone() {
+    use std::sync::atomic::Ordering;
+    let (world, got) = ward("").await;
+    patient(&world, "p-1").await;
+    let count = || (got.connections.0.load(Ordering::Relaxed), got.connections.1.load(Ordering::Relaxed));
+    let mut client = Client::of(&world).await;
+    for round in 0..3 {
+        client.look(ask("p-1")).await.unwrap();
+        world.edit("policy.cedar", |text| format!("{text}// {round}\n"));
+        world.reload().await.unwrap();
+    }
+    client.look(ask("p-1")).await.unwrap();
+    assert_eq!(count(), (1, 0));
+    // The service has moved.
+    let (address, moved) = ward::serve().await;
+    world.edit("twinveil.toml", |text| {
+        let (before, rest) = text.rsplit_once("\naddresses = [").unwrap();
+        format!("{before}\naddresses = [\"{address}\"]{}", rest.split_once(']').unwrap().1)
+    });
+    world.reload().await.unwrap();
+    client.look(ask("p-1")).await.unwrap();
+    assert_eq!((moved.asks().len(), moved.connections.0.load(Ordering::Relaxed)), (1, 1));
+    crate::harness::eventually("the old connection to end", async || (count() == (1, 1)).then_some(())).await;
+}
+
 async fn services(channel: Channel) -> Vec<String> {
     let mut client = ServerReflectionClient::new(channel);
     let asked = ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
