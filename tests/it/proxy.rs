@@ -1,6 +1,7 @@
 //! Does a call through the gateway stay a call, and does nothing leave that should not?
 
 mod calls;
+mod refusals;
 mod rights;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::harness::ward::{self, Chart, Got, WardAsk};
-use crate::harness::{Given, World, made_folder, raw_call};
+use crate::harness::{Folder, Given, World, made_folder, raw_call};
 
 const CARE: &str = "dpv:ServiceProvision";
 
@@ -22,6 +23,11 @@ async fn ward(route: &str) -> (World, Got) {
 
 /// The same with the service at an address that is given.
 async fn at(addresses: &str, route: &str) -> World {
+    World::at(folder(addresses, route), Default::default()).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What such a gateway starts from.
+fn folder(addresses: &str, route: &str) -> Folder {
     let folder = made_folder();
     std::fs::write(folder.join("ward.binpb"), ward::descriptors()).unwrap();
     std::fs::write(folder.join("ward.fields.toml"), ward::SIDE).unwrap();
@@ -45,7 +51,7 @@ async fn at(addresses: &str, route: &str) -> World {
         addresses.join(", ")
     );
     std::fs::write(&file, format!("{text}\n{lines}")).unwrap();
-    World::at(folder, Default::default()).await.unwrap_or_else(|error| panic!("{error}"))
+    folder
 }
 
 /// A patient who lets the ward and the clinician have everything.
