@@ -1,6 +1,7 @@
 //! Does a call through the gateway stay a call, and does nothing leave that should not?
 
 mod calls;
+mod refusals;
 mod rights;
 mod several;
 
@@ -33,6 +34,15 @@ async fn started(addresses: &str, route: &str) -> Result<World, StartError> {
 
 /// With more files in its folder.
 async fn started_with(addresses: &str, route: &str, files: &[(&str, &str)]) -> Result<World, StartError> {
+    World::at(filled(addresses, route, files), Default::default()).await
+}
+
+/// What such a gateway starts from.
+fn folder(addresses: &str, route: &str) -> Folder {
+    filled(addresses, route, &[])
+}
+
+fn filled(addresses: &str, route: &str, files: &[(&str, &str)]) -> Folder {
     let folder = made_folder();
     std::fs::write(folder.join("ward.binpb"), ward::descriptors()).unwrap();
     for (name, text) in files {
@@ -55,7 +65,7 @@ async fn started_with(addresses: &str, route: &str, files: &[(&str, &str)]) -> R
         addresses.join(", ")
     );
     std::fs::write(&file, format!("{text}\n{lines}")).unwrap();
-    World::at(folder, Default::default()).await
+    folder
 }
 
 /// The sample configuration with a clinician who may call.

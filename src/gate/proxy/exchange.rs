@@ -362,6 +362,8 @@ mod tests {
         for bad in ["", "m", "-1m", "123456789m", "5", "5s", "5x", "1.5S"] {
             assert_eq!(of(bad), Err(Refuse::Malformed), "{bad}");
         }
+        let no_text = HeaderValue::from_bytes(b"5\xffS").unwrap();
+        assert_eq!(timeout(&HeaderMap::from_iter([(HeaderName::from_static("grpc-timeout"), no_text)])), Err(Refuse::Malformed));
         assert_eq!(timeout(&HeaderMap::new()), Ok(None));
     }
 }

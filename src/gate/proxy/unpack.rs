@@ -135,6 +135,22 @@ mod tests {
     }
 
     #[test]
+    fn a_zstd_frame_is_held_to_its_window_and_its_blocks() {
+        let magic = [0x28, 0xb5, 0x2f, 0xfd];
+        // RFC 8878: no content size, a window of 2^(10+14) bytes; one raw block, the last, of three bytes.
+        let frame = |window: u8, block: [u8; 3]| [&magic[..], &[0, window], &block, b"abc"].concat();
+        let raw = [0x19, 0, 0];
+        assert_eq!(Packing::Zstd.open(&frame(0, raw), 100).as_deref(), Ok(&b"abc"[..]));
+        assert_eq!(Packing::Zstd.open(&frame(0, raw), 2), Err(Unopened::TooLarge));
+        assert_eq!(Packing::Zstd.open(&frame(14 << 3, raw), 100), Err(Unopened::TooLarge));
+        // The reserved type of a block.
+        assert_eq!(Packing::Zstd.open(&frame(0, [0x1f, 0, 0]), 100), Err(Unopened::Malformed));
+        // It says how much will come out: 200 bytes, in one segment.
+        let claims = [&magic[..], &[0x20, 200], &raw, b"abc"].concat();
+        assert_eq!(Packing::Zstd.open(&claims, 100), Err(Unopened::TooLarge));
+    }
+
+    #[test]
     fn an_unknown_encoding_is_told_from_none() {
         let headers = |value: &'static str| HeaderMap::from_iter([("grpc-encoding".parse().unwrap(), HeaderValue::from_static(value))]);
         assert_eq!(Packing::of(&HeaderMap::new()), Some(Packing::None));

@@ -89,3 +89,46 @@ fn field_name(package: &str, messages: &[Named], path: &[i32]) -> Option<String>
     let [MESSAGE_FIELD, index] = rest else { return None };
     Some(format!("{name}.{}", message.field.get(at(*index)?)?.name.as_ref()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(name: Option<&str>, field: Option<&str>, nested_type: Vec<Named>) -> Named {
+        Named { name: name.map(Into::into), field: vec![NamedField { name: field.map(Into::into) }], nested_type }
+    }
+
+    #[test]
+    fn a_path_leads_to_a_field_or_nowhere() {
+        let messages = [
+            message(Some("M"), Some("a"), vec![message(Some("In"), Some("b"), vec![]), message(None, Some("c"), vec![])]),
+            message(None, Some("d"), vec![]),
+            message(Some("N"), None, vec![]),
+        ];
+        let at = |package: &str, path: &[i32]| field_name(package, &messages, path);
+        assert_eq!(at("t", &[4, 0, 2, 0]).as_deref(), Some("t.M.a"));
+        assert_eq!(at("", &[4, 0, 2, 0]).as_deref(), Some("M.a"));
+        assert_eq!(at("t", &[4, 0, 3, 0, 2, 0]).as_deref(), Some("t.M.In.b"));
+        let nowhere: [&[i32]; 15] = [
+            &[],
+            &[5, 0, 2, 0],
+            &[4, 9, 2, 0],
+            &[4, -1, 2, 0],
+            &[4, 0],
+            &[4, 0, 2, 0, 1],
+            &[4, 0, 2, 9],
+            &[4, 0, 2, -1],
+            &[4, 0, 3, 9, 2, 0],
+            &[4, 0, 3, -1, 2, 0],
+            // Nameless: a message nested, a message, a field.
+            &[4, 0, 3, 1, 2, 0],
+            &[4, 1, 2, 0],
+            &[4, 2, 2, 0],
+            &[4, 0, 4, 0],
+            &[4],
+        ];
+        for path in nowhere {
+            assert_eq!((at("t", path), at("", path)), (None, None), "{path:?}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 use prost::Message as _;
 
+mod editions;
 mod places;
 
 use super::*;

@@ -168,3 +168,23 @@ fn for_every_published_message_it_loads_or_says_what_to_decide() {
         assert!(complete + decide > 0, "{name}");
     }
 }
+
+#[test]
+#[cfg(feature = "gateway")]
+fn what_does_not_load_gets_no_suggestion() {
+    let fault = |set: &[u8], root: &str| suggest(set, root).expect_err("no suggestion").fault;
+    assert_eq!(fault(b"\xff\xff", "t.M"), LoadFault::Unreadable);
+    assert_eq!(fault(&proto3("message M { string email = 1; }"), "t.N"), LoadFault::UnknownRoot);
+    let taken = proto3(&format!("message M {{ string email = {SEALED_FIELD}; }}"));
+    assert_eq!(fault(&taken, "t.M"), LoadFault::Reserved);
+}
+
+#[test]
+#[cfg(feature = "gateway")]
+fn a_type_that_a_group_holds_twice_is_judged_once() {
+    let body =
+        "message M { optional group Reach = 1 { optional In home = 1; optional In work = 2; } } message In { optional string email = 1; }";
+    let made = suggest(&proto2(body), "t.M").expect("suggests");
+    let said = line(&made.text, "reach");
+    assert!(said.contains("sensitivity = \"identifying\"") && said.contains("as one, with `email` inside"), "{said}");
+}
