@@ -171,6 +171,25 @@ pub(crate) async fn serve() -> (SocketAddr, Got) {
     serve_at("127.0.0.1:0").await
 }
 
+/// The same behind mutual TLS; of two certificates the first counts until the other end of the channel says otherwise.
+pub(crate) async fn serve_tls(tls: tokio::sync::watch::Receiver<Arc<rustls::ServerConfig>>) -> (SocketAddr, Got) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, got) = (listener.local_addr().unwrap(), Got::default());
+    let seen = got.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (seen, tls) = (seen.clone(), tokio_rustls::TlsAcceptor::from(Arc::clone(&tls.borrow())));
+            tokio::spawn(async move {
+                let Ok(stream) = tls.accept(socket).await else { return };
+                let service = service_fn(move |request| answer(seen.clone(), request));
+                let _ended =
+                    hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    (address, got)
+}
+
 /// The same at an address that is given.
 pub(crate) async fn serve_at(address: &str) -> (SocketAddr, Got) {
     let listener = TcpListener::bind(address).await.unwrap();

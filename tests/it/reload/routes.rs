@@ -13,6 +13,8 @@ use crate::harness::ward::{self, Chart, chart};
 use crate::harness::{prefixed, soon, status_of};
 use crate::proxy::{Client, ask, asking, at, bare, patient, ward};
 use tonic::transport::Channel;
+use twinveil::cli::certs;
+use twinveil::veil::name::Spiffe;
 
 const ONE_METHOD: &str = "methods = \"ward.v1.Ward/Look\"";
 const WHOLE: &str = "methods = \"ward.v1.Ward\"";
@@ -131,6 +133,54 @@ async fn connections_to_an_upstream_stay_while_it_is_the_same_and_end_where_it_i
     client.look(ask("p-1")).await.unwrap();
     assert_eq!((moved.asks().len(), moved.connections.0.load(Ordering::Relaxed)), (1, 1));
     crate::harness::eventually("the old connection to end", async || (count() == (1, 1)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_for_an_upstream_are_renewed_and_only_its_own_party_is_believed() {
+    use twinveil::gate::tls::{PemFiles, server};
+    let folder = crate::harness::Folder::new();
+    let made = |name: &str, server: &str| {
+        let parties = vec![("gateway".to_owned(), Spiffe::parse("spiffe://example.org/gateway").unwrap())];
+        certs::run(certs::Args { dir: folder.join(name), server: server.to_owned(), parties }).unwrap();
+        let file = |end: &str| folder.join(name).join(end);
+        PemFiles { certificate: file("server.pem"), private_key: file("server.key"), peer_ca: file("ca.pem") }
+    };
+    let hospital = "spiffe://example.org/source/hospital";
+    let (one, other) = (made("one", hospital), made("other", hospital));
+    let impostor = made("impostor", "spiffe://example.org/source/windfarm");
+    let (shown, shows) = tokio::sync::watch::channel(server(&one).unwrap());
+    let (address, got) = ward::serve_tls(shows).await;
+    let world = at(&address.to_string(), "").await;
+    patient(&world, "p-1").await;
+    let renew = |name: &str| {
+        for file in ["gateway.pem", "gateway.key", "ca.pem"] {
+            std::fs::copy(folder.join(name).join(file), world.folder.join("certs").join(format!("ward-{file}"))).unwrap();
+        }
+    };
+    renew("one");
+    world.edit("twinveil.toml", |text| {
+        let (before, rest) = text.rsplit_once("insecure = true").unwrap();
+        let tls =
+            "tls = { certificate = \"certs/ward-gateway.pem\", private_key = \"certs/ward-gateway.key\", ca = \"certs/ward-ca.pem\" }";
+        format!("{before}{tls}{rest}")
+    });
+    world.reload().await.unwrap();
+    let mut client = Client::of(&world).await;
+    client.look(ask("p-1")).await.unwrap();
+    // The service has new certificates: the connection that is there serves on, and new ones need the new authority.
+    shown.send(server(&other).unwrap()).unwrap();
+    client.look(ask("p-1")).await.unwrap();
+    renew("other");
+    world.reload().await.unwrap();
+    client.look(ask("p-1")).await.unwrap();
+    assert_eq!(got.asks().len(), 3);
+    // A certificate of a good authority, for another party.
+    shown.send(server(&impostor).unwrap()).unwrap();
+    renew("impostor");
+    world.reload().await.unwrap();
+    let error = client.look(ask("p-1")).await.unwrap_err();
+    assert!(error.code() == Code::Unavailable && error.message().starts_with("TV-G19"), "{error:?}");
+    assert_eq!(got.asks().len(), 3);
 }
 
 async fn services(channel: Channel) -> Vec<String> {
