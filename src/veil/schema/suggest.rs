@@ -31,7 +31,7 @@ pub struct Suggestion {
 /// Proposes a side file for frames of type `message`. Annotated fields are left to their annotations.
 ///
 /// # Errors
-/// As [`load`] where the descriptor set is not read, its root is not there, or a number of the gateway is taken.
+/// As [`super::load`] where the descriptor set is not read, its root is not there, or a number of the gateway is taken.
 pub fn suggest(set: &[u8], message: &str) -> Result<Suggestion, LoadError> {
     let types = Types::read(set)?;
     let root = find_root(&types, message)?;
