@@ -157,7 +157,7 @@ impl UpstreamTable {
         }
         for address in &self.addresses {
             let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-            if host.is_empty() || port.parse::<u16>().is_err() {
+            if host.is_empty() || port.parse::<u16>().is_err() || address.parse::<http::uri::Authority>().is_err() {
                 return Err(ConfigError::value("upstream.addresses", address.escape_debug(), "must be `host:port`"));
             }
             if self.insecure && !is_loopback(host) {
@@ -182,6 +182,13 @@ impl UpstreamTable {
                     private_key,
                     client_ca: exists("upstream.tls.ca", folder.join(tls.ca))?,
                 };
+                let hosts =
+                    self.addresses.iter().filter_map(|address| address.rsplit_once(':')).map(|(host, _)| host.trim_matches(['[', ']']));
+                let mut names = tls.server_name.as_deref().map_or_else(|| hosts.collect(), |name| vec![name]).into_iter();
+                if let Some(name) = names.find(|name| rustls::pki_types::ServerName::try_from(*name).is_err()) {
+                    let then = "must be a host name or an address, as the certificate has it";
+                    return Err(ConfigError::value("upstream.tls.server_name", name.escape_debug(), then));
+                }
                 Reach::Tls { files, server_name: tls.server_name.map(Into::into) }
             }
             _ => return Err(ConfigError::value("upstream.tls", name, "needs either `tls` or `insecure = true`")),

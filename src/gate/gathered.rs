@@ -152,4 +152,68 @@ mod tests {
         far.read_exact(&mut [0; 100]).await.expect("what was written");
         assert!(Pin::new(&mut near).poll_write(&mut cx, &[3]).is_ready());
     }
+
+    /// Takes so many bytes, then this.
+    struct Breaks(usize, fn() -> Poll<io::Result<usize>>, bool);
+
+    impl AsyncRead for Breaks {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Breaks {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            if self.0 == 0 {
+                return (self.1)();
+            }
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.2 { Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_socket_that_breaks_is_told_by_whichever_call_comes_next() {
+        let gone = || Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let filled = |io| {
+            let mut near = Gathered::new(io);
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(matches!(Pin::new(&mut near).poll_write(&mut cx, &[7; 60]), Poll::Ready(Ok(60))));
+            near
+        };
+        let kind = |done: Poll<io::Result<()>>| match done {
+            Poll::Ready(Err(error)) => Some(error.kind()),
+            _ => None,
+        };
+        // A turn, a shutdown, and a write that finds the room full.
+        let mut room = [0; 4];
+        assert_eq!(
+            kind(Pin::new(&mut filled(Breaks(9, gone, false))).poll_read(&mut cx, &mut ReadBuf::new(&mut room))),
+            Some(io::ErrorKind::ConnectionReset)
+        );
+        assert_eq!(kind(Pin::new(&mut filled(Breaks(9, gone, false))).poll_shutdown(&mut cx)), Some(io::ErrorKind::ConnectionReset));
+        assert_eq!(
+            kind(Pin::new(&mut filled(Breaks(9, || Poll::Ready(Ok(0)), false))).poll_shutdown(&mut cx)),
+            Some(io::ErrorKind::WriteZero)
+        );
+        assert_eq!(kind(Pin::new(&mut filled(Breaks(99, gone, true))).poll_shutdown(&mut cx)), Some(io::ErrorKind::BrokenPipe));
+        let mut near = filled(Breaks(9, gone, false));
+        assert!(matches!(Pin::new(&mut near).poll_write(&mut cx, &[7; BYTES]), Poll::Ready(Ok(_))));
+        assert_eq!(kind(Pin::new(&mut near).poll_write(&mut cx, &[7]).map_ok(drop)), Some(io::ErrorKind::ConnectionReset));
+        // One that waited when it was asked to flush, and broke.
+        let mut near = filled(Breaks(9, || Poll::Pending, false));
+        assert!(Pin::new(&mut near).poll_read(&mut cx, &mut ReadBuf::new(&mut room)).is_pending() && near.full);
+        near.io.get_mut().1 = gone;
+        assert_eq!(kind(Pin::new(&mut near).poll_flush(&mut cx)), Some(io::ErrorKind::ConnectionReset));
+    }
 }

@@ -238,6 +238,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_content_type_that_is_no_text_or_none_at_all_is_no_pages() {
+        let of = |value: &[u8]| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_bytes(value).expect("a value"))]);
+        assert_eq!((is_text(&HeaderMap::new()), is_text(&of(b"application/grpc-web\xff"))), (None, None));
+        assert_eq!((is_text(&of(b"application/grpc-web")), is_text(&of(b"application/grpc-web-text"))), (Some(false), Some(true)));
+    }
+
+    #[test]
     fn base64_comes_in_pieces_of_any_length_padded_or_not() {
         let text = [BASE64.encode(b"a"), BASE64.encode(b"bcd"), BASE64.encode(b"efghi")].concat();
         for cut in 0..text.len() {

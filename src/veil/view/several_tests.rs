@@ -330,6 +330,12 @@ fn a_broken_element_that_would_be_seen_refuses_the_message_whole() {
     ward.views.insert("bob", view(&schema, &ADA, 2));
     assert_eq!(ward.see(&message), Err(Refusal::Truncated));
     assert!(ward.space.out.is_empty());
+    // Also where it is nobody's, and nobody's visits are shown.
+    let mut ward = Ward::new(&schema, true);
+    ward.views.remove("bob");
+    ward.around = view(&schema, &[&NOBODY[..], &[("visits.by", KEEP)]].concat(), 0);
+    assert_eq!(ward.see(&message), Err(Refusal::Truncated));
+    assert!(ward.space.out.is_empty());
 }
 
 #[test]

@@ -40,3 +40,15 @@ async fn reflection_lists_the_contract_and_gives_its_files() {
     };
     assert!(!files.file_descriptor_proto.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_watches_health_is_told_of_the_end() {
+    let mut world = World::start().await;
+    let mut client = HealthClient::new(world.channel("portal").await);
+    let asked = HealthCheckRequest { service: "twinveil.v1.Frames".into() };
+    let mut watched = soon("an answer", client.watch(asked)).await.unwrap().into_inner();
+    assert_eq!(soon("a word", watched.message()).await.unwrap().unwrap().status, ServingStatus::Serving as i32);
+    let stopping = tokio::spawn(async move { world.stop_serving().await });
+    assert_eq!(soon("the end", watched.message()).await.unwrap_err().code(), tonic::Code::Unavailable);
+    soon("the gateway to stop", stopping).await.unwrap();
+}

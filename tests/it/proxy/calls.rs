@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use tonic::{Code, Request};
+use tower::ServiceExt;
 
 use super::{Client, ask, asking, at, bare, patient, ward};
 use crate::harness::ward::{chart, serve};
@@ -135,6 +136,20 @@ async fn what_cannot_be_judged_is_not_forwarded() {
     assert_eq!(watched.message().await.unwrap(), Some(chart("p-1", 2)));
     assert_eq!(watched.message().await.unwrap(), None);
     assert_eq!(lenient.metric("twinveil_messages_withheld_total").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_a_known_subject_that_is_broken_further_in_is_not_forwarded() {
+    let (world, got) = ward("subject = \"metadata\"\nsubject_metadata = \"x-patient\"").await;
+    patient(&world, "p-1").await;
+    let channel = world.channel("clinician").await;
+    let broken = [&ask("p-1").encode_to_vec()[..], &[0x12, 0x7f]].concat();
+    let body = http_body_util::Full::new(prefixed(0, &broken));
+    let request = http::Request::post("/ward.v1.Ward/Look").header("content-type", "application/grpc").header("x-patient", "p-1");
+    let answer = soon("an answer", channel.oneshot(request.body(tonic::body::Body::new(body)).unwrap())).await.unwrap();
+    let (code, text) = status_of(answer).await;
+    assert_eq!((code, text.split(':').next()), (Code::InvalidArgument, Some("TV-G22")));
+    assert!(got.messages.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,6 +32,12 @@ async fn routes_that_cannot_be_served_are_named_at_the_start() {
     assert!(said.contains("ward.v1.Word") && said.contains("no such service or method"), "{said}");
     let said = why("", |folder| std::fs::write(folder.join("ward.binpb"), b"\xff\xff").unwrap()).await;
     assert!(said.contains("no `FileDescriptorSet`"), "{said}");
+    let said = why("", |folder| {
+        std::fs::write(folder.join("ward.proto"), "syntax = \"proto3\"; message {").unwrap();
+        replace(folder, "twinveil.toml", "descriptor = \"ward.binpb\"", "descriptor = \"ward.proto\"");
+    })
+    .await;
+    assert!(said.starts_with("TV-O02") && said.contains("ward.proto"), "{said}");
     let said = why("", |folder| std::fs::write(folder.join("ward.fields.toml"), b"\xff").unwrap()).await;
     assert!(said.contains("is not UTF-8 text"), "{said}");
     let said = why("", |folder| replace(folder, "ward.fields.toml", "note = ", "nota = ")).await;

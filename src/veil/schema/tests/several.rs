@@ -136,6 +136,15 @@ fn an_element_has_one_subject_and_lies_in_no_other() {
 }
 
 #[test]
+fn more_lists_than_are_held_are_refused() {
+    let lists: String = (1..=257).map(|number| format!("repeated E e{number} = {number}; ")).collect();
+    let side = "['t.E']\nid = { sensitivity = 'identifying', category = 'identity', role = 'subject' }";
+    let error =
+        load_for_calls(&proto3(&format!("message M {{ {lists} }} message E {{ string id = 1; }}")), "t.M", Some(side)).expect_err("257");
+    assert_eq!(error.fault, LoadFault::TooLarge, "{error}");
+}
+
+#[test]
 fn a_list_of_people_is_suggested_as_such() {
     let made = suggest(
         &proto3("message Listed { repeated Patient patients = 1; string next_page = 2; } message Patient { string patient_id = 1; double heart_rate = 2; }"),
