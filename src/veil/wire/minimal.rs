@@ -30,9 +30,12 @@ pub(crate) fn minimal_run(run: &[u8]) -> bool {
 /// Whether an empty byte stands behind one that goes on, and whether four in a row go on. Compiles to vector instructions.
 fn long_run(run: &[u8]) -> (bool, bool) {
     let from = |begin: usize| run.get(begin..).unwrap_or_default().iter();
-    let padded = from(0).zip(from(1)).fold(false, |found, (before, byte)| found | ((*before >= 0x80) & (*byte == 0)));
     let fours = from(0).zip(from(1)).zip(from(2).zip(from(3)));
-    (padded, fours.fold(0, |found, ((a, b), (c, d))| found | (a & b & c & d)) >= 0x80)
+    let (padded, long) =
+        fours.fold((0, 0), |(padded, long), ((a, b), (c, d))| (padded | (a & u8::from(*b == 0) << 7), long | (a & b & c & d)));
+    // The last three begin no four.
+    let (last, _) = short_run(run.get(run.len().saturating_sub(4)..).unwrap_or_default());
+    ((padded >= 0x80) | last, long >= 0x80)
 }
 
 /// The same, eight bytes at a time: vectors cost more than they save here.
@@ -49,9 +52,9 @@ fn short_run(run: &[u8]) -> (bool, bool) {
         look(bytes, next);
         at += 8;
     }
-    // Eight at the most are left; what is made up behind them is neither empty nor goes on.
-    let left = run.get(at..).unwrap_or_default();
-    let bytes = left.iter().rev().fold(u64::from(left.len() < 8), |bytes, byte| bytes << 8 | u64::from(*byte));
+    // The last eight, some of them for the second time; what is made up around them is neither empty nor goes on.
+    let bytes = run.len().checked_sub(8).and_then(|last| eight(run, last));
+    let bytes = bytes.unwrap_or_else(|| run.iter().rev().fold(1, |bytes, byte| bytes << 8 | u64::from(*byte)));
     look(bytes, bytes >> 8 | 1 << 56);
     (padded != 0, long != 0)
 }
