@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
 use super::error::ConfigError;
@@ -182,12 +183,12 @@ impl UpstreamTable {
                     private_key,
                     client_ca: exists("upstream.tls.ca", folder.join(tls.ca))?,
                 };
-                let hosts =
-                    self.addresses.iter().filter_map(|address| address.rsplit_once(':')).map(|(host, _)| host.trim_matches(['[', ']']));
-                let mut names = tls.server_name.as_deref().map_or_else(|| hosts.collect(), |name| vec![name]).into_iter();
-                if let Some(name) = names.find(|name| rustls::pki_types::ServerName::try_from(*name).is_err()) {
-                    let then = "must be a host name or an address, as the certificate has it";
-                    return Err(ConfigError::value("upstream.tls.server_name", name.escape_debug(), then));
+                let hosts = self.addresses.iter().map(|address| ("upstream.addresses", host(address)));
+                let named = tls.server_name.as_deref().map(|name| ("upstream.tls.server_name", name));
+                // One name for all addresses, or each address by its host.
+                let mut names = named.into_iter().chain(hosts.filter(|_| named.is_none()));
+                if let Some((key, bad)) = names.find(|(_, name)| ServerName::try_from(*name).is_err()) {
+                    return Err(ConfigError::value(key, bad.escape_debug(), "must be a DNS name or an IP address"));
                 }
                 Reach::Tls { files, server_name: tls.server_name.map(Into::into) }
             }
@@ -195,6 +196,11 @@ impl UpstreamTable {
         };
         Ok(Upstream { name, addresses: self.addresses.into_iter().map(Into::into).collect(), party: party.clone(), reach })
     }
+}
+
+/// The host of `host:port`, without the brackets of IPv6.
+fn host(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']'])
 }
 
 impl RouteTable {

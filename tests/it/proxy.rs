@@ -4,6 +4,7 @@ mod calls;
 mod refusals;
 mod rights;
 mod several;
+mod upstreams;
 
 use bytes::Bytes;
 use tonic::client::Grpc;

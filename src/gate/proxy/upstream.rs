@@ -94,11 +94,16 @@ impl Pool {
     pub(super) async fn sender(&self) -> Result<SendRequest<RequestBody>, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
+        let mut failed = Vec::new();
         // First whom nothing speaks against, then those that somebody connects to just now; if all rest, whoever comes next.
         for (resting, waiting) in [(false, false), (false, true), (true, true)] {
             for turn in 0..places.len() {
                 let index = (first + turn) % places.len();
                 let (Some(place), Some(address)) = (places.get(index), self.upstream.addresses.get(index)) else { continue };
+                // Who has failed this call is not tried again for it: another wait for the same answer.
+                if failed.contains(&index) {
+                    continue;
+                }
                 let mut place = match place.try_lock() {
                     Ok(place) => place,
                     Err(_) if waiting => place.lock().await,
@@ -118,6 +123,7 @@ impl Pool {
                         return Ok(sender);
                     }
                     Err(why) => {
+                        failed.push(index);
                         place.sender = None;
                         place.failures = place.failures.saturating_add(1);
                         let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);

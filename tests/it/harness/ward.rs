@@ -290,6 +290,9 @@ async fn answer(got: Got, request: Request<Incoming>) -> Result<Response<Body>, 
                 response.headers_mut().insert("content-type", HeaderValue::from_static("text/html"));
                 return Ok(response);
             }
+            "snappy" => {
+                response.headers_mut().insert("grpc-encoding", HeaderValue::from_static("snappy"));
+            }
             "stall" => {
                 // Held open until the client goes.
                 tokio::spawn(async move { to.closed().await });

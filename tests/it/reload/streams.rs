@@ -1,10 +1,16 @@
 //! Schemas that change under open streams.
 
-use tonic::Code;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use prost::Message;
+use tonic::{Code, Status};
+use twinveil::proto::v1::publish_request::Kind;
+use twinveil::proto::v1::{PublishOpen, PublishRequest};
 
 use crate::gateway::CARE;
 use crate::harness::ward::{self, Chart, chart};
-use crate::harness::{Ask, Given, World, made_folder, permit_all};
+use crate::harness::{Ask, Given, PATIENT, World, acks, eventually, made_folder, permit_all, prefixed, raw_call, soon};
 
 const CHART: &str = "ward.v1.Chart";
 
@@ -72,5 +78,33 @@ async fn facts_of_a_schema_change_under_an_open_stream_and_wire_types_do_not() {
     assert_eq!(sub.end.map(|end| end.code), Some("TV-G24".to_owned()));
     assert_eq!(source.ack().await.unwrap_err().code(), Code::Aborted);
     let mut again = world.subscribe("clinician", Ask::of(CHART, CARE)).await;
-    assert!(again.is_quiet(std::time::Duration::from_millis(20)).await);
+    assert!(again.is_quiet(Duration::from_millis(20)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_came_in_one_piece_nothing_is_taken_after_the_right_to_publish_is_gone() {
+    let world = World::start().await;
+    let open = PublishRequest { kind: Some(Kind::Open(PublishOpen { schema: PATIENT.into() })) }.encode_to_vec();
+    // Frames that name nobody are refused: the answer is longer than the batch, so that what it waits for is the source's reading.
+    const FRAMES: usize = 60;
+    const BATCHES: usize = 4_000;
+    let batch = prefixed(0, &[&[0x12, 2 * FRAMES as u8][..], &[0x0a, 0].repeat(FRAMES)].concat());
+    let body = [&prefixed(0, &open)[..], &batch.repeat(BATCHES)].concat();
+    let channel = world.narrow_channel("hospital").await;
+    let (response, _kept) = raw_call(channel, "/twinveil.v1.Frames/Publish", "application/grpc", vec![body.into()], false).await;
+    let mut before = 0;
+    let taken = eventually("the gateway to wait for a source that does not read", async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = world.metric("twinveil_frames_refused_total").await;
+        (std::mem::replace(&mut before, now) == now && now > 0).then_some(now)
+    })
+    .await;
+    assert!(taken < (FRAMES * BATCHES) as u64);
+    world.edit("twinveil.toml", |text| text.replace("source/hospital\"\nmay = [\"publish\"]", "source/hospital\"\nmay = [\"call\"]"));
+    world.reload().await.unwrap();
+    let body = soon("the end", response.into_body().collect()).await.unwrap();
+    let status = Status::from_header_map(body.trailers().expect("trailers")).expect("a status");
+    assert!(status.code() == Code::PermissionDenied && status.message().starts_with("TV-G03"), "{status:?}");
+    assert_eq!(world.metric("twinveil_frames_refused_total").await, taken, "not one more was looked at");
+    assert_eq!(acks(&body.to_bytes()).last().map(|ack| ack.through), Some(taken));
 }

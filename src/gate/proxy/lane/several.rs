@@ -106,9 +106,11 @@ impl Elements for Met<'_> {
         };
         let Views { seen, announced, shown, round, met, .. } = &mut *self.views;
         let (Some(seen), Some(announcement)) = (seen.get_mut(index), announced.get_mut(index)) else { return Whose::Hidden };
-        if !seen.is_current(self.mandate_generation, self.now)
-            && let Err(refuse) = refresh(&self.lane.shared, &self.lane.ask, seen, announcement, shown, self.now)
-        {
+        let refreshed = match seen.is_current(self.mandate_generation, self.now) {
+            true => Ok(()),
+            false => refresh(&self.lane.shared, &self.lane.ask, seen, announcement, shown, self.now),
+        };
+        if let Err(refuse) = refreshed {
             self.failed = Some(refuse);
             return Whose::Hidden;
         }
