@@ -113,10 +113,11 @@ fn a_name_that_no_server_can_have_is_refused_when_the_configuration_is_read() {
     assert!(said.contains("upstream.tls.server_name") && said.contains("not a name!"), "{said}");
     let said = load("\"127.0.0.1:1\"", "\"127.0.0.1:1\", \"not a name!:1\"").unwrap_err();
     assert!(said.contains("upstream.addresses") && said.contains("not a name!"), "{said}");
-    // With a name for all of them, addresses are only connected to.
-    std::fs::write(&file, good.replace("ward-ca.pem\" }", "ward-ca.pem\", server_name = \"ward\" }").replace("127.0.0.1:1", "a b:1"))
-        .unwrap();
-    Config::load_with(&file, |_| None).unwrap();
+    // Requests carry the address, also where one name stands for all.
+    let named = good.replace("ward-ca.pem\" }", "ward-ca.pem\", server_name = \"ward\" }");
+    std::fs::write(&file, named.replace("127.0.0.1:1", "a b:1")).unwrap();
+    let said = Config::load_with(&file, |_| None).map(drop).unwrap_err().to_string();
+    assert!(said.contains("upstream.addresses") && said.contains("a b:1"), "{said}");
 }
 
 /// What a socket does with a connection.
