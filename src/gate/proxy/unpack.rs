@@ -55,9 +55,10 @@ impl Packing {
                 let mut rest = message;
                 let mut out = Vec::new();
                 while !rest.is_empty() {
+                    let window = window(rest);
                     let mut decoder = FrameDecoder::new();
                     decoder.init(&mut rest).map_err(|_| Unopened::Malformed)?;
-                    if decoder.content_size() > bytes_max as u64 || window(message) > WINDOW_BYTES_MAX {
+                    if decoder.content_size() > bytes_max as u64 || window > WINDOW_BYTES_MAX {
                         return Err(Unopened::TooLarge);
                     }
                     loop {
@@ -143,6 +144,9 @@ mod tests {
         assert_eq!(Packing::Zstd.open(&frame(0, raw), 100).as_deref(), Ok(&b"abc"[..]));
         assert_eq!(Packing::Zstd.open(&frame(0, raw), 2), Err(Unopened::TooLarge));
         assert_eq!(Packing::Zstd.open(&frame(14 << 3, raw), 100), Err(Unopened::TooLarge));
+        // Each frame of a message by its own, not by the first one's.
+        assert_eq!(Packing::Zstd.open(&[frame(0, raw), frame(0, raw)].concat(), 100).as_deref(), Ok(&b"abcabc"[..]));
+        assert_eq!(Packing::Zstd.open(&[frame(0, raw), frame(14 << 3, raw)].concat(), 100), Err(Unopened::TooLarge));
         // The reserved type of a block.
         assert_eq!(Packing::Zstd.open(&frame(0, [0x1f, 0, 0]), 100), Err(Unopened::Malformed));
         // It says how much will come out: 200 bytes, in one segment.
