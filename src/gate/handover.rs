@@ -167,26 +167,18 @@ impl Handover {
             if *end <= self.sent {
                 continue;
             }
-            self.cut_off |= seen
-                .is_none_or(|seen| !seen.is_current(mandate_generation, now) && !matches!(shared.maker.refresh(ask, seen, now), Ok(None)));
+            self.cut_off |= seen.is_none_or(|seen| {
+                !seen.is_current(mandate_generation, now) && !matches!(shared.maker.refresh(ask, seen, &mut self.shown, now), Ok(None))
+            });
         }
     }
 
     fn refresh(&mut self, shared: &Shared, stream: &Stream, index: usize, now: UnixMs) {
         let (ask, id) = (&stream.ask, stream.id);
         let Some(seen) = self.seen.get_mut(index) else { return };
-        let first = seen.number == 0;
-        if first {
-            seen.number = self.shown.saturating_add(1);
-        }
-        let refreshed = shared.maker.refresh(ask, seen, now);
+        let refreshed = shared.maker.refresh(ask, seen, &mut self.shown, now);
         // A closed view tells of no schema.
         let schema = seen.is_open().then(|| seen.fingerprint());
-        match (first, seen.is_open()) {
-            (true, true) => self.shown = seen.number,
-            (true, false) => seen.number = 0,
-            (false, _) => {}
-        }
         match refreshed {
             Ok(None) => {}
             Ok(Some(view)) => {

@@ -215,7 +215,22 @@ impl ViewMaker {
     }
 
     /// Judges anew and makes the view that follows. Returns what is to be announced, if anything changed for the recipient.
-    pub fn refresh(&self, ask: &Ask, seen: &mut Seen, now: UnixMs) -> Result<Option<v1::View>, Refuse> {
+    /// `shown` counts the views of the stream that ever opened: this one gets the next number when it does.
+    pub fn refresh(&self, ask: &Ask, seen: &mut Seen, shown: &mut u32, now: UnixMs) -> Result<Option<v1::View>, Refuse> {
+        let first = seen.number == 0;
+        if first {
+            seen.number = shown.saturating_add(1);
+        }
+        let refreshed = self.judge_anew(ask, seen, now);
+        match (first, seen.is_open()) {
+            (true, true) => *shown = seen.number,
+            (true, false) => seen.number = 0,
+            (false, _) => {}
+        }
+        refreshed
+    }
+
+    fn judge_anew(&self, ask: &Ask, seen: &mut Seen, now: UnixMs) -> Result<Option<v1::View>, Refuse> {
         // Generations are read before what they stand for: a change in between is found at the next look.
         let mandate_generation = self.ledger.mandate_generation();
         let generation = seen.subject.as_ref().map_or(0, |subject| subject.generation());

@@ -269,20 +269,11 @@ fn refresh(
     shown: &mut u32,
     now: UnixMs,
 ) -> Result<(), Refuse> {
-    let first = seen.number == 0;
-    if first {
-        seen.number = shown.saturating_add(1);
-    }
     let showed = seen.shows_elements();
-    let refreshed = shared.maker.refresh(ask, seen, now);
+    let refreshed = shared.maker.refresh(ask, seen, shown, now);
     if ask.schema.is_about_several() && seen.shows_elements() != showed {
         // Nobody's view is made either way: whether elements go through it has changed.
         announcement.change += 1;
-    }
-    match (first, seen.is_open()) {
-        (true, true) => *shown = seen.number,
-        (true, false) => seen.number = 0,
-        (false, _) => {}
     }
     if let Some(view) = refreshed? {
         announcement.change += 1;
