@@ -14,16 +14,8 @@ use twinveil::veil::terms::{self, Treatment};
 use twinveil::veil::view::{Bindings, BindingsSource, Program, View};
 use twinveil::world::entropy;
 
-const PROTO: &str = r#"
-syntax = "proto3";
-package bench;
-message Position { double latitude = 1; double longitude = 2; }
-message Vitals {
-  string subject_id = 1; string device_id = 2; uint64 sequence = 3; int64 captured_at_ms = 4; int32 modality = 5;
-  Position position = 6; float heart_rate_bpm = 7; float spo2_pct = 8; repeated sint32 samples = 9;
-  map<string, string> labels = 10; string name = 11; string note = 12;
-}
-"#;
+/// The service of `load.rs` is in it, too.
+const PROTO: &str = include_str!("../peers/bench.proto");
 
 const SIDE: &str = r#"
 ["bench.Position"]

@@ -138,7 +138,8 @@ impl Site {
     }
 }
 
-const KINDS: &[Kind] = &[
+/// Every type, in the order of the published table.
+pub(in crate::veil) const KINDS: &[Kind] = &[
     Kind::Double,
     Kind::Float,
     Kind::Int32,

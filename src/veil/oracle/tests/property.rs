@@ -6,7 +6,7 @@ use super::super::{Dice, Oracle, Seen, draw, reference};
 use super::schemas;
 use super::views::{Real, decided, drawn, stand_in};
 use crate::veil::policy::Decision;
-use crate::veil::schema::table::{Method, is_identifier_kind};
+use crate::veil::schema::table::{KINDS, Method, is_identifier_kind};
 use crate::veil::schema::{Kind, Schema};
 use crate::veil::terms::Treatment;
 
@@ -28,28 +28,6 @@ fn decision(schema: &Schema, dice: &mut Dice) -> Decision {
         _ => drawn(schema, dice, Treatment::ALL),
     }
 }
-
-const KINDS: [Kind; 19] = [
-    Kind::Double,
-    Kind::Float,
-    Kind::Int32,
-    Kind::Int64,
-    Kind::Uint32,
-    Kind::Uint64,
-    Kind::Sint32,
-    Kind::Sint64,
-    Kind::Fixed32,
-    Kind::Fixed64,
-    Kind::Sfixed32,
-    Kind::Sfixed64,
-    Kind::Bool,
-    Kind::String,
-    Kind::Bytes,
-    Kind::Enum,
-    Kind::Timestamp,
-    Kind::Message,
-    Kind::Map,
-];
 
 /// Whether the published table has the treatment for identifiers of this type.
 fn exists(kind: Kind, treatment: Treatment) -> bool {
@@ -90,7 +68,8 @@ fn frames_with_the_same_projection_look_alike_to_the_recipient() {
         }
         seed += 1;
     }
-    for kind in KINDS {
+    // Groups can't be sealed.
+    for &kind in KINDS.iter().filter(|kind| **kind != Kind::Group) {
         for treatment in Treatment::ALL.iter().copied().filter(|treatment| exists(kind, *treatment)) {
             assert!(covered.contains(&(kind.word(), treatment)), "no pair differed in a {} under `{treatment}`", kind.word());
         }
