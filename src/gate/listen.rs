@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -17,7 +16,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::gathered::Gathered;
+use super::guard::{Bounds, Guarded};
 use super::handover::PIECE_BYTES;
+use super::places::{Full, Place, Places};
 use super::proxy::Caller;
 use super::route::Router;
 use super::subscribe::Shared;
@@ -38,16 +39,19 @@ pub(super) const PIECES_AHEAD: usize = 1;
 /// A handshake takes at most this long.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// How silent connections are asked whether they live.
+/// How silent connections are asked whether they live, and what is let pass of those that are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Keepalive {
     pub(super) after: Duration,
     pub(super) timeout: Duration,
+    pub(super) bounds: Bounds,
 }
 
 impl Keepalive {
     pub(super) fn of(limits: &Limits) -> Self {
-        Self { after: Duration::from_millis(limits.keepalive_ms), timeout: Duration::from_millis(limits.keepalive_timeout_ms) }
+        let (after, timeout) = (Duration::from_millis(limits.keepalive_ms), Duration::from_millis(limits.keepalive_timeout_ms));
+        // What is written is taken in as long as a silent connection may live.
+        Self { after, timeout, bounds: Bounds::new(limits.control_frames_per_second_max, after + timeout) }
     }
 }
 
@@ -69,26 +73,10 @@ impl std::fmt::Debug for Door {
     }
 }
 
-/// A place of one of the connections that may be open.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let more = |count: usize| (count < most).then_some(count + 1);
-        open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(Arc::clone(open)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Accepts until `stop` says so, then lets open calls end, for as long as the configuration says.
 pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {
     let (live, counters) = (&router.shared().live, &router.shared().counters);
-    let open = Arc::new(AtomicUsize::new(0));
+    let places = Arc::<Places>::default();
     let mut connections = JoinSet::new();
     let workers = match Workers::start() {
         Ok(workers) => workers,
@@ -112,10 +100,17 @@ pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {
                 continue;
             }
         };
-        let Some(place) = Place::take(&open, live.now().config.limits.connections_max) else {
-            counters.connections_refused.add(1);
-            tracing::warn!(%from, "a connection was refused: as many are open as the gateway takes");
-            continue;
+        let place = match places.take(from.ip(), live.now().config.limits.connections_max) {
+            Ok(place) => place,
+            Err(full) => {
+                counters.connections_refused.add(1);
+                let why = match full {
+                    Full::All => "as many are open as the gateway takes",
+                    Full::Address => "as many of its address are not known yet as the gateway takes",
+                };
+                tracing::warn!(%from, why, "a connection was refused");
+                continue;
+            }
         };
         let Ok(socket) = socket.into_std() else { continue };
         connections.spawn(workers.clone().run(carry(socket, from, router.clone(), place, stop.clone())));
@@ -137,7 +132,7 @@ async fn carry(socket: std::net::TcpStream, from: SocketAddr, router: Router, pl
     }
 }
 
-async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place: Place, stop: Stop) {
+async fn connection(socket: TcpStream, from: SocketAddr, router: Router, mut place: Place, stop: Stop) {
     // Small messages go out at once; a failure costs delay, not data.
     let _best_effort = socket.set_nodelay(true);
     // Not kept: a state holds on to upstreams, and connections outlive states.
@@ -150,6 +145,7 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
     let door = state().door.clone();
     match door {
         Door::Insecure(party) => {
+            place.known();
             let caller = Arc::new(Caller::new(party, &state()));
             let one = match state().config.web.origins.is_empty() {
                 true => false,
@@ -158,7 +154,7 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
                     _ => return refuse("it said nothing"),
                 },
             };
-            serve(socket, Some(caller), one, router, stop).await;
+            serve(socket, from, Some(caller), one, router, stop).await;
         }
         Door::Mutual(acceptor) => {
             let bound = |connection: &mut rustls::ServerConnection| tls::bound_send_buffer(connection);
@@ -176,12 +172,15 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
                 Some(Ok(spiffe)) => {
                     let state = state();
                     match state.config.party(&spiffe) {
-                        Some(party) => Some(Arc::new(Caller::new(Arc::new(party.clone()), &state))),
+                        Some(party) => {
+                            place.known();
+                            Some(Arc::new(Caller::new(Arc::new(party.clone()), &state)))
+                        }
                         None => return refuse("the certificate names no party of the configuration"),
                     }
                 }
             };
-            serve(stream, caller, one, router, stop).await;
+            serve(stream, from, caller, one, router, stop).await;
         }
     }
 }
@@ -201,7 +200,7 @@ async fn speaks_one(socket: &TcpStream) -> std::io::Result<bool> {
     }
 }
 
-async fn serve<S>(io: S, caller: Option<Arc<Caller>>, one: bool, router: Router, stop: Stop)
+async fn serve<S>(io: S, from: SocketAddr, caller: Option<Arc<Caller>>, one: bool, router: Router, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -220,12 +219,16 @@ where
             }
         })
     });
-    let ended = if one {
+    let (ended, verdict) = if one {
+        let io = Guarded::of_writer(io, keepalive.bounds);
+        let verdict = io.verdict();
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX).max_buf_size(PIECE_BYTES);
         let connection = builder.serve_connection(TokioIo::new(io), service);
-        until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await
+        (until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await, verdict)
     } else {
+        let io = Guarded::of_client(io, keepalive.bounds, HANDSHAKE_MAX);
+        let verdict = io.verdict();
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
@@ -238,12 +241,24 @@ where
             .keep_alive_timeout(keepalive.timeout)
             .auto_date_header(false);
         let connection = builder.serve_connection(TokioIo::new(Gathered::new(io)), service);
-        until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await
+        (until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await, verdict)
     };
+    // HTTP/2 has limits of its own, and says no more when they are passed.
+    let calmed = || ended.as_ref().err().is_some_and(is_calmed).then_some("it asked too much of HTTP/2");
+    if let Some(why) = verdict.get().or_else(calmed) {
+        shared.counters.connections_cut.add(1);
+        tracing::warn!(%from, why, "a connection was cut off");
+    }
     if let Err(error) = ended {
         // hyper's error names the kind of failure, never bytes of a message.
         tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection ended early");
     }
+}
+
+/// Whether HTTP/2 ended a connection because of what it took up.
+fn is_calmed(error: &hyper::Error) -> bool {
+    let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    http2.is_some_and(|error| error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
 }
 
 /// Serves until the connection ends; no new calls are taken on it from when the gateway stops or the party is removed.

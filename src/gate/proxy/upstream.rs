@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::pipe::RequestBody;
 use crate::config::{Party, Reach, Upstream};
 use crate::gate::gathered::Gathered;
+use crate::gate::guard::Guarded;
 use crate::gate::listen::Keepalive;
 use crate::gate::tls::{self, ClientTls};
 use crate::gate::{identity, listen, workers};
@@ -148,7 +149,7 @@ impl Pool {
         // Small messages go out at once; a failure costs delay, not data.
         let _best_effort = socket.set_nodelay(true);
         let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else {
-            return handshake(socket, self.keepalive).await;
+            return handshake(socket, self.keepalive, &self.upstream.name).await;
         };
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(server_name.as_deref().unwrap_or(host).to_owned()).map_err(|_| "the name is no server name")?;
@@ -162,14 +163,16 @@ impl Pool {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("it does not speak HTTP/2");
         }
-        handshake(stream, self.keepalive).await
+        handshake(stream, self.keepalive, &self.upstream.name).await
     }
 }
 
-async fn handshake<S>(io: S, keepalive: Keepalive) -> Result<SendRequest<RequestBody>, &'static str>
+async fn handshake<S>(io: S, keepalive: Keepalive, upstream: &str) -> Result<SendRequest<RequestBody>, &'static str>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let io = Guarded::of_server(io, keepalive.bounds);
+    let (verdict, upstream) = (io.verdict(), upstream.to_owned());
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(listen::STREAM_WINDOW_BYTES)
@@ -185,6 +188,9 @@ where
         // hyper's error names the kind of failure, never bytes of a message.
         if let Err(error) = connection.await {
             tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection to an upstream ended early");
+        }
+        if let Some(why) = verdict.get() {
+            tracing::warn!(%upstream, why, "a connection to an upstream was cut off");
         }
     });
     Ok(sender)
