@@ -17,6 +17,7 @@ use super::lane::Lane;
 use super::pipe::{About, Fate, Fitting, Piece, Pipe, RequestBody};
 use super::table::{Called, MessageSide};
 use super::unpack::{ACCEPTED, Packing};
+use super::upstream::OnLink;
 use crate::config::{May, Party, RoutePurpose, RouteSubject};
 use crate::gate::live::State;
 use crate::gate::subscribe::Shared;
@@ -152,12 +153,15 @@ pub(in crate::gate) async fn exchange(
     let fate = Arc::<Fate>::default();
     let pipe = Pipe::new(body, fitting(there, about_there, packing));
     let mut forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
-    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
+    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())), on: None };
     let mut tries = 1;
     let answer = loop {
-        let mut sender = ended.unless_over(called.upstream.sender()).await??;
-        let mut error = match ended.unless_over(sender.try_send_request(forward)).await? {
-            Ok(answer) => break answer,
+        let mut lease = ended.unless_over(called.upstream.sender()).await??;
+        let mut error = match ended.unless_over(lease.sender.try_send_request(forward)).await? {
+            Ok(answer) => {
+                ended.on = Some(lease.on);
+                break answer;
+            }
             Err(error) => error,
         };
         // An upstream that closes its connection in good order (GOAWAY) may do so just now: nothing of the request was sent, nor
@@ -262,6 +266,8 @@ struct Ended {
     deadline: Option<Pin<Box<Sleep>>>,
     /// The operator ends it: unary calls are judged when their message comes, streams may wait for one for long.
     over: Option<Pin<Box<dyn Future<Output = Refuse> + Send>>>,
+    /// Its place on the connection to the upstream.
+    on: Option<OnLink>,
 }
 
 /// Ends when the party may call no more, or the route is gone.

@@ -1,6 +1,9 @@
-//! Connections to an upstream: made when needed, shared by all calls of a worker, one for each of its addresses, taken in turn. An address
-//! that fails rests for a while.
+//! Connections to an upstream: made when needed, shared by all calls of a worker, for each of its addresses in turn. Where an upstream
+//! takes only so many calls on one connection, the next call gets another: nobody waits until somebody else's stream ends. An address that
+//! fails rests for a while.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -28,6 +31,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const REST_MIN: Duration = Duration::from_millis(100);
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(5);
+/// The most connections of a worker to one address.
+const LINKS_MAX: usize = 128;
 
 /// An upstream and its connections.
 #[derive(Debug)]
@@ -44,9 +49,48 @@ pub(in crate::gate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Place {
-    sender: Option<SendRequest<RequestBody>>,
+    links: Vec<Link>,
     failures: u32,
     rests_until: Option<Instant>,
+}
+
+/// A connection, and how many calls are on it.
+#[derive(Clone, Debug)]
+struct Link {
+    sender: SendRequest<RequestBody>,
+    calls: Arc<AtomicUsize>,
+    /// How many the upstream takes at a time.
+    most: Arc<AtomicUsize>,
+}
+
+impl Link {
+    /// Takes a call, if the upstream does.
+    fn lease(&self) -> Option<Lease> {
+        let most = self.most.load(Ordering::Relaxed);
+        // The worker's own calls are the only ones on it, and run one at a time.
+        if self.calls.fetch_add(1, Ordering::Relaxed) >= most {
+            self.calls.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Lease { sender: self.sender.clone(), on: OnLink(Arc::clone(&self.calls)) })
+    }
+}
+
+/// A connection that takes a request now, and the call's place on it.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) on: OnLink,
+}
+
+/// A call's place on a connection; free when dropped.
+#[derive(Debug)]
+pub(super) struct OnLink(Arc<AtomicUsize>);
+
+impl Drop for OnLink {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pool {
@@ -69,7 +113,7 @@ impl Pool {
     /// Lets go of its connections; those with calls on them close when these have ended.
     pub(super) async fn close(&self) {
         for place in self.places.iter().flatten() {
-            place.lock().await.sender = None;
+            place.lock().await.links.clear();
         }
     }
 
@@ -92,10 +136,11 @@ impl Pool {
     }
 
     /// A connection that takes a request now.
-    pub(super) async fn sender(&self) -> Result<SendRequest<RequestBody>, Refuse> {
+    pub(super) async fn sender(&self) -> Result<Lease, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
         let mut failed = Vec::new();
+        let mut full = false;
         // First whom nothing speaks against, then those that somebody connects to just now; if all rest, whoever comes next.
         for (resting, waiting) in [(false, false), (false, true), (true, true)] {
             for turn in 0..places.len() {
@@ -113,19 +158,27 @@ impl Pool {
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
                     continue;
                 }
-                if let Some(sender) = place.sender.as_mut().filter(|sender| !sender.is_closed())
-                    && sender.ready().await.is_ok()
-                {
-                    return Ok(sender.clone());
+                place.links.retain(|link| !link.sender.is_closed());
+                if let Some(lease) = place.links.iter().find_map(Link::lease) {
+                    return Ok(lease);
+                }
+                if place.links.len() >= LINKS_MAX {
+                    full = true;
+                    continue;
                 }
                 match self.connect(address).await {
-                    Ok(sender) => {
-                        *place = Place { sender: Some(sender.clone()), failures: 0, rests_until: None };
-                        return Ok(sender);
+                    Ok(link) => {
+                        let lease = link.lease();
+                        (place.failures, place.rests_until) = (0, None);
+                        place.links.push(link);
+                        match lease {
+                            Some(lease) => return Ok(lease),
+                            // It takes no calls at all.
+                            None => full = true,
+                        }
                     }
                     Err(why) => {
                         failed.push(index);
-                        place.sender = None;
                         place.failures = place.failures.saturating_add(1);
                         let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);
                         place.rests_until = Some(Instant::now() + rest);
@@ -134,17 +187,17 @@ impl Pool {
                 }
             }
         }
-        Err(Refuse::NoUpstream)
+        Err(if full { Refuse::TooMany } else { Refuse::NoUpstream })
     }
 
-    async fn connect(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+    async fn connect(&self, address: &str) -> Result<Link, &'static str> {
         match tokio::time::timeout(CONNECT_MAX, self.connect_within(address)).await {
             Ok(connected) => connected,
             Err(_) => Err("no connection in time"),
         }
     }
 
-    async fn connect_within(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+    async fn connect_within(&self, address: &str) -> Result<Link, &'static str> {
         let socket = TcpStream::connect(address).await.map_err(|_| "no connection")?;
         // Small messages go out at once; a failure costs delay, not data.
         let _best_effort = socket.set_nodelay(true);
@@ -167,7 +220,7 @@ impl Pool {
     }
 }
 
-async fn handshake<S>(io: S, keepalive: Keepalive, upstream: &str) -> Result<SendRequest<RequestBody>, &'static str>
+async fn handshake<S>(io: S, keepalive: Keepalive, upstream: &str) -> Result<Link, &'static str>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -184,14 +237,22 @@ where
         .handshake(TokioIo::new(Gathered::new(io)))
         .await
         .map_err(|_| "no HTTP/2 handshake")?;
+    let most = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+    let link = Link { sender, calls: Arc::default(), most: Arc::clone(&most) };
     tokio::spawn(async move {
+        let mut connection = std::pin::pin!(connection);
+        let ended = std::future::poll_fn(|cx| {
+            let ended = connection.as_mut().poll(cx);
+            most.store(connection.current_max_send_streams(), Ordering::Relaxed);
+            ended
+        });
         // hyper's error names the kind of failure, never bytes of a message.
-        if let Err(error) = connection.await {
+        if let Err(error) = ended.await {
             tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection to an upstream ended early");
         }
         if let Some(why) = verdict.get() {
             tracing::warn!(%upstream, why, "a connection to an upstream was cut off");
         }
     });
-    Ok(sender)
+    Ok(link)
 }

@@ -48,10 +48,10 @@ pub(super) struct People {
     violations: Mutex<Vec<String>>,
     changes: AtomicU64,
     withdrawals: AtomicU64,
-    /// By stream and view: the last hand-over that a withdrawal stated.
-    barriers: Mutex<HashMap<(Vec<u8>, u32), u64>>,
-    /// By stream and view: the last hand-over that was received.
-    last: Mutex<HashMap<(Vec<u8>, u32), u64>>,
+    /// By stream and view: the last hand-overs that withdrawals stated.
+    barriers: Mutex<HashMap<(Vec<u8>, u32), Vec<u64>>>,
+    /// By stream and view: the first and last hand-over that was received each time that the view was open.
+    openings: Mutex<HashMap<(Vec<u8>, u32), Vec<Option<(u64, u64)>>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,7 +78,7 @@ impl People {
             changes: AtomicU64::new(0),
             withdrawals: AtomicU64::new(0),
             barriers: Mutex::default(),
-            last: Mutex::default(),
+            openings: Mutex::default(),
         };
         for person in 0..PEOPLE {
             people.give(world, person, Standing::All).await;
@@ -142,10 +142,7 @@ impl People {
         self.withdrawals.fetch_add(1, Ordering::Relaxed);
         let mut barriers = lock(&self.barriers);
         for barrier in answer.streams {
-            let before = barriers.insert((barrier.stream_id.to_vec(), barrier.view), barrier.last_handover);
-            if before.is_some_and(|before| before > barrier.last_handover) {
-                self.wrong(format!("a barrier went back from {before:?} to {}", barrier.last_handover));
-            }
+            barriers.entry((barrier.stream_id.to_vec(), barrier.view)).or_default().push(barrier.last_handover);
         }
     }
 
@@ -164,11 +161,18 @@ impl People {
         }
     }
 
+    /// A view was opened, anew or with other fields.
+    pub(super) fn opened(&self, stream: &[u8], view: u32) {
+        lock(&self.openings).entry((stream.to_vec(), view)).or_default().push(None);
+    }
+
     /// A frame has come on a stream, through a view.
     pub(super) fn handed_over(&self, stream: &[u8], view: u32, handover: u64) {
-        let mut last = lock(&self.last);
-        let last = last.entry((stream.to_vec(), view)).or_default();
-        *last = handover.max(*last);
+        let mut openings = lock(&self.openings);
+        match openings.get_mut(&(stream.to_vec(), view)).and_then(|openings| openings.last_mut()) {
+            Some(opening) => *opening = Some((opening.map_or(handover, |(first, _)| first), handover)),
+            None => self.wrong(format!("frame {handover} of view {view} came before the view")),
+        }
     }
 
     /// Bytes that somebody got: is anything in them that nobody may have?
@@ -186,20 +190,19 @@ impl People {
         self.withdrawals.load(Ordering::Relaxed)
     }
 
-    /// How many streams withdrawals have settled that were looked at.
+    /// How many times withdrawals have settled a stream that showed something.
     pub(super) fn settled(&self) -> usize {
-        let last = lock(&self.last);
-        lock(&self.barriers).keys().filter(|key| last.contains_key(key)).count()
+        lock(&self.barriers).values().map(Vec::len).sum()
     }
 
     /// All that was wrong, once everything has come.
     pub(super) fn violations(&self) -> Vec<String> {
         let mut found = lock(&self.violations).clone();
-        let last = lock(&self.last);
-        for ((stream, view), stated) in lock(&self.barriers).iter() {
-            match last.get(&(stream.clone(), *view)) {
-                Some(seen) if seen > stated => found.push(format!("view {view}: frame {seen} after {stated} was the last")),
-                _ => {}
+        let openings = lock(&self.openings);
+        for (at, stated) in lock(&self.barriers).iter() {
+            for (first, last) in openings.get(at).into_iter().flatten().flatten() {
+                let crossed = stated.iter().find(|stated| first <= stated && last > stated);
+                found.extend(crossed.map(|stated| format!("view {}: frame {last} after {stated} was the last", at.1)));
             }
         }
         found
