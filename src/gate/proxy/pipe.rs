@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Mark, Marks, Veiling, Veto, Views};
@@ -110,6 +110,11 @@ impl Pipe {
             rest: None,
             announced: HashMap::new(),
         }
+    }
+
+    /// Whether a message was looked at.
+    pub(super) fn has_begun(&self) -> bool {
+        self.messages > 0
     }
 
     /// Whether everything was handed on.
@@ -298,44 +303,5 @@ impl Judging<'_> {
                 }
             }
         }
-    }
-}
-
-/// What a client sends, on the way to the upstream.
-#[derive(Debug)]
-pub(super) struct RequestBody {
-    pipe: Pipe,
-    fate: Arc<Fate>,
-}
-
-impl RequestBody {
-    pub(super) fn new(pipe: Pipe, fate: Arc<Fate>) -> Self {
-        Self { pipe, fate }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Refuse;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
-        let this = self.get_mut();
-        this.pipe.poll(cx).map(|piece| match piece {
-            Piece::Data(bytes) => Some(Ok(Frame::data(bytes))),
-            // Trailers of requests have no meaning in gRPC.
-            Piece::End(_) => None,
-            Piece::Broke => {
-                this.fate.end(Refuse::Malformed);
-                Some(Err(Refuse::Malformed))
-            }
-            Piece::Refused(refuse) => {
-                this.fate.end(refuse);
-                Some(Err(refuse))
-            }
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pipe.is_done()
     }
 }

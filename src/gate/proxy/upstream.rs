@@ -4,8 +4,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,12 +11,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::pipe::RequestBody;
 use crate::config::{Party, Reach, Upstream};
-use crate::gate::gathered::Gathered;
-use crate::gate::listen::Keepalive;
 use crate::gate::tls::{self, ClientTls};
-use crate::gate::{identity, listen, workers};
+use crate::gate::{identity, workers};
+use crate::http2::{self, Opener, Settings};
 use crate::status::Refuse;
 
 /// Connecting, handshakes included, takes at most this long.
@@ -35,7 +31,7 @@ pub(in crate::gate) struct Pool {
     tls: Option<ClientTls>,
     /// Of the files that `tls` was made from.
     pem: Option<[u8; 32]>,
-    keepalive: Keepalive,
+    settings: Settings,
     /// By worker and address: a worker's calls go over its own connections.
     places: Vec<Vec<Mutex<Place>>>,
     next: AtomicUsize,
@@ -43,21 +39,21 @@ pub(in crate::gate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Place {
-    sender: Option<SendRequest<RequestBody>>,
+    sender: Option<Opener>,
     failures: u32,
     rests_until: Option<Instant>,
 }
 
 impl Pool {
-    pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, keepalive: Keepalive) -> Self {
+    pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, settings: Settings) -> Self {
         let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Mutex::default()).collect()).collect();
         let (tls, pem) = tls.unzip();
-        Self { upstream, tls, pem, keepalive, places, next: AtomicUsize::new(0) }
+        Self { upstream, tls, pem, settings, places, next: AtomicUsize::new(0) }
     }
 
     /// Whether its connections are as good as new ones of these settings.
-    pub(super) fn is_for(&self, upstream: &Upstream, pem: Option<[u8; 32]>, keepalive: Keepalive) -> bool {
-        self.upstream == *upstream && self.pem == pem && self.keepalive == keepalive
+    pub(super) fn is_for(&self, upstream: &Upstream, pem: Option<[u8; 32]>, settings: Settings) -> bool {
+        self.upstream == *upstream && self.pem == pem && self.settings == settings
     }
 
     /// Whether an address of it can be reached now.
@@ -91,7 +87,7 @@ impl Pool {
     }
 
     /// A connection that takes a request now.
-    pub(super) async fn sender(&self) -> Result<SendRequest<RequestBody>, Refuse> {
+    pub(super) async fn sender(&self) -> Result<Opener, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
         let mut failed = Vec::new();
@@ -112,7 +108,7 @@ impl Pool {
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
                     continue;
                 }
-                if let Some(sender) = place.sender.as_mut().filter(|sender| !sender.is_closed())
+                if let Some(sender) = place.sender.as_ref().filter(|sender| !sender.is_closed())
                     && sender.ready().await.is_ok()
                 {
                     return Ok(sender.clone());
@@ -136,19 +132,19 @@ impl Pool {
         Err(Refuse::NoUpstream)
     }
 
-    async fn connect(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+    async fn connect(&self, address: &str) -> Result<Opener, &'static str> {
         match tokio::time::timeout(CONNECT_MAX, self.connect_within(address)).await {
             Ok(connected) => connected,
             Err(_) => Err("no connection in time"),
         }
     }
 
-    async fn connect_within(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+    async fn connect_within(&self, address: &str) -> Result<Opener, &'static str> {
         let socket = TcpStream::connect(address).await.map_err(|_| "no connection")?;
         // Small messages go out at once; a failure costs delay, not data.
         let _best_effort = socket.set_nodelay(true);
         let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else {
-            return handshake(socket, self.keepalive).await;
+            return Ok(handshake(socket, self.settings));
         };
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(server_name.as_deref().unwrap_or(host).to_owned()).map_err(|_| "the name is no server name")?;
@@ -162,30 +158,18 @@ impl Pool {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("it does not speak HTTP/2");
         }
-        handshake(stream, self.keepalive).await
+        Ok(handshake(stream, self.settings))
     }
 }
 
-async fn handshake<S>(io: S, keepalive: Keepalive) -> Result<SendRequest<RequestBody>, &'static str>
+fn handshake<S>(io: S, settings: Settings) -> Opener
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(listen::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(listen::CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(listen::HEADER_BYTES_MAX)
-        .max_send_buf_size(listen::PIECES_AHEAD)
-        .keep_alive_interval(keepalive.after)
-        .keep_alive_timeout(keepalive.timeout)
-        .handshake(TokioIo::new(Gathered::new(io)))
-        .await
-        .map_err(|_| "no HTTP/2 handshake")?;
+    let (opener, connection) = http2::client(io, settings);
     tokio::spawn(async move {
-        // hyper's error names the kind of failure, never bytes of a message.
-        if let Err(error) = connection.await {
-            tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection to an upstream ended early");
-        }
+        let reason = connection.await;
+        tracing::debug!(?reason, "a connection to an upstream ended");
     });
-    Ok(sender)
+    opener
 }
