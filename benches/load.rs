@@ -35,6 +35,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const CALLS: usize = 8;
 /// Between two messages of `paced`.
 const PACE: Duration = Duration::from_micros(500);
+/// Flow-control windows of both ends, in bytes. The second is larger than all streams need: HTTP/2's guard against floods of small DATA
+/// frames goes by it.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Of streams, one message in so many is looked into, and the first of each.
 const LOOK: u64 = 1_000;
 
@@ -172,7 +176,7 @@ async fn drive(address: &str, case: &str, want: &str, seconds: f64, files: Optio
         None => Box::new(socket),
     };
     let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(256 * 1024).initial_connection_window_size(1024 * 1024);
+    builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     let (sender, connection) = builder.handshake::<_, Bytes>(socket).await?;
     let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
     tasks.spawn(async move { Ok(connection.await?) });

@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use twinveil::gate::tls::{self, PemFiles};
 
-use crate::Failure;
 use crate::frames::{Position, Vitals};
+use crate::{CONNECTION_WINDOW, Failure, STREAM_WINDOW};
 
 /// A message of about `size` bytes.
 pub(crate) fn vitals(size: usize) -> Vitals {
@@ -80,7 +80,7 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>) {
                 None => Box::new(socket),
             };
             let mut builder = h2::server::Builder::new();
-            builder.initial_window_size(256 * 1024).initial_connection_window_size(1024 * 1024).max_concurrent_streams(10_000);
+            builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW).max_concurrent_streams(10_000);
             let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else { return };
             while let Some(Ok((request, respond))) = connection.accept().await {
                 tokio::spawn(answer(request, respond));

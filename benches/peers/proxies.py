@@ -13,6 +13,12 @@ _METHODS = ["Look", "Watch", "Echo"]
 # What the gateway leaves out in the case `strip`.
 REMOVED = ["subject_id", "device_id", "position", "labels", "name", "note"]
 
+# With smaller windows than these, plain Envoy takes more processor time. With larger ones than those, the scrubber does; and where the
+# window of answers is not smaller than the one towards the client, which Envoy also takes for the bound of a stream's buffer, a burst of
+# small messages trips the scrubber's check of that bound, and the stream is reset.
+_WINDOWS = {"FRONT_WINDOW": 1 << 20, "BACK_WINDOW": 1 << 20, "CONNECTION_WINDOW": 1 << 24}
+_WINDOWS_OF_SCRUBBER = {"FRONT_WINDOW": 1 << 18, "BACK_WINDOW": 1 << 16, "CONNECTION_WINDOW": 1 << 20}
+
 
 class Proxies:
     """Each method is a block in which a proxy serves; it gives the port and the process."""
@@ -61,6 +67,7 @@ class Proxies:
             back = {"@type": f"{_TLS}UpstreamTlsContext", "sni": "localhost", **_common(self._gateway.back_files())}
             front, back = ({"name": "envoy.transport_sockets.tls", "typed_config": config} for config in (front, back))
         words = {"FILTERS": json.dumps([*filters, router]), "DOWNSTREAM": json.dumps(front), "UPSTREAM_SOCKET": json.dumps(back)}
+        words |= _WINDOWS_OF_SCRUBBER if filters else _WINDOWS
         command = [self._envoy, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "--config-path"]
         return self._served("envoy.yaml", command, upstream, words)
 
