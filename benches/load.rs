@@ -118,7 +118,9 @@ impl Want {
         let nothing_else = vitals.encoded_len() + added.encoded_len() == message.len();
         let right = vitals == self.vitals && nothing_else && added.group.is_empty() != self.sealed;
         if !right {
-            eprintln!("wrong: {vitals:?} {added:?}, {} bytes", message.len());
+            let (samples, group) = (vitals.samples.len(), added.group.len());
+            let shown = Vitals { samples: Vec::new(), ..vitals };
+            eprintln!("wrong: {shown:?} with {samples} samples and {group} sealed bytes, of {}", message.len());
         }
         Ok((right, added.announced.len() as u64))
     }

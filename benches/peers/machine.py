@@ -54,9 +54,9 @@ def said(process, begins, log):
     return line[len(begins):].strip()
 
 
-def tail(log):
+def tail(log, lines=3):
     """The end of what a process logged."""
-    return " / ".join(Path(log).read_text(errors="replace").strip().splitlines()[-3:])[-1000:]
+    return " / ".join(Path(log).read_text(errors="replace").strip().splitlines()[-lines:])[-1000:]
 
 
 def free_port():

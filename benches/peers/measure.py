@@ -140,7 +140,7 @@ def main():
                         print(bad[-1], file=sys.stderr, flush=True)
                         continue
                     if row["removed_ok"] is False:
-                        bad.append(f"{name}, {case}: what came is not what should: {machine.tail(bench.folder / 'drive.log')}")
+                        bad.append(f"{name}, {case}: what came is not what should: {machine.tail(bench.folder / 'drive.log', 1)}")
                     rows.append(row)
                     line = json.dumps(row, separators=(",", ":"))
                     print(line, flush=True)
