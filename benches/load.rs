@@ -255,6 +255,7 @@ impl Calls {
             let mut next = Instant::now();
             while ticks.send(()).is_ok() {
                 next += PACE;
+                #[allow(clippy::disallowed_methods, reason = "a thread that serves nobody")]
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
             }
         });

@@ -93,7 +93,8 @@ class Proxies:
         if tls:
             front, back = (self._both(files) for files in (self._gateway.front_files(), self._gateway.back_files()))
             bind = f"ssl crt {front[0]} ca-file {front[1]} verify required alpn h2 ssl-min-ver TLSv1.3"
-            reach = f"ssl crt {back[0]} ca-file {back[1]} verify required verifyhost localhost sni str(localhost) alpn h2 ssl-min-ver TLSv1.3"
+            reach = f"ssl crt {back[0]} ca-file {back[1]} verify required verifyhost localhost sni str(localhost) alpn h2 "
+            reach += "ssl-min-ver TLSv1.3"
         command = [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f"]
         return self._served("haproxy.cfg", command, upstream, {"BIND": bind, "REACH": reach})
 
