@@ -22,19 +22,31 @@ pub enum Broken {
 /// Cuts a byte stream into messages, without copying those that arrive whole.
 #[derive(Debug, Default)]
 pub struct Deframer {
-    whole: Bytes,
+    /// The message that came in pieces, and nothing behind it.
     partial: BytesMut,
+    whole: Bytes,
 }
 
 impl Deframer {
-    /// Takes bytes as they arrive.
-    pub fn push(&mut self, bytes: Bytes) {
-        if self.partial.is_empty() && self.whole.is_empty() {
-            self.whole = bytes;
-        } else {
+    /// Takes bytes as they arrive, when no whole message is left.
+    pub fn push(&mut self, mut bytes: Bytes) {
+        if !self.whole.is_empty() {
+            // Something was left: it is in front.
             self.partial.extend_from_slice(&std::mem::take(&mut self.whole));
-            self.partial.extend_from_slice(&bytes);
         }
+        if !self.partial.is_empty() {
+            self.fill(&mut bytes, PREFIX_BYTES);
+            if let Some(&[_, a, b, c, d]) = self.partial.first_chunk::<PREFIX_BYTES>() {
+                self.fill(&mut bytes, PREFIX_BYTES + u32::from_be_bytes([a, b, c, d]) as usize);
+            }
+        }
+        self.whole = bytes;
+    }
+
+    /// Takes as many bytes from the front as the partial message lacks to be so long.
+    fn fill(&mut self, bytes: &mut Bytes, len: usize) {
+        let missing = len.saturating_sub(self.partial.len()).min(bytes.len());
+        self.partial.extend_from_slice(&bytes.split_to(missing));
     }
 
     /// The next whole message, at most `bytes_max` long; a compressed one is broken.
@@ -84,7 +96,7 @@ impl Deframer {
         if self.partial.is_empty() {
             self.whole.advance((PREFIX_BYTES + len).min(self.whole.len()));
         } else {
-            self.partial.advance((PREFIX_BYTES + len).min(self.partial.len()));
+            self.partial.clear();
         }
     }
 

@@ -200,7 +200,7 @@ impl Pipe {
     /// Transforms what is at hand until a piece is full.
     fn fill(&mut self, lane: &Lane, views: &mut Views, now: UnixMs) -> Result<(), Refuse> {
         let Self { chunks, deframer, fitting, messages, out, rest, announced, .. } = self;
-        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, handed_over: 0, withheld: 0 };
+        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, told: None, handed_over: 0, withheld: 0 };
         let done = judge.messages(chunks, deframer, messages);
         let Judging { views, handed_over, withheld, .. } = judge;
         lane.hand_over(views, handed_over);
@@ -220,6 +220,8 @@ struct Judging<'a> {
     out: &'a mut BytesMut,
     rest: &'a mut Option<Marks>,
     announced: &'a mut HashMap<Mark, Instant>,
+    /// The view whose announcement was looked at last: it is not due again so soon.
+    told: Option<Mark>,
     handed_over: u64,
     withheld: u64,
 }
@@ -263,12 +265,15 @@ impl Judging<'_> {
 
     /// Judges one message; whether it goes out.
     fn message(&mut self, message: &[u8]) -> Result<bool, Refuse> {
-        let Self { lane, views, fitting, now, out, rest, announced, .. } = self;
+        let Self { lane, views, fitting, now, out, rest, announced, told, .. } = self;
         let raw = Raw::new(message);
         let streams = lane.side.streams;
         let due = |mark: Mark, by_others: bool| {
             if !streams {
                 return !by_others;
+            }
+            if told.replace(mark) == Some(mark) {
+                return false;
             }
             let due = announced.get(&mark).is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
             if due {
