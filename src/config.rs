@@ -197,8 +197,6 @@ pub struct Limits {
     pub keepalive_ms: u64,
     /// How long it may take to answer that. Default 20,000 ms; 1,000 to 600,000.
     pub keepalive_timeout_ms: u64,
-    /// Control frames that a connection may send in a second beside those that answer what it is sent. Default 1,000; 100 to 1,000,000.
-    pub control_frames_per_second_max: u32,
     /// Of large messages that are half-way, over all streams. Default 256 MiB; not below four of `batch_bytes_max`, at most 1 TiB.
     pub unfinished_bytes_max: usize,
 }
@@ -268,7 +266,6 @@ impl Default for Limits {
             drain_ms_max: 5_000,
             keepalive_ms: 30_000,
             keepalive_timeout_ms: 20_000,
-            control_frames_per_second_max: 1_000,
             unfinished_bytes_max: 256 << 20,
         }
     }

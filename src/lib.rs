@@ -108,6 +108,8 @@ pub mod hardening;
 #[cfg(feature = "gateway")]
 pub mod health;
 #[cfg(feature = "gateway")]
+pub mod http2;
+#[cfg(feature = "gateway")]
 pub mod judge;
 #[cfg(feature = "gateway")]
 pub mod ledger;

@@ -20,7 +20,6 @@ pub(super) struct LimitsTable {
     drain_ms_max: Option<u64>,
     keepalive_ms: Option<u64>,
     keepalive_timeout_ms: Option<u64>,
-    control_frames_per_second_max: Option<u64>,
     unfinished_bytes_max: Option<u64>,
 }
 
@@ -93,13 +92,6 @@ impl LimitsTable {
                 by_default.keepalive_timeout_ms,
                 1_000,
                 600_000,
-            )?,
-            control_frames_per_second_max: within(
-                "limits.control_frames_per_second_max",
-                self.control_frames_per_second_max,
-                by_default.control_frames_per_second_max,
-                100,
-                1_000_000,
             )?,
         })
     }

@@ -27,8 +27,9 @@ pub enum Broken {
 /// Cuts a byte stream into messages, without copying those that arrive whole.
 #[derive(Debug, Default)]
 pub struct Deframer {
-    whole: Bytes,
+    /// The message that came in pieces, and nothing behind it.
     partial: BytesMut,
+    whole: Bytes,
     /// For what is partial; none where few bytes are read at all.
     held: Option<Held>,
 }
@@ -39,14 +40,25 @@ impl Deframer {
         Self { held: Some(Held::none(room)), ..Self::default() }
     }
 
-    /// Takes bytes as they arrive.
-    pub fn push(&mut self, bytes: Bytes) {
-        if self.partial.is_empty() && self.whole.is_empty() {
-            self.whole = bytes;
-        } else {
+    /// Takes bytes as they arrive, when no whole message is left.
+    pub fn push(&mut self, mut bytes: Bytes) {
+        if !self.whole.is_empty() {
+            // Something was left: it is in front.
             self.partial.extend_from_slice(&std::mem::take(&mut self.whole));
-            self.partial.extend_from_slice(&bytes);
         }
+        if !self.partial.is_empty() {
+            self.fill(&mut bytes, PREFIX_BYTES);
+            if let Some(&[_, a, b, c, d]) = self.partial.first_chunk::<PREFIX_BYTES>() {
+                self.fill(&mut bytes, PREFIX_BYTES + u32::from_be_bytes([a, b, c, d]) as usize);
+            }
+        }
+        self.whole = bytes;
+    }
+
+    /// Takes as many bytes from the front as the partial message lacks to be so long.
+    fn fill(&mut self, bytes: &mut Bytes, len: usize) {
+        let missing = len.saturating_sub(self.partial.len()).min(bytes.len());
+        self.partial.extend_from_slice(&bytes.split_to(missing));
     }
 
     /// The next whole message, at most `bytes_max` long; a compressed one is broken.
@@ -59,7 +71,7 @@ impl Deframer {
         let mut message = if self.partial.is_empty() {
             self.whole.split_to(PREFIX_BYTES + len)
         } else {
-            let message = self.partial.split_to(PREFIX_BYTES + len).freeze();
+            let message = std::mem::take(&mut self.partial).freeze();
             self.let_go();
             message
         };
@@ -99,18 +111,15 @@ impl Deframer {
         if self.partial.is_empty() {
             self.whole.advance((PREFIX_BYTES + len).min(self.whole.len()));
         } else {
-            self.partial.advance((PREFIX_BYTES + len).min(self.partial.len()));
+            self.partial = BytesMut::new();
             self.let_go();
         }
     }
 
     /// Memory of a message that has gone is not kept for the next one, which may be far off.
     fn let_go(&mut self) {
-        if self.partial.is_empty() {
-            self.partial = BytesMut::new();
-            if let Some(held) = &mut self.held {
-                held.release();
-            }
+        if let Some(held) = &mut self.held {
+            held.release();
         }
     }
 

@@ -1,7 +1,7 @@
 //! The data plane: frames only. It opens envelopes, never payloads.
 
+mod answering;
 pub mod codec;
-mod gathered;
 mod guard;
 mod handover;
 pub mod health;

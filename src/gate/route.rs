@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use prost::Message;
 use tonic_health::pb::health_server::HealthServer;
 use tower::ServiceExt;
@@ -25,7 +24,7 @@ use super::room::Held;
 use super::subscribe::{Shared, SubscribeBody};
 use super::traced::{TracedBody, traced};
 use super::views::{Ask, Through};
-use super::web::{Entered, Inbound, PageBody, enter, preflight};
+use super::web::{Entered, Inbound, PageBody, Wire, enter, preflight};
 use crate::client::dsse;
 use crate::config::{Carrier, May, Party};
 use crate::judge::Listener;
@@ -58,7 +57,7 @@ impl Router {
     }
 
     /// Answers one request.
-    pub async fn answer(self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+    pub async fn answer(self, caller: Arc<Caller>, request: Request<Wire>) -> Result<Response<AnswerBody>, Infallible> {
         let state = self.shared.live.now();
         match enter(&state, request) {
             Entered::Plain(request) => self.route(&state, &caller, request).await,
@@ -68,7 +67,7 @@ impl Router {
     }
 
     /// Answers somebody without a certificate: a browser's question before it shows one, and nothing else.
-    pub async fn answer_stranger(self, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+    pub async fn answer_stranger(self, request: Request<Wire>) -> Result<Response<AnswerBody>, Infallible> {
         let state = self.shared.live.now();
         let asks = request.method() == http::Method::OPTIONS && !state.config.web.origins.is_empty();
         Ok(if asks { preflight(&state, request.headers()) } else { refused(Refuse::UnknownParty) })

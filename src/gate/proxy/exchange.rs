@@ -2,7 +2,7 @@
 //! has it.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -13,16 +13,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, V
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
+use super::forward::Forward;
 use super::lane::Lane;
-use super::pipe::{About, Fate, Fitting, Piece, Pipe, RequestBody};
+use super::pipe::{About, Fate, Fitting, Piece, Pipe};
 use super::table::{Called, MessageSide};
 use super::unpack::{ACCEPTED, Packing};
-use super::upstream::OnLink;
 use crate::config::{May, Party, RoutePurpose, RouteSubject};
 use crate::gate::live::State;
 use crate::gate::subscribe::Shared;
 use crate::gate::views::{Ask, Through};
-use crate::gate::web::Inbound;
+use crate::gate::web::{Inbound, Wire};
 use crate::judge::Listener;
 use crate::status::{Refuse, trailers, upstream_trailers};
 use crate::stop::{Stop, Stopper, stop};
@@ -151,26 +151,29 @@ pub(in crate::gate) async fn exchange(
     let (about_there, about_back) = (about(&there), about(&back));
     let fitting = |lane, about, packing| Fitting { lane, about, packing, undecidable: called.undecidable, bytes_max };
     let fate = Arc::<Fate>::default();
-    let pipe = Pipe::new(body, fitting(there, about_there, packing));
-    let mut forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
-    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())), on: None };
-    let mut tries = 1;
+    let mut forward = Forward::new(Pipe::new(body, fitting(there, about_there, packing)), Arc::clone(&fate));
+    let asked = asked(called, &head.headers)?;
+    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
+    let mut tries = 0;
     let answer = loop {
-        let mut lease = ended.unless_over(called.upstream.sender()).await??;
-        let mut error = match ended.unless_over(lease.sender.try_send_request(forward)).await? {
-            Ok(answer) => {
-                ended.on = Some(lease.on);
-                break answer;
-            }
-            Err(error) => error,
-        };
-        // An upstream that closes its connection in good order (GOAWAY) may do so just now: nothing of the request was sent, nor
-        // judged, and another connection takes it.
-        match error.take_message().filter(|_| tries < TRIES_MAX) {
-            Some(unsent) => forward = unsent,
-            None => return Err(ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
-        }
         tries += 1;
+        let upstream = ended.unless_over(called.upstream.sender()).await??;
+        let Ok((writing, mut answer)) = upstream.open(&asked, false) else {
+            // Others were quicker, or the connection closes.
+            if tries < TRIES_MAX { continue } else { return Err(Refuse::UpstreamBroke) }
+        };
+        forward.send_to(writing);
+        let answered = poll_fn(|cx| {
+            forward.drive(cx);
+            Pin::new(&mut answer).poll(cx)
+        });
+        match ended.unless_over(answered).await? {
+            Ok(answer) => break answer,
+            // An upstream that closes its connection in good order (GOAWAY) may do so just now: nothing of the request was looked
+            // at there, nor judged here, and another connection takes it.
+            Err(broken) if broken.unprocessed && forward.is_untouched() && tries < TRIES_MAX => {}
+            Err(_) => return Err(ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
+        }
     };
     let (head, body) = answer.into_parts();
     let mut response_headers = HeaderMap::new();
@@ -186,10 +189,10 @@ pub(in crate::gate) async fn exchange(
     let body = if over {
         // All there is, is in the headers (gRPC, "Trailers-Only").
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
-        ResponseBody { pipe: None, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+        ResponseBody { pipe: None, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     } else {
-        let pipe = Pipe::new(Inbound::Plain(body), fitting(back, about_back, packing));
-        ResponseBody { pipe: Some(pipe), called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+        let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing));
+        ResponseBody { pipe: Some(pipe), forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     };
     let mut response = Response::new(body);
     *response.headers_mut() = response_headers;
@@ -197,8 +200,8 @@ pub(in crate::gate) async fn exchange(
 }
 
 /// The request as the upstream gets it: nothing of the caller's is in it but what the route lets pass.
-fn forward(called: &Called, headers: &HeaderMap, body: RequestBody) -> Result<Request<RequestBody>, Refuse> {
-    let mut request = Request::new(body);
+fn asked(called: &Called, headers: &HeaderMap) -> Result<Request<()>, Refuse> {
+    let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
     let authority = called.upstream.authority();
@@ -266,8 +269,6 @@ struct Ended {
     deadline: Option<Pin<Box<Sleep>>>,
     /// The operator ends it: unary calls are judged when their message comes, streams may wait for one for long.
     over: Option<Pin<Box<dyn Future<Output = Refuse> + Send>>>,
-    /// Its place on the connection to the upstream.
-    on: Option<OnLink>,
 }
 
 /// Ends when the party may call no more, or the route is gone.
@@ -304,6 +305,8 @@ impl Ended {
 pub struct ResponseBody {
     /// None once the end was told, or where there is nothing but headers.
     pipe: Option<Pipe>,
+    /// What the client still sends goes on meanwhile.
+    forward: Forward,
     called: Arc<Called>,
     ended: Ended,
     shared: Arc<Shared>,
@@ -322,6 +325,7 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
         let this = self.get_mut();
         let Some(pipe) = &mut this.pipe else { return Poll::Ready(None) };
+        this.forward.drive(cx);
         let end = match pipe.poll(cx) {
             Poll::Ready(Piece::Data(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Poll::Pending => Err(std::task::ready!(this.ended.poll_over(cx))),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Mark, Marks, Veiling, Veto, Views};
@@ -118,6 +118,11 @@ impl Pipe {
         }
     }
 
+    /// Whether a message was looked at.
+    pub(super) fn has_begun(&self) -> bool {
+        self.messages > 0
+    }
+
     /// Whether everything was handed on.
     pub(super) fn is_done(&self) -> bool {
         self.from.is_none() && !self.broke && self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway()
@@ -208,7 +213,7 @@ impl Pipe {
     /// Transforms what is at hand until a piece is full.
     fn fill(&mut self, lane: &Lane, views: &mut Views, now: UnixMs) -> Result<(), Refuse> {
         let Self { chunks, deframer, fitting, messages, out, rest, announced, .. } = self;
-        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, handed_over: 0, withheld: 0 };
+        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, told: None, handed_over: 0, withheld: 0 };
         let done = judge.messages(chunks, deframer, messages);
         let Judging { views, handed_over, withheld, .. } = judge;
         lane.hand_over(views, handed_over);
@@ -228,6 +233,8 @@ struct Judging<'a> {
     out: &'a mut BytesMut,
     rest: &'a mut Option<Marks>,
     announced: &'a mut HashMap<Mark, Instant>,
+    /// The view whose announcement was looked at last: it is not due again so soon.
+    told: Option<Mark>,
     handed_over: u64,
     withheld: u64,
 }
@@ -272,12 +279,15 @@ impl Judging<'_> {
 
     /// Judges one message; whether it goes out.
     fn message(&mut self, message: &[u8]) -> Result<bool, Refuse> {
-        let Self { lane, views, fitting, now, out, rest, announced, .. } = self;
+        let Self { lane, views, fitting, now, out, rest, announced, told, .. } = self;
         let raw = Raw::new(message);
         let streams = lane.side.streams;
         let due = |mark: Mark, by_others: bool| {
             if !streams {
                 return !by_others;
+            }
+            if told.replace(mark) == Some(mark) {
+                return false;
             }
             let due = announced.get(&mark).is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
             if due {
@@ -312,44 +322,5 @@ impl Judging<'_> {
                 }
             }
         }
-    }
-}
-
-/// What a client sends, on the way to the upstream.
-#[derive(Debug)]
-pub(super) struct RequestBody {
-    pipe: Pipe,
-    fate: Arc<Fate>,
-}
-
-impl RequestBody {
-    pub(super) fn new(pipe: Pipe, fate: Arc<Fate>) -> Self {
-        Self { pipe, fate }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Refuse;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
-        let this = self.get_mut();
-        this.pipe.poll(cx).map(|piece| match piece {
-            Piece::Data(bytes) => Some(Ok(Frame::data(bytes))),
-            // Trailers of requests have no meaning in gRPC.
-            Piece::End(_) => None,
-            Piece::Broke => {
-                this.fate.end(Refuse::Malformed);
-                Some(Err(Refuse::Malformed))
-            }
-            Piece::Refused(refuse) => {
-                this.fate.end(refuse);
-                Some(Err(refuse))
-            }
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pipe.is_done()
     }
 }

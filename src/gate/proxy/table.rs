@@ -10,7 +10,7 @@ use super::shown;
 use super::upstream::Pool;
 use crate::config::{Config, Reach, Route, RoutePurpose, RouteSubject, Undecidable, Upstream};
 use crate::descriptors::{self, Descriptors};
-use crate::gate::listen::Keepalive;
+use crate::gate::listen::to_upstreams;
 use crate::gate::tls::{ClientTls, PemFiles};
 use crate::stop::{Stop, Stopper, stop};
 use crate::veil::crypto::hash::sha256;
@@ -285,10 +285,10 @@ fn pool(upstream: &Upstream, config: &Config, old: Option<&Arc<Pool>>) -> Result
             Some((tls, pem))
         }
     };
-    let keepalive = Keepalive::of(&config.limits);
+    let settings = to_upstreams(&config.limits);
     match old {
-        Some(old) if old.is_for(upstream, tls.as_ref().map(|(_, pem)| *pem), keepalive) => Ok(Arc::clone(old)),
-        _ => Ok(Arc::new(Pool::new(upstream.clone(), tls, keepalive))),
+        Some(old) if old.is_for(upstream, tls.as_ref().map(|(_, pem)| *pem), settings) => Ok(Arc::clone(old)),
+        _ => Ok(Arc::new(Pool::new(upstream.clone(), tls, settings))),
     }
 }
 

@@ -2,13 +2,10 @@
 //! takes only so many calls on one connection, the next call gets another: nobody waits until somebody else's stream ends. An address that
 //! fails rests for a while.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -16,13 +13,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::pipe::RequestBody;
 use crate::config::{Party, Reach, Upstream};
-use crate::gate::gathered::Gathered;
 use crate::gate::guard::Guarded;
-use crate::gate::listen::Keepalive;
 use crate::gate::tls::{self, ClientTls};
-use crate::gate::{identity, listen, workers};
+use crate::gate::{identity, workers};
+use crate::http2::{self, Opener, Reason, Settings};
 use crate::status::Refuse;
 
 /// Connecting, handshakes included, takes at most this long.
@@ -33,6 +28,8 @@ const REST_MIN: Duration = Duration::from_millis(100);
 const REST_MAX: Duration = Duration::from_secs(5);
 /// The most connections of a worker to one address.
 const LINKS_MAX: usize = 128;
+/// How many of them are kept without a call.
+const IDLE_MAX: usize = 2;
 
 /// An upstream and its connections.
 #[derive(Debug)]
@@ -41,68 +38,47 @@ pub(in crate::gate) struct Pool {
     tls: Option<ClientTls>,
     /// Of the files that `tls` was made from.
     pem: Option<[u8; 32]>,
-    keepalive: Keepalive,
+    settings: Settings,
     /// By worker and address: a worker's calls go over its own connections.
     places: Vec<Vec<Mutex<Place>>>,
     next: AtomicUsize,
 }
 
+/// An address, and the connections to it.
 #[derive(Debug, Default)]
 struct Place {
-    links: Vec<Link>,
+    links: Vec<Opener>,
     failures: u32,
     rests_until: Option<Instant>,
 }
 
-/// A connection, and how many calls are on it.
-#[derive(Clone, Debug)]
-struct Link {
-    sender: SendRequest<RequestBody>,
-    calls: Arc<AtomicUsize>,
-    /// How many the upstream takes at a time.
-    most: Arc<AtomicUsize>,
-}
-
-impl Link {
-    /// Takes a call, if the upstream does.
-    fn lease(&self) -> Option<Lease> {
-        let most = self.most.load(Ordering::Relaxed);
-        // The worker's own calls are the only ones on it, and run one at a time.
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= most {
-            self.calls.fetch_sub(1, Ordering::Relaxed);
-            return None;
+impl Place {
+    /// A connection that takes a call now.
+    fn takes_one(&mut self) -> Option<Opener> {
+        if let [one] = self.links.as_slice()
+            && one.may_open()
+        {
+            return Some(one.clone());
         }
-        Some(Lease { sender: self.sender.clone(), on: OnLink(Arc::clone(&self.calls)) })
-    }
-}
-
-/// A connection that takes a request now, and the call's place on it.
-#[derive(Debug)]
-pub(super) struct Lease {
-    pub(super) sender: SendRequest<RequestBody>,
-    pub(super) on: OnLink,
-}
-
-/// A call's place on a connection; free when dropped.
-#[derive(Debug)]
-pub(super) struct OnLink(Arc<AtomicUsize>);
-
-impl Drop for OnLink {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut idle = 0;
+        self.links.retain(|link| {
+            idle += usize::from(link.is_idle());
+            !link.is_closed() && !(link.is_idle() && idle > IDLE_MAX)
+        });
+        self.links.iter().find(|link| link.may_open()).cloned()
     }
 }
 
 impl Pool {
-    pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, keepalive: Keepalive) -> Self {
+    pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, settings: Settings) -> Self {
         let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Mutex::default()).collect()).collect();
         let (tls, pem) = tls.unzip();
-        Self { upstream, tls, pem, keepalive, places, next: AtomicUsize::new(0) }
+        Self { upstream, tls, pem, settings, places, next: AtomicUsize::new(0) }
     }
 
     /// Whether its connections are as good as new ones of these settings.
-    pub(super) fn is_for(&self, upstream: &Upstream, pem: Option<[u8; 32]>, keepalive: Keepalive) -> bool {
-        self.upstream == *upstream && self.pem == pem && self.keepalive == keepalive
+    pub(super) fn is_for(&self, upstream: &Upstream, pem: Option<[u8; 32]>, settings: Settings) -> bool {
+        self.upstream == *upstream && self.pem == pem && self.settings == settings
     }
 
     /// Whether an address of it can be reached now.
@@ -136,7 +112,7 @@ impl Pool {
     }
 
     /// A connection that takes a request now.
-    pub(super) async fn sender(&self) -> Result<Lease, Refuse> {
+    pub(super) async fn sender(&self) -> Result<Opener, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
         let mut failed = Vec::new();
@@ -158,9 +134,8 @@ impl Pool {
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
                     continue;
                 }
-                place.links.retain(|link| !link.sender.is_closed());
-                if let Some(lease) = place.links.iter().find_map(Link::lease) {
-                    return Ok(lease);
+                if let Some(link) = place.takes_one() {
+                    return Ok(link);
                 }
                 if place.links.len() >= LINKS_MAX {
                     full = true;
@@ -168,14 +143,9 @@ impl Pool {
                 }
                 match self.connect(address).await {
                     Ok(link) => {
-                        let lease = link.lease();
                         (place.failures, place.rests_until) = (0, None);
-                        place.links.push(link);
-                        match lease {
-                            Some(lease) => return Ok(lease),
-                            // It takes no calls at all.
-                            None => full = true,
-                        }
+                        place.links.push(link.clone());
+                        return Ok(link);
                     }
                     Err(why) => {
                         failed.push(index);
@@ -190,19 +160,19 @@ impl Pool {
         Err(if full { Refuse::TooMany } else { Refuse::NoUpstream })
     }
 
-    async fn connect(&self, address: &str) -> Result<Link, &'static str> {
+    async fn connect(&self, address: &str) -> Result<Opener, &'static str> {
         match tokio::time::timeout(CONNECT_MAX, self.connect_within(address)).await {
             Ok(connected) => connected,
             Err(_) => Err("no connection in time"),
         }
     }
 
-    async fn connect_within(&self, address: &str) -> Result<Link, &'static str> {
+    async fn connect_within(&self, address: &str) -> Result<Opener, &'static str> {
         let socket = TcpStream::connect(address).await.map_err(|_| "no connection")?;
         // Small messages go out at once; a failure costs delay, not data.
         let _best_effort = socket.set_nodelay(true);
         let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else {
-            return handshake(socket, self.keepalive, &self.upstream.name).await;
+            return Ok(self.handshake(socket));
         };
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(server_name.as_deref().unwrap_or(host).to_owned()).map_err(|_| "the name is no server name")?;
@@ -216,43 +186,24 @@ impl Pool {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("it does not speak HTTP/2");
         }
-        handshake(stream, self.keepalive, &self.upstream.name).await
+        Ok(self.handshake(stream))
     }
-}
 
-async fn handshake<S>(io: S, keepalive: Keepalive, upstream: &str) -> Result<Link, &'static str>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let io = Guarded::of_server(io, keepalive.bounds);
-    let (verdict, upstream) = (io.verdict(), upstream.to_owned());
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(listen::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(listen::CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(listen::HEADER_BYTES_MAX)
-        .max_send_buf_size(listen::PIECES_AHEAD)
-        .keep_alive_interval(keepalive.after)
-        .keep_alive_timeout(keepalive.timeout)
-        .handshake(TokioIo::new(Gathered::new(io)))
-        .await
-        .map_err(|_| "no HTTP/2 handshake")?;
-    let most = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
-    let link = Link { sender, calls: Arc::default(), most: Arc::clone(&most) };
-    tokio::spawn(async move {
-        let mut connection = std::pin::pin!(connection);
-        let ended = std::future::poll_fn(|cx| {
-            let ended = connection.as_mut().poll(cx);
-            most.store(connection.current_max_send_streams(), Ordering::Relaxed);
-            ended
-        });
-        // hyper's error names the kind of failure, never bytes of a message.
-        if let Err(error) = ended.await {
-            tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection to an upstream ended early");
-        }
-        if let Some(why) = verdict.get() {
+    fn handshake<S>(&self, io: S) -> Opener
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = Guarded::new(io, None, self.settings.silence + self.settings.answer_within);
+        let (verdict, upstream) = (io.verdict(), Arc::clone(&self.upstream.name));
+        let (opener, connection) = http2::client(io, self.settings);
+        tokio::spawn(async move {
+            let why = match (connection.await, verdict.get()) {
+                (_, Some(why)) => why,
+                (Reason::ENHANCE_YOUR_CALM, None) => "it asked for too much",
+                (reason, None) => return tracing::debug!(?reason, "a connection to an upstream ended"),
+            };
             tracing::warn!(%upstream, why, "a connection to an upstream was cut off");
-        }
-    });
-    Ok(link)
+        });
+        opener
+    }
 }

@@ -156,14 +156,7 @@ async fn receives(mut sub: Sub, party: &'static str, pause: Duration, share: Sha
             // Nothing more is on its way.
             Err(_) => return,
         };
-        let received = match event {
-            Some(Event::Frame(received)) => received,
-            Some(Event::View(view)) if view.open => {
-                share.people.opened(&sub.header.stream_id, view.view);
-                continue;
-            }
-            _ => continue,
-        };
+        let Some(Event::Frame(received)) = event else { continue };
         share.people.handed_over(&sub.header.stream_id, received.view, received.handover);
         share.people.looked_into(party, &received.message);
         share.tally.received.fetch_add(1, Ordering::Relaxed);

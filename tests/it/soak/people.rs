@@ -40,6 +40,8 @@ struct Person {
     wallet: Wallet,
     grant: Mutex<Option<RecordId>>,
     spans: Mutex<Vec<Span>>,
+    /// When grants were handed in.
+    grants: Mutex<Vec<Instant>>,
 }
 
 /// All of them, and what was found wrong.
@@ -48,10 +50,19 @@ pub(super) struct People {
     violations: Mutex<Vec<String>>,
     changes: AtomicU64,
     withdrawals: AtomicU64,
-    /// By stream and view: the last hand-overs that withdrawals stated.
-    barriers: Mutex<HashMap<(Vec<u8>, u32), Vec<u64>>>,
-    /// By stream and view: the first and last hand-over that was received each time that the view was open.
-    openings: Mutex<HashMap<(Vec<u8>, u32), Vec<Option<(u64, u64)>>>>,
+    /// By stream and view: what withdrawals stated.
+    barriers: Mutex<HashMap<(Vec<u8>, u32), Vec<Barrier>>>,
+    /// By stream and view: which hand-overs were received, and when.
+    received: Mutex<HashMap<(Vec<u8>, u32), Vec<(u64, Instant)>>>,
+}
+
+/// What a withdrawal stated of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Barrier {
+    person: usize,
+    last_handover: u64,
+    /// When it was handed in.
+    at: Instant,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,7 +81,7 @@ impl People {
             let wallet = world.patient(&name(person)).await;
             world.enrol("clinician", &name(person), &wallet).await;
             let span = Span { standing: Standing::Nothing, from: Instant::now(), until: None };
-            each.push(Person { wallet, grant: Mutex::default(), spans: Mutex::new(vec![span]) });
+            each.push(Person { wallet, grant: Mutex::default(), spans: Mutex::new(vec![span]), grants: Mutex::default() });
         }
         let people = Self {
             each,
@@ -78,7 +89,7 @@ impl People {
             changes: AtomicU64::new(0),
             withdrawals: AtomicU64::new(0),
             barriers: Mutex::default(),
-            openings: Mutex::default(),
+            received: Mutex::default(),
         };
         for person in 0..PEOPLE {
             people.give(world, person, Standing::All).await;
@@ -127,6 +138,7 @@ impl People {
         if let Some(before) = before {
             given = given.replaces(before);
         }
+        lock(&self.each[person].grants).push(Instant::now());
         self.begin(person, standing);
         let record = world.grant(&self.each[person].wallet, &given).await;
         *lock(&self.each[person].grant) = Some(record);
@@ -135,6 +147,7 @@ impl People {
 
     async fn take_back(&self, world: &World, person: usize) {
         let grant = lock(&self.each[person].grant).take().expect("something to take back");
+        let at = Instant::now();
         self.begin(person, Standing::Nothing);
         let reach = Reach::Records(vec![grant]);
         let answer = world.withdraw(&self.each[person].wallet, &reach, SignerRole::Subject).await;
@@ -142,7 +155,8 @@ impl People {
         self.withdrawals.fetch_add(1, Ordering::Relaxed);
         let mut barriers = lock(&self.barriers);
         for barrier in answer.streams {
-            barriers.entry((barrier.stream_id.to_vec(), barrier.view)).or_default().push(barrier.last_handover);
+            let stated = Barrier { person, last_handover: barrier.last_handover, at };
+            barriers.entry((barrier.stream_id.to_vec(), barrier.view)).or_default().push(stated);
         }
     }
 
@@ -161,18 +175,9 @@ impl People {
         }
     }
 
-    /// A view was opened, anew or with other fields.
-    pub(super) fn opened(&self, stream: &[u8], view: u32) {
-        lock(&self.openings).entry((stream.to_vec(), view)).or_default().push(None);
-    }
-
     /// A frame has come on a stream, through a view.
     pub(super) fn handed_over(&self, stream: &[u8], view: u32, handover: u64) {
-        let mut openings = lock(&self.openings);
-        match openings.get_mut(&(stream.to_vec(), view)).and_then(|openings| openings.last_mut()) {
-            Some(opening) => *opening = Some((opening.map_or(handover, |(first, _)| first), handover)),
-            None => self.wrong(format!("frame {handover} of view {view} came before the view")),
-        }
+        lock(&self.received).entry((stream.to_vec(), view)).or_default().push((handover, Instant::now()));
     }
 
     /// Bytes that somebody got: is anything in them that nobody may have?
@@ -195,14 +200,18 @@ impl People {
         lock(&self.barriers).values().map(Vec::len).sum()
     }
 
-    /// All that was wrong, once everything has come.
+    /// All that was wrong, once everything has come: behind the last hand-over that a withdrawal stated, a frame of the view comes only
+    /// when the person has agreed to something again.
     pub(super) fn violations(&self) -> Vec<String> {
         let mut found = lock(&self.violations).clone();
-        let openings = lock(&self.openings);
+        let received = lock(&self.received);
         for (at, stated) in lock(&self.barriers).iter() {
-            for (first, last) in openings.get(at).into_iter().flatten().flatten() {
-                let crossed = stated.iter().find(|stated| first <= stated && last > stated);
-                found.extend(crossed.map(|stated| format!("view {}: frame {last} after {stated} was the last", at.1)));
+            let frames = received.get(at).map(Vec::as_slice).unwrap_or_default();
+            for barrier in stated {
+                let again = lock(&self.each[barrier.person].grants).iter().find(|grant| **grant > barrier.at).copied();
+                let behind =
+                    |(handover, came): &&(u64, Instant)| *handover > barrier.last_handover && again.is_none_or(|again| *came < again);
+                found.extend(frames.iter().find(behind).map(|(handover, _)| format!("view {}: frame {handover} behind {barrier:?}", at.1)));
             }
         }
         found
