@@ -53,6 +53,7 @@ impl Deframer {
             }
         }
         self.whole = bytes;
+        self.let_go_of_whole();
     }
 
     /// Takes as many bytes from the front as the partial message lacks to be so long.
@@ -69,7 +70,9 @@ impl Deframer {
             None => return Ok(None),
         };
         let mut message = if self.partial.is_empty() {
-            self.whole.split_to(PREFIX_BYTES + len)
+            let message = self.whole.split_to(PREFIX_BYTES + len);
+            self.let_go_of_whole();
+            message
         } else {
             let message = std::mem::take(&mut self.partial).freeze();
             self.let_go();
@@ -110,9 +113,18 @@ impl Deframer {
     pub fn pass(&mut self, len: usize) {
         if self.partial.is_empty() {
             self.whole.advance((PREFIX_BYTES + len).min(self.whole.len()));
+            self.let_go_of_whole();
         } else {
             self.partial = BytesMut::new();
             self.let_go();
+        }
+    }
+
+    /// Nothing left of a piece would keep all of it.
+    #[inline]
+    fn let_go_of_whole(&mut self) {
+        if self.whole.is_empty() {
+            self.whole = Bytes::new();
         }
     }
 

@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(take("10.0.0.3").err(), Some(Full::All));
         drop(first);
         assert!(take("10.0.0.3").is_ok());
-        assert_eq!(places.0.lock().expect("no panic").newcomers.len(), 5);
+        assert_eq!(places.0.lock().expect("no panic").newcomers.len(), 4);
     }
 }

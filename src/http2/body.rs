@@ -29,7 +29,7 @@ impl Reading {
         let mut core = self.shared.lock();
         let Some(stream) = core.streams.get(self.place) else { return Poll::Ready(None) };
         if !stream.inbox.is_empty() {
-            let bytes = stream.inbox.split().freeze();
+            let bytes = stream.take_inbox();
             core.release(self.place, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
@@ -150,7 +150,8 @@ impl Writing {
             }
             let now = room.min(self.rest.len());
             core.send_data(self.place, self.rest.get(..now).unwrap_or_default(), self.ends && now == self.rest.len());
-            self.rest.advance(now);
+            // An empty rest would keep the memory of the piece, and all that lies beside it.
+            self.rest = if now < self.rest.len() { self.rest.split_off(now) } else { Bytes::new() };
         }
     }
 
@@ -184,8 +185,10 @@ impl Writing {
             core.send_data(self.place, bytes.get(..now).unwrap_or_default(), ends && now == bytes.len());
         }
         drop(core);
-        self.rest = bytes;
-        self.rest.advance(now);
+        if now < bytes.len() {
+            self.rest = bytes;
+            self.rest.advance(now);
+        }
     }
 
     /// Sends trailers, the end. To be called when there is room, or nothing was sent.

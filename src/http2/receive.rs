@@ -137,7 +137,7 @@ impl Core {
         }
         stream.unreleased += (head.len - body.len()) as u32;
         if stream.has_reader {
-            stream.inbox.extend_from_slice(body);
+            stream.append(body);
             self.held += body.len();
         }
         if ends {

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::task::{Context, Waker};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 
 use super::Broken;
+
+/// How much memory a stream keeps for what may come, in bytes.
+const INBOX_KEPT_BYTES: usize = 16 * 1024;
 
 /// One stream (RFC 9113 §5.1).
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(super) struct Stream {
     pub(super) id: u32,
     /// What has come and was not taken; at most a window.
     pub(super) inbox: BytesMut,
+    /// How much came before it was taken last, where that was much.
+    expects: usize,
     pub(super) trailers: Option<HeaderMap>,
     /// The head of the answer, on our side of a call.
     pub(super) answer: Option<Response<()>>,
@@ -50,6 +55,7 @@ impl Stream {
         Self {
             id,
             inbox: BytesMut::new(),
+            expects: 0,
             trailers: None,
             answer: None,
             headed: false,
@@ -91,6 +97,24 @@ impl Stream {
         if let Some(waker) = self.writer.take() {
             waker.wake();
         }
+    }
+
+    /// Makes room for what comes: after much, as much again.
+    #[inline]
+    pub(super) fn append(&mut self, body: &[u8]) {
+        if self.inbox.capacity() < body.len() {
+            self.inbox.reserve(self.expects.max(body.len()));
+        }
+        self.inbox.extend_from_slice(body);
+    }
+
+    /// All that has come. Memory that was for much is not kept: the stream may be idle from here on.
+    pub(super) fn take_inbox(&mut self) -> Bytes {
+        if self.inbox.capacity() <= INBOX_KEPT_BYTES {
+            return self.inbox.split().freeze();
+        }
+        self.expects = if self.inbox.len() > INBOX_KEPT_BYTES { self.inbox.len() } else { 0 };
+        std::mem::take(&mut self.inbox).freeze()
     }
 
     /// Ends it in both directions. What has come whole stays readable.
@@ -210,6 +234,17 @@ impl Hasher for IdHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inbox_gives_all_and_keeps_little() {
+        let mut stream = Stream::new(1, 10, 10);
+        for bytes in [5, 40_000, 70_000, 100, 20_000, 0, 300] {
+            let came: Vec<u8> = (0..bytes).map(|at: usize| at as u8).collect();
+            came.chunks(999).for_each(|body| stream.append(body));
+            assert_eq!(stream.take_inbox(), came);
+            assert!(stream.inbox.is_empty() && stream.inbox.capacity() <= INBOX_KEPT_BYTES);
+        }
+    }
 
     #[test]
     fn places_are_used_again_and_ids_are_found() {
