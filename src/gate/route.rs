@@ -82,14 +82,15 @@ impl Router {
         let Some(known) = caller.known(state) else { return Ok(refused(Refuse::UnknownParty)) };
         let answered = match request.uri().path() {
             "/twinveil.v1.Frames/Publish" => self.publish(state, &known.party, request),
-            "/twinveil.v1.Frames/Subscribe" => self.subscribe(state, &known.party, request).await,
-            path if path.starts_with("/grpc.health.v1.Health/") => return desk(self.health, known.party, request).await,
+            // In boxes: what is rare need not make every call larger.
+            "/twinveil.v1.Frames/Subscribe" => Box::pin(self.subscribe(state, &known.party, request)).await,
+            path if path.starts_with("/grpc.health.v1.Health/") => return Box::pin(desk(self.health, known.party, request)).await,
             path => match state.routes.find(path) {
                 Some(called) => self.call(state, called, (caller, &known), request).await,
                 None => {
                     let calls = known.party.may.contains(&May::Call);
                     let desks = if calls { &state.desks.callers } else { &state.desks.others };
-                    return desk(desks.clone(), known.party, request).await;
+                    return Box::pin(desk(desks.clone(), known.party, request)).await;
                 }
             },
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::Uri;
 use prost_types::FileDescriptorSet;
 
 use super::shown;
@@ -36,6 +37,8 @@ pub struct MessageSide {
 pub struct Called {
     /// `/package.Service/Method`.
     pub path: Arc<str>,
+    /// The same, as it is asked for upstream.
+    pub(super) uri: Uri,
     pub(super) upstream: Arc<Pool>,
     pub(super) request: Arc<MessageSide>,
     pub(super) response: Arc<MessageSide>,
@@ -169,9 +172,12 @@ impl Table {
                 loaded.insert(&method.input, Arc::clone(&request.schema));
                 loaded.insert(&method.output, Arc::clone(&response.schema));
                 let path: Arc<str> = format!("/{}/{}", method.service, method.name).into();
+                let uri = Uri::builder().scheme(upstream.scheme()).authority(upstream.authority()).path_and_query(&*path).build();
+                let uri = uri.map_err(|_| bad(format!("`{path}` at `{}` is no URI", upstream.authority())))?;
                 table.methods.entry(Arc::clone(&path)).or_insert_with(|| {
                     Arc::new(Called {
                         path,
+                        uri,
                         upstream: Arc::clone(upstream),
                         request,
                         response,
