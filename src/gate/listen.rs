@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,7 +19,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::answering::answer;
+use super::guard::Guarded;
 use super::handover::PIECE_BYTES;
+use super::places::{Full, Place, Places};
 use super::proxy::Caller;
 use super::route::Router;
 use super::subscribe::Shared;
@@ -28,7 +29,7 @@ use super::web::Wire;
 use super::workers::Workers;
 use super::{identity, tls};
 use crate::config::{Limits, Party};
-use crate::http2::{self, Broken, Settings};
+use crate::http2::{self, Broken, Reason, Settings};
 use crate::stop::Stop;
 
 /// What a stream may hold that nobody has read, in bytes: larger windows fall out of the cache.
@@ -81,26 +82,10 @@ impl std::fmt::Debug for Door {
     }
 }
 
-/// A place of one of the connections that may be open.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let more = |count: usize| (count < most).then_some(count + 1);
-        open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(Arc::clone(open)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Accepts until `stop` says so, then lets open calls end, for as long as the configuration says.
 pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {
     let (live, counters) = (&router.shared().live, &router.shared().counters);
-    let open = Arc::new(AtomicUsize::new(0));
+    let places = Arc::<Places>::default();
     let mut connections = JoinSet::new();
     let workers = match Workers::start() {
         Ok(workers) => workers,
@@ -124,10 +109,17 @@ pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {
                 continue;
             }
         };
-        let Some(place) = Place::take(&open, live.now().config.limits.connections_max) else {
-            counters.connections_refused.add(1);
-            tracing::warn!(%from, "a connection was refused: as many are open as the gateway takes");
-            continue;
+        let place = match places.take(from.ip(), live.now().config.limits.connections_max) {
+            Ok(place) => place,
+            Err(full) => {
+                counters.connections_refused.add(1);
+                let why = match full {
+                    Full::All => "as many are open as the gateway takes",
+                    Full::Address => "as many of its address are not known yet as the gateway takes",
+                };
+                tracing::warn!(%from, why, "a connection was refused");
+                continue;
+            }
         };
         let Ok(socket) = socket.into_std() else { continue };
         connections.spawn(workers.clone().run(carry(socket, from, router.clone(), place, stop.clone())));
@@ -149,7 +141,7 @@ async fn carry(socket: std::net::TcpStream, from: SocketAddr, router: Router, pl
     }
 }
 
-async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place: Place, stop: Stop) {
+async fn connection(socket: TcpStream, from: SocketAddr, router: Router, mut place: Place, stop: Stop) {
     // Small messages go out at once; a failure costs delay, not data.
     let _best_effort = socket.set_nodelay(true);
     // Not kept: a state holds on to upstreams, and connections outlive states.
@@ -162,6 +154,7 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
     let door = state().door.clone();
     match door {
         Door::Insecure(party) => {
+            place.known();
             let caller = Arc::new(Caller::new(party, &state()));
             let one = match state().config.web.origins.is_empty() {
                 true => false,
@@ -170,7 +163,7 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
                     _ => return refuse("it said nothing"),
                 },
             };
-            serve(socket, Some(caller), one, router, stop).await;
+            serve(socket, from, Some(caller), one, router, stop).await;
         }
         Door::Mutual(acceptor) => {
             let bound = |connection: &mut rustls::ServerConnection| tls::bound_send_buffer(connection);
@@ -188,12 +181,15 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
                 Some(Ok(spiffe)) => {
                     let state = state();
                     match state.config.party(&spiffe) {
-                        Some(party) => Some(Arc::new(Caller::new(Arc::new(party.clone()), &state))),
+                        Some(party) => {
+                            place.known();
+                            Some(Arc::new(Caller::new(Arc::new(party.clone()), &state)))
+                        }
                         None => return refuse("the certificate names no party of the configuration"),
                     }
                 }
             };
-            serve(stream, caller, one, router, stop).await;
+            serve(stream, from, caller, one, router, stop).await;
         }
     }
 }
@@ -213,18 +209,29 @@ async fn speaks_one(socket: &TcpStream) -> std::io::Result<bool> {
     }
 }
 
-async fn serve<S>(io: S, caller: Option<Arc<Caller>>, one: bool, router: Router, stop: Stop)
+async fn serve<S>(io: S, from: SocketAddr, caller: Option<Arc<Caller>>, one: bool, router: Router, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shared = Arc::clone(router.shared());
     shared.counters.connections.add(1);
     let limits = shared.live.now().config.limits.clone();
+    // What is written is taken in as long as a silent connection may live.
+    let io = Guarded::new(io, (!one).then_some(HANDSHAKE_MAX), Duration::from_millis(limits.keepalive_ms + limits.keepalive_timeout_ms));
+    let verdict = io.verdict();
+    let cut = |why: &'static str| {
+        shared.counters.connections_cut.add(1);
+        tracing::warn!(%from, why, "a connection was cut off");
+    };
     if !one {
         let connection = Serving { connection: http2::server(io, of_callers(&limits)), router, caller: caller.clone() };
         let ended = until_over(connection, |serving| serving.get_mut().connection.wind_up(), caller, &shared, stop).await;
-        if let Err(broken) = ended {
-            tracing::debug!(reason = ?broken.reason, "a connection ended early");
+        match (verdict.get(), ended) {
+            (Some(why), _) => cut(why),
+            (None, Err(Broken { reason: Reason::ENHANCE_YOUR_CALM, .. })) => cut("it asked for too much"),
+            (None, Err(Broken { reason: Reason::CANCEL, .. })) => cut("it did not answer, or did not take what was sent"),
+            (None, Err(broken)) => tracing::debug!(reason = ?broken.reason, "a connection ended early"),
+            (None, Ok(())) => {}
         }
         return;
     }
@@ -242,7 +249,9 @@ where
     builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX).max_buf_size(PIECE_BYTES);
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let ended = until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await;
-    if let Err(error) = ended {
+    if let Some(why) = verdict.get() {
+        cut(why);
+    } else if let Err(error) = ended {
         // hyper's error names the kind of failure, never bytes of a message.
         tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection ended early");
     }

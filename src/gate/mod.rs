@@ -2,14 +2,17 @@
 
 mod answering;
 pub mod codec;
+mod guard;
 mod handover;
 pub mod health;
 pub mod hub;
 pub mod identity;
 pub mod listen;
 pub mod live;
+pub mod places;
 pub mod proxy;
 pub mod publish;
+pub mod room;
 pub mod route;
 pub mod streams;
 pub mod subscribe;

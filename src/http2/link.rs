@@ -287,6 +287,17 @@ impl Opener {
         self.0.lock().opens_none()
     }
 
+    /// Whether a stream may be opened now.
+    pub fn may_open(&self) -> bool {
+        let core = self.0.lock();
+        !core.opens_none() && core.may_open()
+    }
+
+    /// Whether no stream is open.
+    pub fn is_idle(&self) -> bool {
+        self.0.lock().streams.len() == 0
+    }
+
     /// Waits until a stream may be opened.
     ///
     /// # Errors

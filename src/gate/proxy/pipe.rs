@@ -17,6 +17,7 @@ use super::unpack::{Packing, Unopened};
 use crate::config::Undecidable;
 use crate::gate::codec::{Broken, Deframer};
 use crate::gate::handover::PIECE_BYTES;
+use crate::gate::room::Held;
 use crate::gate::web::Inbound;
 use crate::ledger::Subject;
 use crate::status::Refuse;
@@ -87,6 +88,8 @@ pub(super) struct Pipe {
     messages: u64,
     /// Messages with their prefixes, transformed and not yet taken.
     out: BytesMut,
+    /// For a large message in `out`.
+    held: Held,
     /// Why nothing comes behind `out`.
     failed: Option<Refuse>,
     /// Through which views the last message in `out` went, if a part of it is still there.
@@ -97,12 +100,15 @@ pub(super) struct Pipe {
 
 impl Pipe {
     pub(super) fn new(from: Inbound, fitting: Fitting) -> Self {
+        let room = &fitting.lane.shared.room;
+        let (deframer, held) = (Deframer::within(Arc::clone(room)), Held::none(Arc::clone(room)));
         Self {
             from: Some(from),
             trailers: None,
             broke: false,
             chunks: VecDeque::new(),
-            deframer: Deframer::default(),
+            deframer,
+            held,
             fitting,
             messages: 0,
             out: BytesMut::new(),
@@ -180,6 +186,9 @@ impl Pipe {
             }
             // What was good goes first.
             self.failed = self.fill(&lane, &mut views, now).err();
+            if !self.held.hold(self.out.len()) {
+                return Err(Refuse::NoRoom);
+            }
             if let (Some(refuse), true) = (self.failed, self.out.is_empty()) {
                 return Err(refuse);
             }
@@ -193,6 +202,10 @@ impl Pipe {
         let piece = self.out.split_to(self.out.len().min(PIECE_BYTES)).freeze();
         if self.out.is_empty() {
             self.rest = None;
+            if self.held.release() {
+                // The next one may be far off.
+                self.out = BytesMut::new();
+            }
         }
         Ok(Some(piece))
     }
@@ -242,6 +255,7 @@ impl Judging<'_> {
                 },
                 Err(Broken::Compressed) => return Err(Refuse::Malformed),
                 Err(Broken::TooLarge) => return Err(Refuse::TooLarge),
+                Err(Broken::NoRoom) => return Err(Refuse::NoRoom),
             };
             *messages += 1;
             if *messages > 1 && !self.lane.side.streams {

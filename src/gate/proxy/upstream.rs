@@ -1,6 +1,8 @@
-//! Connections to an upstream: made when needed, shared by all calls of a worker, one for each of its addresses, taken in turn. An address
-//! that fails rests for a while.
+//! Connections to an upstream: made when needed, shared by all calls of a worker, for each of its addresses in turn. Where an upstream
+//! takes only so many calls on one connection, the next call gets another: nobody waits until somebody else's stream ends. An address that
+//! fails rests for a while.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -12,9 +14,10 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::config::{Party, Reach, Upstream};
+use crate::gate::guard::Guarded;
 use crate::gate::tls::{self, ClientTls};
 use crate::gate::{identity, workers};
-use crate::http2::{self, Opener, Settings};
+use crate::http2::{self, Opener, Reason, Settings};
 use crate::status::Refuse;
 
 /// Connecting, handshakes included, takes at most this long.
@@ -23,6 +26,10 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const REST_MIN: Duration = Duration::from_millis(100);
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(5);
+/// The most connections of a worker to one address.
+const LINKS_MAX: usize = 128;
+/// How many of them are kept without a call.
+const IDLE_MAX: usize = 2;
 
 /// An upstream and its connections.
 #[derive(Debug)]
@@ -37,11 +44,29 @@ pub(in crate::gate) struct Pool {
     next: AtomicUsize,
 }
 
+/// An address, and the connections to it.
 #[derive(Debug, Default)]
 struct Place {
-    sender: Option<Opener>,
+    links: Vec<Opener>,
     failures: u32,
     rests_until: Option<Instant>,
+}
+
+impl Place {
+    /// A connection that takes a call now.
+    fn takes_one(&mut self) -> Option<Opener> {
+        if let [one] = self.links.as_slice()
+            && one.may_open()
+        {
+            return Some(one.clone());
+        }
+        let mut idle = 0;
+        self.links.retain(|link| {
+            idle += usize::from(link.is_idle());
+            !link.is_closed() && !(link.is_idle() && idle > IDLE_MAX)
+        });
+        self.links.iter().find(|link| link.may_open()).cloned()
+    }
 }
 
 impl Pool {
@@ -64,7 +89,7 @@ impl Pool {
     /// Lets go of its connections; those with calls on them close when these have ended.
     pub(super) async fn close(&self) {
         for place in self.places.iter().flatten() {
-            place.lock().await.sender = None;
+            place.lock().await.links.clear();
         }
     }
 
@@ -91,6 +116,7 @@ impl Pool {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
         let mut failed = Vec::new();
+        let mut full = false;
         // First whom nothing speaks against, then those that somebody connects to just now; if all rest, whoever comes next.
         for (resting, waiting) in [(false, false), (false, true), (true, true)] {
             for turn in 0..places.len() {
@@ -108,19 +134,21 @@ impl Pool {
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
                     continue;
                 }
-                if let Some(sender) = place.sender.as_ref().filter(|sender| !sender.is_closed())
-                    && sender.ready().await.is_ok()
-                {
-                    return Ok(sender.clone());
+                if let Some(link) = place.takes_one() {
+                    return Ok(link);
+                }
+                if place.links.len() >= LINKS_MAX {
+                    full = true;
+                    continue;
                 }
                 match self.connect(address).await {
-                    Ok(sender) => {
-                        *place = Place { sender: Some(sender.clone()), failures: 0, rests_until: None };
-                        return Ok(sender);
+                    Ok(link) => {
+                        (place.failures, place.rests_until) = (0, None);
+                        place.links.push(link.clone());
+                        return Ok(link);
                     }
                     Err(why) => {
                         failed.push(index);
-                        place.sender = None;
                         place.failures = place.failures.saturating_add(1);
                         let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);
                         place.rests_until = Some(Instant::now() + rest);
@@ -129,7 +157,7 @@ impl Pool {
                 }
             }
         }
-        Err(Refuse::NoUpstream)
+        Err(if full { Refuse::TooMany } else { Refuse::NoUpstream })
     }
 
     async fn connect(&self, address: &str) -> Result<Opener, &'static str> {
@@ -144,7 +172,7 @@ impl Pool {
         // Small messages go out at once; a failure costs delay, not data.
         let _best_effort = socket.set_nodelay(true);
         let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else {
-            return Ok(handshake(socket, self.settings));
+            return Ok(self.handshake(socket));
         };
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(server_name.as_deref().unwrap_or(host).to_owned()).map_err(|_| "the name is no server name")?;
@@ -158,18 +186,24 @@ impl Pool {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("it does not speak HTTP/2");
         }
-        Ok(handshake(stream, self.settings))
+        Ok(self.handshake(stream))
     }
-}
 
-fn handshake<S>(io: S, settings: Settings) -> Opener
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (opener, connection) = http2::client(io, settings);
-    tokio::spawn(async move {
-        let reason = connection.await;
-        tracing::debug!(?reason, "a connection to an upstream ended");
-    });
-    opener
+    fn handshake<S>(&self, io: S) -> Opener
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = Guarded::new(io, None, self.settings.silence + self.settings.answer_within);
+        let (verdict, upstream) = (io.verdict(), Arc::clone(&self.upstream.name));
+        let (opener, connection) = http2::client(io, self.settings);
+        tokio::spawn(async move {
+            let why = match (connection.await, verdict.get()) {
+                (_, Some(why)) => why,
+                (Reason::ENHANCE_YOUR_CALM, None) => "it asked for too much",
+                (reason, None) => return tracing::debug!(?reason, "a connection to an upstream ended"),
+            };
+            tracing::warn!(%upstream, why, "a connection to an upstream was cut off");
+        });
+        opener
+    }
 }
