@@ -1,6 +1,7 @@
 //! Does a call through the gateway stay a call, and does nothing leave that should not?
 
 mod calls;
+mod recompress;
 mod refusals;
 mod rights;
 mod several;
@@ -39,7 +40,7 @@ async fn started_with(addresses: &str, route: &str, files: &[(&str, &str)]) -> R
 }
 
 /// What such a gateway starts from.
-fn folder(addresses: &str, route: &str) -> Folder {
+pub(crate) fn folder(addresses: &str, route: &str) -> Folder {
     filled(addresses, route, &[])
 }
 

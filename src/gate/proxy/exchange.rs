@@ -148,10 +148,13 @@ pub(in crate::gate) async fn exchange(
         Some(value) => About::Call(lane.subject_of(value).filter(|_| !value.is_empty())),
     };
     let (about_there, about_back) = (about(&there), about(&back));
-    let fitting = |lane, about, packing| Fitting { lane, about, packing, undecidable: called.undecidable, bytes_max };
+    let fitting = |lane, about, packing, again| Fitting { lane, about, packing, again, undecidable: called.undecidable, bytes_max };
     let fate = Arc::<Fate>::default();
-    let pipe = Pipe::new(body, fitting(there, about_there, packing));
+    let again = if called.recompress { packing.again() } else { Packing::None };
+    let pipe = Pipe::new(body, fitting(there, about_there, packing, again));
     let mut forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
+    again.tell(forward.headers_mut());
+    let asked = head.headers;
     let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
     let mut tries = 1;
     let answer = loop {
@@ -179,12 +182,14 @@ pub(in crate::gate) async fn exchange(
     }
     let over = head.headers.contains_key("grpc-status");
     let packing = Packing::of(&head.headers).ok_or(Refuse::NotGrpc)?;
+    let again = if called.recompress { packing.again_for(&asked) } else { Packing::None };
     let body = if over {
         // All there is, is in the headers (gRPC, "Trailers-Only").
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
         ResponseBody { pipe: None, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     } else {
-        let pipe = Pipe::new(Inbound::Plain(body), fitting(back, about_back, packing));
+        again.tell(&mut response_headers);
+        let pipe = Pipe::new(Inbound::Plain(body), fitting(back, about_back, packing, again));
         ResponseBody { pipe: Some(pipe), called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     };
     let mut response = Response::new(body);

@@ -3,6 +3,7 @@
 
 mod exchange;
 mod lane;
+mod pack;
 mod pipe;
 mod shown;
 mod table;
