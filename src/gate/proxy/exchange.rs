@@ -154,16 +154,19 @@ pub(in crate::gate) async fn exchange(
         Some(value) => About::Call(lane.subject_of(value).filter(|_| !value.is_empty())),
     };
     let (about_there, about_back) = (about(&there), about(&back));
-    let fitting = |lane, about, packing| Fitting { lane, about, packing, undecidable: called.undecidable, bytes_max };
+    let fitting = |lane, about, packing, again| Fitting { lane, about, packing, again, undecidable: called.undecidable, bytes_max };
     let fate = Arc::<Fate>::default();
-    let mut forward = Forward::new(Pipe::new(body, fitting(there, about_there, packing)), Arc::clone(&fate));
-    let asked = asked(called, &head.headers);
+    let again = if called.recompress { packing.again() } else { Packing::None };
+    let mut forward = Forward::new(Pipe::new(body, fitting(there, about_there, packing, again)), Arc::clone(&fate));
+    let mut to_ask = to_ask(called, &head.headers);
+    again.tell(to_ask.headers_mut());
+    let asked = head.headers;
     let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
     let mut tries = 0;
     let answer = loop {
         tries += 1;
         let upstream = ended.unless_over(called.upstream.sender()).await??;
-        let Ok((writing, mut answer)) = upstream.open(&asked, false) else {
+        let Ok((writing, mut answer)) = upstream.open(&to_ask, false) else {
             // Others were quicker, or the connection closes.
             if tries < TRIES_MAX { continue } else { return Err(Refuse::UpstreamBroke) }
         };
@@ -191,12 +194,14 @@ pub(in crate::gate) async fn exchange(
     }
     let over = head.headers.contains_key("grpc-status");
     let packing = Packing::of(&head.headers).ok_or(Refuse::NotGrpc)?;
+    let again = if called.recompress { packing.again_for(&asked) } else { Packing::None };
     let body = if over {
         // All there is, is in the headers (gRPC, "Trailers-Only").
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
         ResponseBody { pipe: None, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     } else {
-        let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing));
+        again.tell(&mut response_headers);
+        let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing, again));
         ResponseBody { pipe: Some(pipe), forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     };
     let mut response = Response::new(body);
@@ -205,7 +210,7 @@ pub(in crate::gate) async fn exchange(
 }
 
 /// The request as the upstream gets it: nothing of the caller's is in it but what the route lets pass.
-fn asked(called: &Called, headers: &HeaderMap) -> Request<()> {
+fn to_ask(called: &Called, headers: &HeaderMap) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;

@@ -47,6 +47,7 @@ pub struct Called {
     pub(super) undecidable: Undecidable,
     pub(super) metadata: Vec<Arc<str>>,
     pub(super) errors_pass: bool,
+    pub(super) recompress: bool,
     /// Shared with what it goes on as after reloads.
     pub(in crate::gate) term: Arc<Term>,
 }
@@ -63,9 +64,14 @@ impl Term {
 }
 
 impl Called {
+    /// The messages of this direction.
+    pub fn side(&self, answers: bool) -> &MessageSide {
+        if answers { &self.response } else { &self.request }
+    }
+
     /// What its messages look like, of this direction.
     pub fn schema(&self, answers: bool) -> &Arc<Schema> {
-        if answers { &self.response.schema } else { &self.request.schema }
+        &self.side(answers).schema
     }
 
     /// Whether a call may have more than one message in a direction.
@@ -186,6 +192,7 @@ impl Table {
                         undecidable: route.undecidable,
                         metadata: route.metadata.clone(),
                         errors_pass: route.errors_pass,
+                        recompress: route.recompress,
                         term: Arc::new(Term::begin()),
                     })
                 });
@@ -250,6 +257,11 @@ impl Table {
     /// The method of a path `/package.Service/Method`.
     pub fn find(&self, path: &str) -> Option<&Arc<Called>> {
         self.methods.get(path)
+    }
+
+    /// Every method that can be called.
+    pub fn methods(&self) -> impl Iterator<Item = &Arc<Called>> {
+        self.methods.values()
     }
 
     /// What the services with routes look like, for reflection: their methods with routes, and no comment.
