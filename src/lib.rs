@@ -107,7 +107,7 @@ pub mod gate;
 pub mod hardening;
 #[cfg(feature = "gateway")]
 pub mod health;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "http2")]
 pub mod http2;
 #[cfg(feature = "gateway")]
 pub mod judge;

@@ -24,6 +24,11 @@ impl Stopper {
 }
 
 impl Stop {
+    /// Whether it was said.
+    pub fn is_told(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+
     /// Waits for it.
     pub async fn wait(&mut self) {
         // An error means that the other end is gone: a stop as well.

@@ -103,7 +103,7 @@ pub fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
 }
 
 /// Writes a fresh key and returns its public half, for the keys that sign.
-fn write_key(file: &Path) -> Result<Did, CliError> {
+pub(super) fn write_key(file: &Path) -> Result<Did, CliError> {
     let secret = Secret::random(&mut entropy());
     let mut text = data_encoding::HEXLOWER.encode(secret.expose());
     text.push('\n');

@@ -2,23 +2,21 @@
 //! may not see are put through them; what the recipient gets must be the same.
 
 mod report;
-mod views;
+pub(super) mod views;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::explain::purpose;
 use super::input::MapArgs;
-use super::{CliError, OutputArgs, publish, read_text};
-use crate::config::{Config, Descriptor, Party};
+use super::{CliError, OutputArgs, configured};
+use crate::config::{Config, May, Party};
 use crate::server;
-use crate::veil::consent::envelope::{Envelope, Payload, Signed};
 use crate::veil::consent::record::Consent;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::name::{Origin, Purpose, ViewId};
 use crate::veil::oracle::{Dice, Leak, Oracle, UnderTest, draw};
 use crate::veil::policy::Decision;
-use crate::veil::policy::floor::Policy;
 use crate::veil::schema::{Schema, SiteId};
 use crate::veil::terms::Treatment;
 use crate::veil::view::{Bindings, BindingsSource, Program, Raw, Space, View};
@@ -119,22 +117,18 @@ impl Plan {
         let schemas = server::schemas(&config).map_err(CliError::broken)?;
         let Some(schema) = schemas.into_iter().find(|schema| schema.name().as_str() == args.map.message) else {
             let names = config.schemas.iter().map(|source| source.message.as_str());
-            let hint = crate::config::nearest(&args.map.message, names).map(|name| format!("; did you mean `{name}`?"));
-            let (file, hint) = (args.config.display(), hint.unwrap_or_default());
-            return Err(CliError::broken(format!("`{file}` has no schema `{}`{hint}", args.map.message)));
+            return Err(configured::no_schema(&args.config, &args.map.message, names));
         };
         let parties = parties(&config, &args.to)?;
-        let groups = |party: &Party| party.groups.iter().map(ToString::to_string).collect();
-        let known: Vec<_> = config.parties().iter().map(|party| (party.spiffe.clone(), groups(party))).collect();
-        let text = read_text(&config.policy.file)?;
+        let (text, policy) = configured::policy(&config)?;
         let wrong = |error| CliError::broken(format!("`{}`: {error}", config.policy.file.display()));
-        let policy = Policy::load(&text, &known).map_err(wrong)?;
-        let consents: Vec<Consent> = args.consents.iter().map(|file| consent(file, &config.origin)).collect::<Result<_, _>>()?;
+        let consents: Vec<Consent> =
+            args.consents.iter().map(|file| configured::consent(file, &config.origin)).collect::<Result<_, _>>()?;
         let purposes = if args.purposes.is_empty() { views::purposes(&text, &consents) } else { args.purposes.clone() };
 
-        let (map, mut dice) = (map(args, &config, &schema), Dice::new(args.seed));
+        let (map, mut dice) = (configured::map(&args.map, &config, &schema), Dice::new(args.seed));
         let frames = match &args.file {
-            Some(file) => recorded(file, &map, args.frames as usize, &mut dice)?,
+            Some(file) => configured::recorded(file, &map, args.frames as usize, &mut dice)?,
             None => (0..args.frames).map(|_| draw::frame(&schema, &mut dice)).collect(),
         };
         let mut candidates = Candidates::new(&schema, &consents, args.random);
@@ -185,63 +179,10 @@ impl Plan {
 
 /// The parties that were named, or all that may subscribe.
 fn parties(config: &Config, named: &[String]) -> Result<Vec<Party>, CliError> {
-    use crate::config::May;
     if named.is_empty() {
         return Ok(config.parties().iter().filter(|party| party.may.contains(&May::Subscribe)).cloned().collect());
     }
-    let find = |name: &String| {
-        let found = config.parties().iter().find(|party| *party.name == **name || party.spiffe.as_str() == name);
-        found.cloned().ok_or_else(|| {
-            let hint = crate::config::nearest(name, config.parties().iter().map(|party| &*party.name));
-            CliError::broken(format!("no party `{name}`{}", hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()))
-        })
-    };
-    named.iter().map(find).collect()
-}
-
-/// A consent from its envelope, verified, or from its payload alone.
-fn consent(file: &Path, origin: &Origin) -> Result<Consent, CliError> {
-    let text = read_text(file)?;
-    let wrong = |error: &dyn std::fmt::Display| CliError::broken(format!("`{}`: {error}", file.display()));
-    let envelope = serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|value| value.get("payloadType").is_some());
-    if envelope {
-        let envelope = Envelope::parse_json(text.as_bytes()).map_err(|error| wrong(&error))?;
-        let verified = Signed::<Consent>::new(&envelope).and_then(|signed| signed.verify(origin)).map_err(|error| wrong(&error))?;
-        return Ok(verified.get().clone());
-    }
-    let consent = Consent::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
-    if consent.gateway() == origin { Ok(consent) } else { Err(wrong(&format!("it is for `{}`, not for `{origin}`", consent.gateway()))) }
-}
-
-/// How the recording is read: the descriptor and the subject are the configuration's, where nobody says otherwise.
-fn map(args: &Args, config: &Config, schema: &Schema) -> MapArgs {
-    let mut map = args.map.clone();
-    let source = config.schemas.iter().find(|source| source.message.as_str() == map.message);
-    if map.descriptor.is_none()
-        && let Some(Descriptor::File(file)) = source.map(|source| &source.descriptor)
-    {
-        (map.descriptor, map.proto_paths) = (Some(file.path.clone()), file.proto_paths.clone());
-    }
-    if source.is_some_and(|source| source.side_file.is_some())
-        && let Some(site) = schema.subject().and_then(|path| schema.sites().get(path.site.0 as usize))
-    {
-        map.subject_field.get_or_insert_with(|| site.path.as_str().to_owned());
-    }
-    map
-}
-
-/// Frames of a recording; of more than `most` every one is as likely as the others.
-fn recorded(file: &Path, map: &MapArgs, most: usize, dice: &mut Dice) -> Result<Vec<Vec<u8>>, CliError> {
-    let mut frames = Vec::new();
-    for (seen, frame) in publish::open(file, map)?.enumerate() {
-        let (_, frame) = frame?;
-        if frames.len() < most {
-            frames.push(frame.bytes);
-        } else if let Some(place) = frames.get_mut(dice.below(seen + 1)) {
-            *place = frame.bytes;
-        }
-    }
-    if frames.is_empty() { Err(CliError::broken(format!("`{}` has no frame", file.display()))) } else { Ok(frames) }
+    named.iter().map(|name| configured::party(config, name).cloned()).collect()
 }
 
 /// A view as the gateway applies it, with keys of its own that nobody holds.

@@ -1,11 +1,15 @@
 //! One file per command, same names as in `--help`. Only this room prints.
 
+pub mod bench;
 pub mod certs;
+mod child;
+mod configured;
 pub mod connect;
 pub mod demo;
 pub mod explain;
 pub mod init;
 pub mod input;
+mod interrupted;
 pub mod leak_test;
 pub mod publish;
 pub mod schema;
@@ -13,6 +17,7 @@ pub mod serve;
 pub mod simulate;
 pub mod subscribe;
 pub mod table;
+mod terms;
 pub mod wallet;
 
 use std::fmt;
@@ -55,6 +60,7 @@ enum Command {
     Explain(explain::Args),
     Schema(schema::Args),
     LeakTest(leak_test::Args),
+    Bench(bench::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
     Simulate(simulate::Args),
@@ -75,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Schema(args) => schema::run(args),
         Command::LeakTest(args) => leak_test::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Simulate(args) => simulate::run(args),

@@ -3,7 +3,7 @@
 mod desk;
 mod enrol;
 mod grant;
-mod rule;
+pub(super) mod rule;
 mod standing;
 mod withdraw;
 

@@ -64,6 +64,8 @@ pub struct Route {
     pub metadata: Vec<Arc<str>>,
     /// Whether texts and details of the upstream's errors pass. Default false.
     pub errors_pass: bool,
+    /// Whether messages that came compressed go on compressed. Default false.
+    pub recompress: bool,
 }
 
 /// Where the purpose of a call comes from.
@@ -140,6 +142,8 @@ pub(super) struct RouteTable {
     metadata: Vec<String>,
     #[serde(default)]
     errors: Errors,
+    #[serde(default)]
+    recompress: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -246,6 +250,7 @@ impl RouteTable {
             undecidable: self.undecidable,
             metadata: self.metadata.iter().map(|key| header("route.metadata", key)).collect::<Result<_, _>>()?,
             errors_pass: self.errors == Errors::Pass,
+            recompress: self.recompress,
         })
     }
 }

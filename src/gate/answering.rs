@@ -1,7 +1,7 @@
 //! Answers one request of a connection: what the router says is handed to the stream piece by piece, when it has room and not before.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -17,7 +17,8 @@ use crate::http2::{Broken, Reading, Reason, Writing};
 /// Answers; ends when everything was handed over, or the caller is gone.
 pub(super) async fn answer(router: Router, caller: Option<Arc<Caller>>, request: Request<Reading>, mut writing: Writing) {
     let request = request.map(Wire::Stream);
-    let mut answered = pin!(async {
+    // In a box: it is large, and a task is moved before it runs.
+    let mut answered = Box::pin(async {
         match caller {
             Some(caller) => router.answer(caller, request).await,
             None => router.answer_stranger(request).await,
@@ -29,6 +30,7 @@ pub(super) async fn answer(router: Router, caller: Option<Arc<Caller>>, request:
         Poll::Pending => writing.poll_broken(cx).map(|_| None),
     });
     let Some(response) = response.await else { return };
+    drop(answered);
     let (head, body) = response.into_parts();
     let ends = body.is_end_stream();
     writing.head(&Response::from_parts(head, ()), ends);

@@ -82,21 +82,22 @@ impl Router {
     async fn untraced(self, state: &State, caller: &Caller, request: Request<Inbound>) -> Result<Response<AnswerBody>, Infallible> {
         // Connections outlive configurations.
         let Some(known) = caller.known(state) else { return Ok(refused(Refuse::UnknownParty)) };
+        // What is rare is in boxes: it need not make every call larger.
         if request.uri().path() == "/twinveil.v1.Frames/Subscribe" {
-            return Ok(self.subscribe(state, &known.party, request).await.unwrap_or_else(refused));
+            return Ok(Box::pin(self.subscribe(state, &known.party, request)).await.unwrap_or_else(refused));
         }
         let Some(open) = self.shared.calls.begin(state.config.limits.calls_max) else { return Ok(refused(Refuse::TooMany)) };
         let answered = match request.uri().path() {
             "/twinveil.v1.Frames/Publish" => self.publish(state, &known.party, open, request),
             path if path.starts_with("/grpc.health.v1.Health/") => {
-                return desk(self.health, &self.shared, known.party, open, request).await;
+                return Box::pin(desk(self.health, &self.shared, known.party, open, request)).await;
             }
             path => match state.routes.find(path) {
                 Some(called) => self.call(state, called, (caller, &known), open, request).await,
                 None => {
                     let calls = known.party.may.contains(&May::Call);
                     let desks = if calls { &state.desks.callers } else { &state.desks.others };
-                    return desk(desks.clone(), &self.shared, known.party, open, request).await;
+                    return Box::pin(desk(desks.clone(), &self.shared, known.party, open, request)).await;
                 }
             },
         };

@@ -91,17 +91,11 @@ fn is_of_connections(name: &HeaderName) -> bool {
 pub(super) fn write_request(encoder: &mut Encoder, request: &Request<()>, out: &mut Vec<u8>) {
     encoder.begin(out);
     let uri = request.uri();
-    let mut pseudo = |name, text: &str| {
-        // INVARIANT: what a URI or a method holds is a value of a field, too.
-        if let Ok(value) = HeaderValue::from_str(text) {
-            encoder.push(out, &name, &value);
-        }
-    };
-    pseudo(Name::Method, request.method().as_str());
-    pseudo(Name::Scheme, uri.scheme_str().unwrap_or("http"));
-    pseudo(Name::Path, uri.path_and_query().map_or("/", PathAndQuery::as_str));
+    encoder.push(out, &Name::Method, request.method().as_str().as_bytes());
+    encoder.push(out, &Name::Scheme, uri.scheme_str().unwrap_or("http").as_bytes());
+    encoder.push(out, &Name::Path, uri.path_and_query().map_or("/", PathAndQuery::as_str).as_bytes());
     if let Some(authority) = uri.authority() {
-        pseudo(Name::Authority, authority.as_str());
+        encoder.push(out, &Name::Authority, authority.as_str().as_bytes());
     }
     write_headers(encoder, request.headers(), out);
 }
@@ -109,9 +103,7 @@ pub(super) fn write_request(encoder: &mut Encoder, request: &Request<()>, out: &
 /// Writes the block of a response.
 pub(super) fn write_response(encoder: &mut Encoder, response: &Response<()>, out: &mut Vec<u8>) {
     encoder.begin(out);
-    if let Ok(status) = HeaderValue::from_str(response.status().as_str()) {
-        encoder.push(out, &Name::Status, &status);
-    }
+    encoder.push(out, &Name::Status, response.status().as_str().as_bytes());
     write_headers(encoder, response.headers(), out);
 }
 
@@ -125,7 +117,7 @@ fn write_headers(encoder: &mut Encoder, headers: &HeaderMap, out: &mut Vec<u8>) 
     for (name, value) in headers {
         // Lengths are told by frames.
         if !is_of_connections(name) && *name != CONTENT_LENGTH {
-            encoder.push(out, &Name::Regular(name.clone()), value);
+            encoder.push(out, &Name::Regular(name.clone()), value.as_bytes());
         }
     }
 }

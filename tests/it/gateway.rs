@@ -128,6 +128,8 @@ async fn a_vendor_gets_by_the_operators_mandate_what_is_operational_and_no_more(
     let mut vendor = world.subscribe("vendor", Ask::of(TURBINE, MAINTENANCE)).await;
     // No mandate yet: nothing.
     world.publish("windfarm", TURBINE, &frames[..3]).await;
+    // Frames are judged when they are handed over: these have to be gone by then.
+    assert!(vendor.is_quiet(std::time::Duration::from_millis(200)).await);
     world.mandate(&Given::to(&world, &["vendor"], MAINTENANCE)).await;
     world.publish("windfarm", TURBINE, &frames[3..]).await;
     for sent in &frames[3..] {

@@ -206,3 +206,27 @@ fn the_commands_of_the_readme_grant_what_its_tables_show() {
         assert!(command.contains(&flags.join(" ")) && command.contains(one.purpose), "README.md, {}: {}", one.title, flags.join(" "));
     }
 }
+
+#[test]
+fn every_option_in_the_readme_is_one_that_its_command_has() {
+    let readme = read("README.md").replace("\\\n", " ");
+    let in_blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).flat_map(str::lines);
+    let in_text = readme.split('`').filter(|code| code.starts_with("twinveil "));
+    let mut commands = 0;
+    for command in in_blocks.chain(in_text).filter_map(|line| Some(line.split_once("twinveil ")?.1)) {
+        let command = command.split(['#', '|', '>']).next().unwrap();
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let Some(name) = words.first().filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) else { continue };
+        let under = words.get(1).filter(|_| ["wallet", "schema"].contains(name));
+        let mut help = std::process::Command::new(env!("CARGO_BIN_EXE_twinveil"));
+        let help = help.arg(name).args(under).arg("--help").output().unwrap();
+        assert!(help.status.success(), "README.md: `twinveil {command}`");
+        let help = String::from_utf8(help.stdout).unwrap();
+        for option in words.iter().filter(|word| word.starts_with("--")) {
+            let known = help.lines().any(|line| line.split([' ', ',', '=']).any(|word| word == *option));
+            assert!(known, "README.md: `{option}` of `twinveil {command}`");
+        }
+        commands += 1;
+    }
+    assert!(commands > 15, "{commands}");
+}

@@ -2,17 +2,11 @@
 //! policy is the one that `twinveil init` writes.
 
 use crate::cli::simulate::What;
+use crate::cli::terms::made_up;
 use crate::client::wallet::Terms;
-use crate::veil::consent::document::{
-    ControllerDocument, MatchDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument,
-};
+use crate::veil::consent::document::{MatchDocument, RecipientDocument, RuleDocument};
 use crate::veil::name::{SealKey, UnixMs};
 use crate::veil::terms::{Category, Treatment};
-
-/// How long a consent of the demo holds.
-const CONSENT_MS: i64 = 24 * 3_600 * 1_000;
-/// The privacy notice of the demo: nobody reads it, so its hash is of nothing (SHA-256 of the empty text).
-const NOTICE_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A recipient of the demo: a party of the configuration that `twinveil init` writes.
 #[derive(Debug)]
@@ -165,32 +159,13 @@ impl Allows {
     /// As terms to sign. `key` is the recipient's own.
     pub(super) fn terms(&self, key: SealKey, now: UnixMs) -> Terms {
         let recipient = RECIPIENTS.get(self.recipient);
-        Terms {
-            status: "ConsentGiven".into(),
-            method: "signed in the demo".into(),
-            not_before: None,
-            expires: Some(UnixMs(now.0.saturating_add(CONSENT_MS)).to_string()),
-            notice: NoticeDocument { uri: "https://example.org/notice".into(), sha256: NOTICE_SHA256.into(), lang: "en".into() },
-            controllers: vec![ControllerDocument {
-                id: "https://example.org".into(),
-                name: "Sample Hospital and Wind Farm".into(),
-                address: "1 Sample Street".into(),
-                contact: "dpo@example.org".into(),
-                kind: "Organisation".into(),
-                role: "DataController".into(),
-            }],
-            recipients: vec![RecipientDocument {
-                spiffe: recipient.map(Recipient::spiffe),
-                key: self.with_key.then(|| key.to_string()),
-                ..RecipientDocument::default()
-            }],
-            purposes: recipient.map(|recipient| recipient.purpose.to_owned()).into_iter().collect(),
-            storage: StorageDocument { places: vec!["EU".into()], retention: "P1D".into() },
-            jurisdiction: vec!["EU".into()],
-            withdrawal: WithdrawalDocument { uri: "https://example.org/withdraw".into(), pre_signed: false },
-            rules: self.rules.clone(),
-            replaces: Vec::new(),
-        }
+        let document = RecipientDocument {
+            spiffe: recipient.map(Recipient::spiffe),
+            key: self.with_key.then(|| key.to_string()),
+            ..RecipientDocument::default()
+        };
+        let purpose = recipient.map_or("", |recipient| recipient.purpose);
+        made_up("signed in the demo", vec![document], purpose, self.rules.clone(), now)
     }
 }
 

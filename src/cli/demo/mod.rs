@@ -2,13 +2,12 @@
 //! a withdrawal and a wider grant at half-time, and in the end the numbers: what was done to which field for whom.
 
 mod cast;
-mod child;
 mod desk;
 mod feed;
 mod instances;
 mod latency;
 mod play;
-mod report;
+pub(super) mod report;
 mod screen;
 mod seat;
 mod stage;
@@ -18,8 +17,9 @@ mod tally;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{CliError, OutputArgs};
-use child::{Folder, Gateway};
+use super::child::{Folder, Gateway};
+use super::interrupted::interrupted;
+use super::{CliError, OutputArgs, init};
 use feed::Feed;
 use play::Play;
 use screen::Screen;
@@ -125,7 +125,7 @@ async fn perform(args: Args) -> Result<(), CliError> {
         Some(dir) => Feed::recorded(dir, args.patients, args.turbines)?,
     };
     let mut screen = Screen::new(args.output.output, args.seconds);
-    let folder = Folder::make(args.keep.as_deref())?;
+    let (folder, _) = Folder::make(args.keep.as_deref(), init::fill_folder)?;
     screen.event("starting a gateway")?;
     let mut gateway = tokio::select! {
         started = Gateway::start(folder) => started?,
@@ -161,44 +161,6 @@ async fn perform(args: Args) -> Result<(), CliError> {
         0 => Ok(()),
         frames => Err(CliError::found(format!("{frames} frames came after their subject had withdrawn"))),
     }
-}
-
-/// Tells when somebody wants the demo to end.
-struct Interrupted(tokio::sync::watch::Receiver<bool>);
-
-impl Interrupted {
-    async fn wait(&self) -> CliError {
-        // An error would mean that nobody listens for signals any more; nothing ends the demo then.
-        if self.0.clone().wait_for(|told| *told).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        CliError::broken("interrupted")
-    }
-}
-
-fn interrupted() -> Result<Interrupted, CliError> {
-    let (told, reader) = tokio::sync::watch::channel(false);
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).map_err(|error| CliError::broken(format!("signals can't be heard: {}", error.kind())));
-        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            told.send_replace(true);
-        });
-    }
-    #[cfg(not(unix))]
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        told.send_replace(true);
-    });
-    Ok(Interrupted(reader))
 }
 
 #[cfg(test)]

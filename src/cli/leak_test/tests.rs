@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 use crate::cli::Output;
 use crate::veil::wire::{Reader, Value, push_tag, push_varint};

@@ -107,7 +107,7 @@ fn deciding(rules: &[Rule]) -> Deciding<'_> {
 
 /// What the consents say to this recipient and purpose, as if all of them were in force. One that names a recipient by its
 /// did:key is taken to mean whoever is tried.
-fn given<'c>(consents: &'c [Consent], role: SignerRole, party: &Party, purpose: &Purpose) -> Deciding<'c> {
+pub(in crate::cli) fn given<'c>(consents: &'c [Consent], role: SignerRole, party: &Party, purpose: &Purpose) -> Deciding<'c> {
     let mut deciding = Deciding { rules: Vec::new(), recipient_key: None, vault_key: None, valid_until: UnixMs::NEVER };
     let mut permits = Vec::new();
     for consent in consents.iter().filter(|consent| consent.role == role) {

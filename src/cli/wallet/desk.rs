@@ -29,7 +29,7 @@ impl Desk {
     }
 
     /// The raw status, as one refusal has a remedy.
-    pub(super) async fn submit(&mut self, record: &Envelope) -> Result<SubmitResponse, Status> {
+    pub(in crate::cli) async fn submit(&mut self, record: &Envelope) -> Result<SubmitResponse, Status> {
         let request = SubmitRequest { record: Some(dsse::to_proto(record)) };
         Ok(self.client.submit(request).await?.into_inner())
     }

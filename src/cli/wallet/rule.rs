@@ -6,7 +6,7 @@ use crate::veil::schema::selector::Selector;
 use crate::veil::terms::{Category, Sensitivity, Treatment};
 
 /// Reads `MATCH=TREATMENT`.
-pub(super) fn permit(text: &str) -> Result<RuleDocument, String> {
+pub(in crate::cli) fn permit(text: &str) -> Result<RuleDocument, String> {
     // A selector may hold `=` in brackets; a treatment never does.
     let (what, word) = text.rsplit_once('=').filter(|(what, word)| !what.is_empty() && !word.ends_with(']')).ok_or_else(|| {
         format!("write `MATCH=TREATMENT`, such as `health=generalize`: one of {}", words(Treatment::ALL, Treatment::word))
@@ -22,7 +22,7 @@ pub(super) fn permit(text: &str) -> Result<RuleDocument, String> {
 }
 
 /// Reads `MATCH`.
-pub(super) fn forbid(text: &str) -> Result<RuleDocument, String> {
+pub(in crate::cli) fn forbid(text: &str) -> Result<RuleDocument, String> {
     if let Some((what, word)) = text.rsplit_once('=')
         && Treatment::parse(word).is_some()
     {

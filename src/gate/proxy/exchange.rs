@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
@@ -62,7 +62,7 @@ pub struct Known {
     pub over: Stop,
 }
 
-type Lanes = HashMap<(Arc<str>, bool, Purpose), (Arc<Called>, Arc<Lane>)>;
+type Lanes = HashMap<(Arc<str>, Purpose), (Arc<Called>, Arc<Lane>, Arc<Lane>)>;
 
 impl Caller {
     /// A connection of `party`, as of this state.
@@ -82,19 +82,26 @@ impl Caller {
                 std::mem::replace(&mut standing.over, stop()).0.stop();
             }
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes.retain(|_, (made_for, _)| state.routes.find(&made_for.path).is_some_and(|called| Arc::ptr_eq(called, made_for)));
+            lanes.retain(|_, (made_for, ..)| state.routes.find(&made_for.path).is_some_and(|called| Arc::ptr_eq(called, made_for)));
         }
         Some(Known { party: Arc::clone(standing.party.as_ref()?), over: standing.over.1.clone() })
     }
 
-    fn lane(&self, shared: &Arc<Shared>, called: &Arc<Called>, answers: bool, purpose: &Purpose) -> Arc<Lane> {
+    /// The lanes of a method's calls: what is asked, and what is answered.
+    fn lanes(&self, shared: &Arc<Shared>, called: &Arc<Called>, purpose: &Purpose) -> (Arc<Lane>, Arc<Lane>) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::clone(&called.path), answers, purpose.clone());
-        if let Some((made_for, lane)) = lanes.get(&key)
+        let key = (Arc::clone(&called.path), purpose.clone());
+        if let Some((made_for, there, back)) = lanes.get(&key)
             && Arc::ptr_eq(made_for, called)
         {
-            return Arc::clone(lane);
+            return (Arc::clone(there), Arc::clone(back));
         }
+        let (there, back) = (self.lane(shared, called, false, purpose), self.lane(shared, called, true, purpose));
+        lanes.insert(key, (Arc::clone(called), Arc::clone(&there), Arc::clone(&back)));
+        (there, back)
+    }
+
+    fn lane(&self, shared: &Arc<Shared>, called: &Called, answers: bool, purpose: &Purpose) -> Arc<Lane> {
         let upstream = &called.upstream.party().spiffe;
         let (recipient, source, side): (&Spiffe, &Spiffe, &Arc<MessageSide>) = match answers {
             true => (&self.spiffe, upstream, &called.response),
@@ -108,9 +115,7 @@ impl Caller {
             expected: !(side.streams && side.has_subject),
             through: Through::Call { path: Arc::clone(&called.path), answers, caller: self.spiffe.clone(), term: Arc::clone(&called.term) },
         };
-        let lane = Lane::open(Arc::clone(shared), ask, source.clone(), Arc::clone(side));
-        lanes.insert(key, (Arc::clone(called), Arc::clone(&lane)));
-        lane
+        Lane::open(Arc::clone(shared), ask, source.clone(), Arc::clone(side))
     }
 }
 
@@ -131,7 +136,7 @@ pub(in crate::gate) async fn exchange(
     let purpose = purpose(&called.purpose, &head.headers)?;
     let deadline = timeout(&head.headers)?.map(|after| Box::pin(tokio::time::sleep(after)));
     let packing = Packing::of(&head.headers).ok_or(Refuse::Compressed)?;
-    let (there, back) = (caller.lane(shared, called, false, &purpose), caller.lane(shared, called, true, &purpose));
+    let (there, back) = caller.lanes(shared, called, &purpose);
     let value = match &called.subject {
         RouteSubject::Field | RouteSubject::None => None,
         RouteSubject::Certificate => Some(known.party.spiffe.as_str().as_bytes().to_vec()),
@@ -149,16 +154,19 @@ pub(in crate::gate) async fn exchange(
         Some(value) => About::Call(lane.subject_of(value).filter(|_| !value.is_empty())),
     };
     let (about_there, about_back) = (about(&there), about(&back));
-    let fitting = |lane, about, packing| Fitting { lane, about, packing, undecidable: called.undecidable, bytes_max };
+    let fitting = |lane, about, packing, again| Fitting { lane, about, packing, again, undecidable: called.undecidable, bytes_max };
     let fate = Arc::<Fate>::default();
-    let mut forward = Forward::new(Pipe::new(body, fitting(there, about_there, packing)), Arc::clone(&fate));
-    let asked = asked(called, &head.headers)?;
+    let again = if called.recompress { packing.again() } else { Packing::None };
+    let mut forward = Forward::new(Pipe::new(body, fitting(there, about_there, packing, again)), Arc::clone(&fate));
+    let mut to_ask = to_ask(called, &head.headers);
+    again.tell(to_ask.headers_mut());
+    let asked = head.headers;
     let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
     let mut tries = 0;
     let answer = loop {
         tries += 1;
         let upstream = ended.unless_over(called.upstream.sender()).await??;
-        let Ok((writing, mut answer)) = upstream.open(&asked, false) else {
+        let Ok((writing, mut answer)) = upstream.open(&to_ask, false) else {
             // Others were quicker, or the connection closes.
             if tries < TRIES_MAX { continue } else { return Err(Refuse::UpstreamBroke) }
         };
@@ -186,12 +194,14 @@ pub(in crate::gate) async fn exchange(
     }
     let over = head.headers.contains_key("grpc-status");
     let packing = Packing::of(&head.headers).ok_or(Refuse::NotGrpc)?;
+    let again = if called.recompress { packing.again_for(&asked) } else { Packing::None };
     let body = if over {
         // All there is, is in the headers (gRPC, "Trailers-Only").
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
         ResponseBody { pipe: None, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     } else {
-        let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing));
+        again.tell(&mut response_headers);
+        let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing, again));
         ResponseBody { pipe: Some(pipe), forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     };
     let mut response = Response::new(body);
@@ -200,17 +210,11 @@ pub(in crate::gate) async fn exchange(
 }
 
 /// The request as the upstream gets it: nothing of the caller's is in it but what the route lets pass.
-fn asked(called: &Called, headers: &HeaderMap) -> Result<Request<()>, Refuse> {
+fn to_ask(called: &Called, headers: &HeaderMap) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    let authority = called.upstream.authority();
-    *request.uri_mut() = Uri::builder()
-        .scheme(called.upstream.scheme())
-        .authority(authority)
-        .path_and_query(&*called.path)
-        .build()
-        .map_err(|_| Refuse::Malformed)?;
+    *request.uri_mut() = called.uri.clone();
     let to = request.headers_mut();
     to.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     to.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -219,7 +223,7 @@ fn asked(called: &Called, headers: &HeaderMap) -> Result<Request<()>, Refuse> {
         to.insert("grpc-timeout", timeout.clone());
     }
     pass(called, headers, to);
-    Ok(request)
+    request
 }
 
 /// What the route lets pass, both ways.

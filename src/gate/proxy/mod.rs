@@ -4,6 +4,7 @@
 mod exchange;
 mod forward;
 mod lane;
+mod pack;
 mod pipe;
 mod shown;
 mod table;

@@ -70,7 +70,10 @@ pub(super) enum Piece {
 pub(super) struct Fitting {
     pub(super) lane: Arc<Lane>,
     pub(super) about: About,
+    /// How compressed messages come.
     pub(super) packing: Packing,
+    /// As what those go on.
+    pub(super) again: Packing,
     pub(super) undecidable: Undecidable,
     pub(super) bytes_max: usize,
 }
@@ -242,7 +245,7 @@ struct Judging<'a> {
 impl Judging<'_> {
     /// Judges what is at hand until a piece is full.
     fn messages(&mut self, chunks: &mut VecDeque<Bytes>, deframer: &mut Deframer, messages: &mut u64) -> Result<(), Refuse> {
-        let Fitting { packing, bytes_max, .. } = *self.fitting;
+        let Fitting { packing, again, bytes_max, .. } = *self.fitting;
         while self.out.len() < PIECE_BYTES {
             let (packed, message) = match deframer.peek(bytes_max) {
                 Ok(Some(found)) => found,
@@ -263,11 +266,16 @@ impl Judging<'_> {
             }
             let taken = message.len();
             let goes = if packed {
-                match packing.open(message, bytes_max) {
+                let start = self.out.len();
+                let goes = match packing.open(message, bytes_max) {
                     Ok(message) => self.message(&message)?,
                     Err(Unopened::Malformed) => return Err(Refuse::Malformed),
                     Err(Unopened::TooLarge) => return Err(Refuse::TooLarge),
+                };
+                if goes {
+                    again.pack(self.out, start);
                 }
+                goes
             } else {
                 self.message(message)?
             };

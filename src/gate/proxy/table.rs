@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::Uri;
 use prost_types::FileDescriptorSet;
 
 use super::shown;
@@ -36,6 +37,8 @@ pub struct MessageSide {
 pub struct Called {
     /// `/package.Service/Method`.
     pub path: Arc<str>,
+    /// The same, as it is asked for upstream.
+    pub(super) uri: Uri,
     pub(super) upstream: Arc<Pool>,
     pub(super) request: Arc<MessageSide>,
     pub(super) response: Arc<MessageSide>,
@@ -44,6 +47,7 @@ pub struct Called {
     pub(super) undecidable: Undecidable,
     pub(super) metadata: Vec<Arc<str>>,
     pub(super) errors_pass: bool,
+    pub(super) recompress: bool,
     /// Shared with what it goes on as after reloads.
     pub(in crate::gate) term: Arc<Term>,
 }
@@ -60,9 +64,14 @@ impl Term {
 }
 
 impl Called {
+    /// The messages of this direction.
+    pub fn side(&self, answers: bool) -> &MessageSide {
+        if answers { &self.response } else { &self.request }
+    }
+
     /// What its messages look like, of this direction.
     pub fn schema(&self, answers: bool) -> &Arc<Schema> {
-        if answers { &self.response.schema } else { &self.request.schema }
+        &self.side(answers).schema
     }
 
     /// Whether a call may have more than one message in a direction.
@@ -169,9 +178,12 @@ impl Table {
                 loaded.insert(&method.input, Arc::clone(&request.schema));
                 loaded.insert(&method.output, Arc::clone(&response.schema));
                 let path: Arc<str> = format!("/{}/{}", method.service, method.name).into();
+                let uri = Uri::builder().scheme(upstream.scheme()).authority(upstream.authority()).path_and_query(&*path).build();
+                let uri = uri.map_err(|_| bad(format!("`{path}` at `{}` is no URI", upstream.authority())))?;
                 table.methods.entry(Arc::clone(&path)).or_insert_with(|| {
                     Arc::new(Called {
                         path,
+                        uri,
                         upstream: Arc::clone(upstream),
                         request,
                         response,
@@ -180,6 +192,7 @@ impl Table {
                         undecidable: route.undecidable,
                         metadata: route.metadata.clone(),
                         errors_pass: route.errors_pass,
+                        recompress: route.recompress,
                         term: Arc::new(Term::begin()),
                     })
                 });
@@ -244,6 +257,11 @@ impl Table {
     /// The method of a path `/package.Service/Method`.
     pub fn find(&self, path: &str) -> Option<&Arc<Called>> {
         self.methods.get(path)
+    }
+
+    /// Every method that can be called.
+    pub fn methods(&self) -> impl Iterator<Item = &Arc<Called>> {
+        self.methods.values()
     }
 
     /// What the services with routes look like, for reflection: their methods with routes, and no comment.

@@ -1,5 +1,5 @@
-//! Compressed messages (gRPC, "Compression"): opened within bounds, so that they can be judged. What comes out of the gateway is
-//! not compressed.
+//! Compressed messages (gRPC, "Compression"): opened within bounds, so that they can be judged. Whether they go on compressed is for
+//! [`pack`](super::pack).
 
 use std::io::Read;
 

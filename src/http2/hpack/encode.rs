@@ -45,17 +45,33 @@ impl Encoder {
     }
 
     /// Writes a field.
-    pub(in crate::http2) fn push(&mut self, out: &mut Vec<u8>, name: &Name, value: &HeaderValue) {
+    pub(in crate::http2) fn push(&mut self, out: &mut Vec<u8>, name: &Name, value: &[u8]) {
+        if let Some(index) = common(name, value) {
+            return integer(out, 0x80, 7, index);
+        }
         if !same_in_every_call(name) || value.len() > VALUE_BYTES_MAX {
             // Never indexed (§6.2.3).
             return literal(out, 0x10, 4, name, value);
         }
-        let known = fields().iter().position(|field| field.value == *value && field.name == *name).map(|at| at + 1);
-        if let Some(index) = known.or_else(|| self.table.find(name, value)) {
+        if let Some(index) = self.table.find(name, value) {
             return integer(out, 0x80, 7, index);
         }
         literal(out, 0x40, 6, name, value);
-        self.table.add(Field { name: name.clone(), value: value.clone() });
+        // INVARIANT: whoever writes a field has it from a header, a URI or a status: all of them are values.
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            self.table.add(Field { name: name.clone(), value });
+        }
+    }
+}
+
+/// The static index of what gRPC sends with every call.
+fn common(name: &Name, value: &[u8]) -> Option<usize> {
+    match (name, value) {
+        (Name::Method, b"POST") => Some(3),
+        (Name::Scheme, b"http") => Some(6),
+        (Name::Scheme, b"https") => Some(7),
+        (Name::Status, b"200") => Some(8),
+        _ => None,
     }
 }
 
@@ -71,7 +87,7 @@ fn same_in_every_call(name: &Name) -> bool {
     }
 }
 
-fn literal(out: &mut Vec<u8>, pattern: u8, prefix_bits: u32, name: &Name, value: &HeaderValue) {
+fn literal(out: &mut Vec<u8>, pattern: u8, prefix_bits: u32, name: &Name, value: &[u8]) {
     match fields().iter().position(|field| field.name == *name) {
         Some(at) => integer(out, pattern, prefix_bits, at + 1),
         None => {
@@ -79,7 +95,7 @@ fn literal(out: &mut Vec<u8>, pattern: u8, prefix_bits: u32, name: &Name, value:
             string(out, name.as_str().as_bytes());
         }
     }
-    string(out, value.as_bytes());
+    string(out, value);
 }
 
 /// As it is: Huffman's code would save bytes, and cost more time than they do.
@@ -115,7 +131,7 @@ mod tests {
     fn block(encoder: &mut Encoder, fields: &[Field]) -> Vec<u8> {
         let mut out = Vec::new();
         encoder.begin(&mut out);
-        fields.iter().for_each(|field| encoder.push(&mut out, &field.name, &field.value));
+        fields.iter().for_each(|field| encoder.push(&mut out, &field.name, field.value.as_bytes()));
         out
     }
 
@@ -141,6 +157,16 @@ mod tests {
         assert_eq!(out[..2], [0x20, 0x3f]);
         assert_eq!(decoder.read(&out, drop), Ok(true));
         assert_eq!(decoder.read(&block(&mut encoder, &fields), |found| assert_eq!(found, fields[0])), Ok(true));
+    }
+
+    #[test]
+    fn what_is_common_is_what_the_static_table_says() {
+        for field in fields() {
+            if let Some(index) = common(&field.name, field.value.as_bytes()) {
+                assert_eq!(fields()[index - 1], *field);
+            }
+        }
+        assert_eq!(common(&Name::Method, b"PUT"), None);
     }
 
     proptest! {

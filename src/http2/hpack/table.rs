@@ -108,8 +108,8 @@ impl Table {
     }
 
     /// The index of a field that is in the dynamic table.
-    pub(super) fn find(&self, name: &Name, value: &HeaderValue) -> Option<usize> {
-        let at = self.dynamic.iter().position(|field| field.value == *value && field.name == *name)?;
+    pub(super) fn find(&self, name: &Name, value: &[u8]) -> Option<usize> {
+        let at = self.dynamic.iter().position(|field| field.value.as_bytes() == value && field.name == *name)?;
         Some(fields().len() + 1 + at)
     }
 

@@ -1,4 +1,5 @@
-//! The gateway of the demo: `twinveil serve` as a process of its own, in a folder that `twinveil init` fills.
+//! A gateway of a command's own: `twinveil serve` as a process, in a folder that is filled for it and goes with it; and what that process
+//! costs.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::cli::{CliError, init, plain};
+use super::{CliError, plain};
 use crate::veil::crypto::secret::Secret;
 use crate::world::entropy;
 
@@ -29,13 +30,13 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Fills `keep`, or a folder that only we can look into and that does not stay.
-    pub(super) fn make(keep: Option<&Path>) -> Result<Self, CliError> {
+    pub(super) fn make<T>(keep: Option<&Path>, fill: impl FnOnce(&Path) -> Result<T, CliError>) -> Result<(Self, T), CliError> {
         let folder = match keep {
             Some(path) => Self { path: path.to_owned(), keep: true },
             None => Self { path: private_folder()?, keep: false },
         };
-        init::fill_folder(&folder.path)?;
-        Ok(folder)
+        let filled = fill(&folder.path)?;
+        Ok((folder, filled))
     }
 
     /// Where it is.
@@ -64,17 +65,14 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !self.keep && std::fs::remove_dir_all(&self.path).is_err() {
-            crate::cli::complain(format_args!(
-                "twinveil: `{}` could not be removed; it holds keys of the demo: remove it",
-                self.path.display()
-            ));
+            super::complain(format_args!("twinveil: `{}` could not be removed; it holds keys: remove it", self.path.display()));
         }
     }
 }
 
 fn private_folder() -> Result<PathBuf, CliError> {
     let name = data_encoding::HEXLOWER.encode(Secret::<8>::random(&mut entropy()).expose());
-    let path = std::env::temp_dir().join(format!("twinveil-demo-{name}"));
+    let path = std::env::temp_dir().join(format!("twinveil-{name}"));
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -110,7 +108,7 @@ impl Gateway {
             .stdout(Stdio::piped())
             .stderr(file)
             .kill_on_drop(true);
-        // Ctrl-C is for the demo, which tells the gateway.
+        // Ctrl-C is for the command, which tells the gateway.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| CliError::broken(format!("the gateway can't be started: {}", error.kind())))?;
@@ -217,9 +215,33 @@ fn stat_us(stat: &str) -> Option<u64> {
     Some((user + system) * (1_000_000 / TICKS_PER_SECOND))
 }
 
+/// The memory of a process that is in use, in bytes (`VmRSS` of proc_pid_status(5)). `None` where there is no `/proc`.
+pub(super) fn resident_bytes(process: u32) -> Option<u64> {
+    status_bytes(&std::fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+}
+
+fn status_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::init::fill_folder;
+
+    fn made(keep: Option<&Path>) -> Result<Folder, CliError> {
+        Folder::make(keep, fill_folder).map(|(folder, _)| folder)
+    }
+
+    #[test]
+    fn memory_in_use_is_read_in_bytes() {
+        assert_eq!(status_bytes("Name:\ttwinveil\nVmHWM:\t  900 kB\nVmRSS:\t     512 kB\n"), Some(524_288));
+        assert_eq!(status_bytes("Name:\ttwinveil\n"), None);
+        if cfg!(target_os = "linux") {
+            assert!(resident_bytes(std::process::id()).is_some());
+        }
+    }
 
     #[test]
     fn the_line_of_a_gateway_names_its_address() {
@@ -241,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_folder_goes_unless_it_was_asked_for() {
-        let folder = Folder::make(None).expect("made");
+        let folder = made(None).expect("made");
         let path = folder.path().to_owned();
         assert!(path.join("twinveil.toml").exists());
         #[cfg(unix)]
@@ -251,15 +273,15 @@ mod tests {
         }
         drop(folder);
         assert!(!path.exists());
-        drop(Folder::make(Some(&path)).expect("made"));
+        drop(made(Some(&path)).expect("made"));
         assert!(path.join("twinveil.toml").exists());
-        assert!(Folder::make(Some(&path)).is_err(), "not empty");
+        assert!(made(Some(&path)).is_err(), "not empty");
         std::fs::remove_dir_all(&path).expect("own folder");
     }
 
     #[test]
     fn the_log_outlives_the_folder() {
-        let folder = Folder::make(None).expect("made");
+        let folder = made(None).expect("made");
         std::fs::write(folder.log(), "first\nthe last word\n\n").expect("own folder");
         let words = last_words(&folder);
         drop(folder);
