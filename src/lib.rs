@@ -111,6 +111,8 @@ pub mod health;
 pub mod judge;
 #[cfg(feature = "gateway")]
 pub mod ledger;
+#[cfg(feature = "gateway")]
+pub mod log;
 pub mod manual;
 pub mod proto;
 #[cfg(feature = "gateway")]

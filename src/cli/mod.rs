@@ -7,6 +7,7 @@ pub mod explain;
 pub mod init;
 pub mod input;
 pub mod leak_test;
+pub mod log;
 pub mod publish;
 pub mod schema;
 pub mod serve;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::veil::merkle::note::VerifierKey;
 use crate::veil::name::UnixMs;
 use crate::world::Clock;
 
@@ -53,6 +55,7 @@ enum Command {
     Serve(serve::Args),
     Wallet(wallet::Args),
     Explain(explain::Args),
+    Log(log::Args),
     Schema(schema::Args),
     LeakTest(leak_test::Args),
     Publish(publish::Args),
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Wallet(args) => wallet::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Log(args) => log::run(args),
         Command::Schema(args) => schema::run(args),
         Command::LeakTest(args) => leak_test::run(args),
         Command::Publish(args) => publish::run(args),
@@ -206,6 +210,12 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
 /// The time by this machine's clock.
 pub(crate) fn now() -> Result<UnixMs, CliError> {
     Clock::new().now().map_err(CliError::broken)
+}
+
+/// Reads the public key of a log, as `twinveil init` writes it beside the configuration.
+pub(crate) fn log_key(path: &std::path::Path) -> Result<VerifierKey, CliError> {
+    let text = read_text(path)?;
+    VerifierKey::parse(text.trim_end()).map_err(|doubt| CliError::broken(format!("`{}`: {doubt}", path.display())))
 }
 
 /// Reads a text file that somebody named.

@@ -50,10 +50,11 @@ const HOUSE: &[Room] = &[
     Room("telemetry", "veil", "it may say only what the core marked as sayable"),
     Room("traces", "telemetry stop world veil::crypto::CryptoRng veil::name", "it knows methods and codes, nothing that a call carries"),
     Room("stop", "", "an end is an argument; whoever starts something holds the other end of it"),
-    Room("health", "telemetry world stop", "strangers ask it: it knows counters, no payload, subject or recipient"),
+    Room("health", "log telemetry world stop", "strangers ask it: it knows counters, no payload, subject or recipient"),
     Room("status", "veil", "an answer is made from what it is told, not looked up"),
     Room("store", "veil config world", "storage doesn't know who calls"),
-    Room("ledger", "store veil world proto client::dsse", "one writer; the planes above meet in it"),
+    Room("log", "veil::merkle veil::crypto ground", "it keeps leaves and hashes; whom and what they are about, it can't know"),
+    Room("ledger", "store log veil world proto client::dsse", "one writer; the planes above meet in it"),
     Room("judge", "ledger veil config", "the one place of the shell that joins schemas, policy and ledger"),
     Room(
         "gate",
@@ -65,12 +66,12 @@ const HOUSE: &[Room] = &[
     Room("manual", "", "pages are read, not run"),
     Room(
         "server",
-        "config descriptors world stop telemetry traces health status store ledger judge gate control console client veil proto",
+        "config descriptors world stop telemetry traces health status store log ledger judge gate control console client veil proto",
         "a start composes the rooms; a command starts it, not the other way round",
     ),
     Room(
         "cli",
-        "server config descriptors world stop hardening telemetry health status store ledger judge gate control console client veil proto",
+        "server config descriptors world stop hardening telemetry health status store log ledger judge gate control console client veil proto",
         "a command is a client or a start",
     ),
     Room("main", "cli", "the program is its commands"),

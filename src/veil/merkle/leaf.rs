@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Doubt;
 use crate::veil::crypto::hash::hmac_sha256;
+use crate::veil::crypto::secret::Secret;
 use crate::veil::name::{RecordId, UnixMs};
 
 /// The length of a leaf: version, kind, time bucket, commitment.
@@ -15,6 +16,7 @@ const VERSION: u8 = 1;
 /// The kind that an act about a person shows.
 const PERSONAL: u8 = 0;
 const LABEL: &[u8] = b"twinveil/log/leaf/v1\0";
+const SALT_LABEL: &[u8] = b"twinveil/log/salt/v1\0";
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +94,11 @@ pub struct Salt(pub [u8; 32]);
 impl Salt {
     /// Of what is published anyway, such as the hash of a policy: whoever has the object finds its leaf.
     pub const OPEN: Self = Self([0; 32]);
+
+    /// Of a person's record: from their own secret, so that it goes where that goes. Destroying it takes all of them along.
+    pub fn of(subject_key: &Secret<32>, record: &RecordId) -> Self {
+        Self(hmac_sha256(subject_key.expose(), &[SALT_LABEL, &record.0]))
+    }
 }
 
 impl fmt::Debug for Salt {

@@ -116,6 +116,11 @@ pub fn added(older: u64, size: u64) -> Vec<Tile> {
     added
 }
 
+/// How many full tiles a level has in a tree of `size`; for a leaf of that number also the tile that it is in.
+pub fn full(level: u8, size: u64) -> u64 {
+    size.checked_shr(HEIGHT * (u32::from(level) + 1)).unwrap_or(0)
+}
+
 /// Every tile that proofs in a tree of `size` are read from.
 pub fn all(size: u64) -> Vec<Tile> {
     added(0, size)

@@ -16,8 +16,7 @@ fn files(steps: &[u64]) -> (Files, Vec<Hash>) {
     for step in steps {
         let (older, mut full) = (size, BTreeMap::new());
         for _ in 0..*step {
-            let index = |level: u8| size >> (HEIGHT * (u32::from(level) + 1));
-            edge.append(leaves[size as usize], |level, hashes| drop(full.insert((level, index(level)), write_hashes(hashes))));
+            edge.append(leaves[size as usize], |level, hashes| drop(full.insert((level, super::full(level, size)), write_hashes(hashes))));
             size += 1;
         }
         for tile in added(older, size) {
