@@ -58,7 +58,7 @@ fn log(c: &mut Criterion) {
     }
     let (copy, key) = (Copy::open(&place.0), log.verifier().clone());
     let proof = copy.prove(size / 3, &key).expect("there").to_string();
-    println!("log: {size} entries, a proof of {} bytes", proof.len());
+    eprintln!("log: {size} entries, a proof of {} bytes", proof.len());
 
     let mut group = c.benchmark_group("log");
     group.sample_size(20);

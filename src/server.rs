@@ -99,6 +99,7 @@ impl Gateway {
         let parts = Parts::load(config, None)?;
         let config = Arc::clone(&parts.config);
         let store = Store::open(&config.store_dir).map(Arc::new).map_err(|error| StartError::new(error.code(), error))?;
+        Ledger::claim(&store, &config.origin).map_err(|error| StartError::new(error.code(), error))?;
         let log = open_log(&config)?;
         let ledger = Ledger::open(
             store,

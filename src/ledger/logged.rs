@@ -8,7 +8,7 @@ use crate::log::{Log, LogError};
 use crate::store::{Batch, Noted, Store, StoreError};
 use crate::veil::merkle::leaf::{Act, Leaf, Salt};
 use crate::veil::merkle::receipt::LogProof;
-use crate::veil::name::{Did, RecordId};
+use crate::veil::name::{Did, Origin, RecordId};
 
 /// That a record is in the log: for its signer, who alone can show what the leaf is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,18 @@ pub(super) fn compare(store: &Store, log: &Log) -> Result<(), OpenError> {
 }
 
 impl Ledger {
+    /// Refuses a store that belongs to another log; one that belongs to none belongs to this one from now on.
+    pub fn claim(store: &Store, origin: &Origin) -> Result<(), OpenError> {
+        match store.origin()? {
+            Some(stored) if stored != origin.as_str() => Err(OpenError::OtherOrigin { stored }),
+            Some(_) => Ok(()),
+            None => {
+                store.commit(&Batch { origin: Some(origin.to_string()), ..Batch::default() })?;
+                Ok(())
+            }
+        }
+    }
+
     /// Waits until the record's leaf is in the log.
     pub(super) fn receipt(&self, subject: &Subject, record: RecordId, leaf: u64) -> Result<Receipt, Refused> {
         let proof = self.log.settle(leaf).map_err(Refused::Unlogged)?;

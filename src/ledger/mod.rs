@@ -156,13 +156,7 @@ impl Ledger {
         clock: Arc<Clock>,
         strangers_max: usize,
     ) -> Result<Arc<Self>, OpenError> {
-        match store.origin()? {
-            Some(stored) if stored != config.origin.as_str() => return Err(OpenError::OtherOrigin { stored }),
-            Some(_) => {}
-            None => {
-                store.commit(&Batch { origin: Some(config.origin.to_string()), ..Batch::default() })?;
-            }
-        }
+        Self::claim(&store, &config.origin)?;
         logged::compare(&store, &log)?;
         if let Some(mark) = store.clock()? {
             clock.raise(mark);

@@ -68,7 +68,7 @@ impl Journal {
         let (peaks, rest) = rest.split_at_checked(32 * size.count_ones() as usize)?;
         let (mut last, mut rest) = rest.split_first_chunk::<CHECK_BYTES>()?;
         let header = bytes.get(..MAGIC.len() + 8 + peaks.len())?;
-        if check(&[], header) != *last || size % WIDTH != 0 {
+        if check(&[], header) != *last || !size.is_multiple_of(WIDTH) {
             return None;
         }
         let base = Frontier::new(size, peaks.as_chunks::<32>().0.iter().copied().map(Hash).collect())?;

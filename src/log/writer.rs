@@ -103,6 +103,7 @@ impl Writer {
             due: Vec::new(),
             signed: None,
         };
+        writer.sweep();
         for batch in journal.batches {
             writer.grow(&batch);
             writer.batches.push(batch);
@@ -249,16 +250,26 @@ impl Writer {
         Ok(())
     }
 
+    /// Removes partial tiles below the last full ones: a crash may have left them broken, and the journal does not write them again.
+    fn sweep(&self) {
+        let full = self.base.size() / WIDTH;
+        for index in full.saturating_sub(2)..full {
+            self.remove_partial(Shelf::Entries, index);
+            self.remove_partial(Shelf::Hashes(0), index);
+        }
+    }
+
+    fn remove_partial(&self, shelf: Shelf, index: u64) {
+        // Left over they harm nobody: a full tile is read before them.
+        let _left_over = self.disk.remove_folder(&format!("{}.p", Tile { shelf, index, width: WIDTH as u16 }));
+    }
+
     /// Removes partial tiles whose full ones are there; those of the newest full tile stay, as somebody may be reading them.
     fn tidy(&self, older: u64, full: u64) {
         for shelf in [Shelf::Entries, Shelf::Hashes(0)].into_iter().chain((1..=tiles::LEVEL_MAX).map(Shelf::Hashes)) {
             let level = if let Shelf::Hashes(level) = shelf { level } else { 0 };
             let [before, now] = [older, full].map(|size| tiles::full(level, size).saturating_sub(1));
-            for index in before..now {
-                let folder = format!("{}.p", Tile { shelf, index, width: WIDTH as u16 });
-                // Left over it harms nobody.
-                let _left_over = self.disk.remove_folder(&folder);
-            }
+            (before..now).for_each(|index| self.remove_partial(shelf, index));
         }
     }
 
@@ -313,11 +324,11 @@ fn entries(leaves: &[Leaf]) -> Vec<u8> {
     tiles::write_entries(leaves.iter().map(|leaf| &leaf.bytes()[..])).unwrap_or_default()
 }
 
-/// Tiles of a disk; a full one where the partial one is gone.
+/// Tiles of a disk. A full one goes before the partial one, which it is the end of: a crash may have left that one broken.
 pub(super) fn source(disk: &dyn Disk) -> impl FnMut(Tile) -> std::io::Result<Vec<u8>> {
     move |tile| {
-        let found = match disk.read(&tile.to_string())? {
-            None => disk.read(&tile.full().to_string())?,
+        let found = match disk.read(&tile.full().to_string())? {
+            None => disk.read(&tile.to_string())?,
             found => found,
         };
         found.ok_or_else(|| std::io::ErrorKind::NotFound.into())

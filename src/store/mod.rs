@@ -137,7 +137,7 @@ impl Store {
             if let Some((did, sealed)) = &batch.secret {
                 write.open_table(SECRETS)?.insert(&did.0, sealed.as_slice())?;
             }
-            let mut leaf = count(&*write.open_table(META)?.get(LEAF_COUNT)?.map(|bytes| bytes.value().to_vec()).unwrap_or_default());
+            let mut leaf = write.open_table(META)?.get(LEAF_COUNT)?.map_or(0, |bytes| count(bytes.value()));
             let first = leaf;
             {
                 let mut leaves = write.open_table(LEAVES)?;

@@ -129,7 +129,7 @@ pub fn all(size: u64) -> Vec<Tile> {
 fn on_shelf(added: &mut Vec<Tile>, shelf: Shelf, older: u64, size: u64) {
     if older < size {
         added.extend((older / WIDTH..size / WIDTH).map(|index| Tile { shelf, index, width: WIDTH as u16 }));
-        if size % WIDTH != 0 {
+        if !size.is_multiple_of(WIDTH) {
             added.push(Tile { shelf, index: size / WIDTH, width: (size % WIDTH) as u16 });
         }
     }
