@@ -3,6 +3,7 @@
 mod desk;
 mod enrol;
 mod grant;
+mod hours;
 mod rule;
 mod standing;
 mod withdraw;

@@ -21,6 +21,7 @@ use crate::veil::consent::recipient_key::{RecipientKey, RecipientKeyDocument};
 use crate::veil::consent::record::{Consent, SignerRole, WITHDRAWN};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Head;
+use crate::veil::consent::windows::WindowDocument;
 use crate::veil::consent::withdrawal::{Reach, WithdrawDocument, Withdrawal};
 use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::secret::{Secret, Zeroizing};
@@ -54,6 +55,9 @@ pub struct Terms {
     /// Until when; a permit needs one.
     #[serde(default)]
     pub expires: Option<String>,
+    /// At which hours of the week; none: always.
+    #[serde(default)]
+    pub windows: Vec<WindowDocument>,
     /// The privacy notice that was shown.
     pub notice: NoticeDocument,
     /// Who answers for the processing.
@@ -73,6 +77,17 @@ pub struct Terms {
     /// Records that end when this one is taken.
     #[serde(default)]
     pub replaces: Vec<String>,
+}
+
+/// For whom a wallet speaks, and by what right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voice {
+    /// Whose grants they are.
+    pub subject: Did,
+    /// The right.
+    pub role: SignerRole,
+    /// The vault that grants name: the wallet's own, or the one that the delegation allows.
+    pub vault_key: Option<SealKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,11 +156,24 @@ impl Wallet {
         now: UnixMs,
         entropy: &mut impl CryptoRng,
     ) -> Result<Envelope, RecordRefusal> {
+        self.grant_as(&self.voice(role), terms, gateway, head, now, entropy)
+    }
+
+    /// Signs a grant or refusal as who speaks by this voice.
+    pub fn grant_as(
+        &self,
+        voice: &Voice,
+        terms: &Terms,
+        gateway: &Origin,
+        head: Head,
+        now: UnixMs,
+        entropy: &mut impl CryptoRng,
+    ) -> Result<Envelope, RecordRefusal> {
         let terms = terms.clone();
         self.write::<Consent>(&ConsentDocument {
             record_id: uuid(entropy),
-            subject: self.did().to_string(),
-            signer: self.signer(role),
+            subject: voice.subject.to_string(),
+            signer: self.signer(voice.role),
             gateway: gateway.to_string(),
             seq: head.seq.saturating_add(1),
             prev: head.record.map(|record| record.to_string()),
@@ -155,7 +183,7 @@ impl Wallet {
             not_before: terms.not_before,
             expires: terms.expires,
             max_uses: None,
-            windows: None,
+            windows: terms.windows,
             demand: None,
             notice: terms.notice,
             controllers: terms.controllers,
@@ -164,7 +192,7 @@ impl Wallet {
             storage: terms.storage,
             jurisdiction: terms.jurisdiction,
             withdrawal: terms.withdrawal,
-            vault_key: Some(self.vault_key().to_string()),
+            vault_key: voice.vault_key.map(|key| key.to_string()),
             rules: terms.rules,
             replaces: terms.replaces,
         })
@@ -172,14 +200,19 @@ impl Wallet {
 
     /// Signs a withdrawal. It may be kept and sent later: it reaches no grant made after it.
     pub fn withdraw(&self, reach: &Reach, role: SignerRole, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
+        self.withdraw_as(&self.voice(role), reach, gateway, now)
+    }
+
+    /// Signs a withdrawal as who speaks by this voice.
+    pub fn withdraw_as(&self, voice: &Voice, reach: &Reach, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
         let (withdraws, withdraws_up_to) = match reach {
             Reach::Records(ids) => (Some(ids.iter().map(RecordId::to_string).collect()), None),
             Reach::UpTo(seq) => (None, Some(*seq)),
         };
         self.write::<Withdrawal>(&WithdrawDocument {
             status: WITHDRAWN.into(),
-            subject: self.did().to_string(),
-            signer: self.signer(role),
+            subject: voice.subject.to_string(),
+            signer: self.signer(voice.role),
             gateway: gateway.to_string(),
             at: now.to_string(),
             withdraws,
@@ -285,11 +318,13 @@ impl Wallet {
     }
 
     fn signer(&self, role: SignerRole) -> SignerDocument {
-        let role = match role {
-            SignerRole::Subject => "subject",
-            SignerRole::Operator => "operator",
-        };
-        SignerDocument { key: self.did().to_string(), role: role.into(), authority: None }
+        let authority = role.authority().map(|id| id.to_string());
+        SignerDocument { key: self.did().to_string(), role: role.word().into(), authority }
+    }
+
+    /// The wallet's own voice: for itself, or for the operator.
+    fn voice(&self, role: SignerRole) -> Voice {
+        Voice { subject: self.did(), role, vault_key: Some(self.vault_key()) }
     }
 
     /// Serialises, reads back as the gateway would, and signs exactly those bytes.

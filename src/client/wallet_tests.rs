@@ -63,7 +63,7 @@ fn what_the_wallet_signs_the_gateway_reads() {
     assert_eq!(consent.vault_key, Some(wallet.vault_key()));
     let mandate: Consent =
         verify(&wallet.grant(&terms(), SignerRole::Operator, &gateway(), Head::default(), NOW, &mut Counter(9)).expect("good"));
-    assert_eq!((mandate.role, mandate.seq), (SignerRole::Operator, 1));
+    assert_eq!((mandate.by.role, mandate.seq), (SignerRole::Operator, 1));
     for reach in [Reach::UpTo(5), Reach::Records(vec![RecordId([1; 32]), RecordId([2; 32])])] {
         let withdrawal: Withdrawal = verify(&wallet.withdraw(&reach, SignerRole::Subject, &gateway(), NOW).expect("good"));
         assert_eq!(withdrawal.reach, reach);

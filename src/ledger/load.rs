@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
-use super::fact::{self, Said};
+use super::fact;
 use super::{Ledger, OpenError, Ordering, Refused, Subject, Writer};
 use crate::store::StoreError;
 use crate::veil::consent::standing::Standing;
@@ -86,22 +86,10 @@ impl Ledger {
     /// Takes one fact as it was taken at first: checked at the instant that it was taken.
     fn replay(&self, bytes: &[u8]) -> Result<Did, &'static str> {
         let (taken, said) = fact::read(bytes, &self.config.origin).map_err(|refusal| refusal.code())?;
-        let did = match &said {
-            Said::Consent(consent) => consent.get().subject,
-            Said::Withdrawal(withdrawal) => withdrawal.get().subject,
-        };
+        let did = said.subject();
         let subject = self.subject(&did).ok_or("TV-D02")?;
         let mut standing = Standing::clone(&subject.standing());
-        match said {
-            Said::Consent(consent) => {
-                standing.check(&consent, taken).map_err(|refusal| refusal.code())?;
-                standing.apply(*consent, taken);
-            }
-            Said::Withdrawal(withdrawal) => {
-                let ending = standing.check_withdrawal(&withdrawal, taken).map_err(|refusal| refusal.code())?;
-                standing.apply_withdrawal(ending);
-            }
-        }
+        said.take(&mut standing, taken).map_err(|refusal| refusal.code())?;
         subject.replace(standing);
         Ok(did)
     }

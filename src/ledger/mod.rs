@@ -4,6 +4,7 @@
 //! Calls write to disk and wait for streams: an async caller moves them off its threads.
 
 pub mod announced;
+mod authority;
 mod fact;
 mod load;
 pub mod refused;
@@ -27,6 +28,7 @@ use crate::veil::consent::record::{Consent, SignerRole};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Standing;
 use crate::veil::consent::withdrawal::Withdrawal;
+use crate::veil::consent::{agreement, delegation, delegation_end};
 use crate::veil::crypto::secret::Secret;
 use crate::veil::name::{Did, Handle, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
 use crate::world::{self, Clock};
@@ -192,14 +194,17 @@ impl Ledger {
         Arc::clone(&self.people.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a grant, a refusal, a mandate or an enrolment, by its payload type. Durable and in force when it answers.
+    /// Takes a grant, a refusal, a mandate, a delegation, an agreement or an enrolment, by its payload type. Durable and in force when it answers.
     pub fn submit(&self, envelope: &Envelope) -> Result<Submitted, Refused> {
-        if envelope.payload_type == enrolment::MEDIA_TYPE {
-            return self.enrol(envelope);
+        match envelope.payload_type.as_str() {
+            enrolment::MEDIA_TYPE => return self.enrol(envelope),
+            delegation::MEDIA_TYPE | agreement::MEDIA_TYPE => return self.take_authority(envelope),
+            delegation_end::MEDIA_TYPE => return Err(RecordRefusal::WrongCall { call: "Withdraw" }.into()),
+            _ => {}
         }
         let consent = Signed::<Consent>::new(envelope)?.verify(&self.config.origin)?;
         let did = consent.get().subject;
-        if consent.get().role == SignerRole::Operator && !self.is_operator(&did) {
+        if consent.get().by.role == SignerRole::Operator && !self.is_operator(&did) {
             return Err(Refused::NotAnOperator);
         }
         let now = self.clock.now()?;
@@ -216,9 +221,14 @@ impl Ledger {
         Ok(answer)
     }
 
-    /// Takes a withdrawal. Durable, and in force on every open stream, when it answers. It waits for no chain, and not
+    /// Takes a withdrawal, or the end of a delegation. Durable, and in force on every open stream, when it answers. It waits for no chain, and not
     /// for the clock: where that is behind, the latest instant seen stands for now.
     pub fn withdraw(&self, envelope: &Envelope) -> Result<Withdrawn, Refused> {
+        match envelope.payload_type.as_str() {
+            delegation_end::MEDIA_TYPE => return self.end_delegations(envelope),
+            delegation::MEDIA_TYPE | agreement::MEDIA_TYPE => return Err(RecordRefusal::WrongCall { call: "Submit" }.into()),
+            _ => {}
+        }
         let withdrawal = Signed::<Withdrawal>::new(envelope)?.verify(&self.config.origin)?;
         let (did, record) = (withdrawal.get().subject, withdrawal.id());
         let now = self.clock.now().unwrap_or_else(|behind| behind.mark);

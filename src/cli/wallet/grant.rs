@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::connect::{Connection, code, refused};
 use super::super::{CliError, OutputArgs, now, plain, read_text, say};
 use super::desk::{self, Desk};
-use super::{CARRIER, Role, hex, load, rule, unsigned, write_envelope};
+use super::{CARRIER, Role, hex, hours, load, rule, unsigned, write_envelope};
 use crate::client::wallet::{Terms, Wallet};
 use crate::proto::v1::{StandingResponse, SubmitResponse};
 use crate::veil::consent::document::{
@@ -17,6 +17,7 @@ use crate::veil::consent::document::{
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Head;
+use crate::veil::consent::windows::WindowDocument;
 use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
 use crate::world::entropy;
 
@@ -41,6 +42,9 @@ Examples:
   twinveil wallet grant --dir demo --wallet operator.json --role operator --days 365 \\
       --to spiffe://example.org/recipient/vendor --purpose dpv:TechnicalServiceProvision \\
       --permit operation=keep --permit site=encrypt
+  twinveil wallet grant --dir demo --wallet patient.json --days 30 \\
+      --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \\
+      --permit health=keep --hours 'mon-fri 08:00-16:30 Europe/Vienna'
   twinveil wallet grant --dir demo --wallet patient.json --forbid location \\
       --offline --head 0 --out refusal.json")]
 pub(super) struct Args {
@@ -68,6 +72,9 @@ pub(super) struct Args {
     /// From when (RFC 3339); at once where absent
     #[arg(long, value_name = "INSTANT")]
     not_before: Option<jiff::Timestamp>,
+    /// At which hours of the week only, such as `mon-fri 08:00-16:30 Europe/Vienna`; may be repeated
+    #[arg(long, value_name = "HOURS", value_parser = hours::window)]
+    hours: Vec<WindowDocument>,
     /// The recipient's key for what is encrypted (z6LS…); needs exactly one recipient
     #[arg(long, value_name = "KEY", value_parser = seal_key)]
     key: Option<String>,
@@ -198,6 +205,7 @@ impl Args {
             method: frame.method,
             not_before: self.not_before.map(|from| UnixMs(from.as_millisecond()).to_string()),
             expires: expires.map(|until| until.to_string()),
+            windows: self.hours.clone(),
             notice: frame.notice,
             controllers: frame.controllers,
             recipients: self.recipients()?,

@@ -72,6 +72,7 @@ impl Given {
             method: "signed in the wallet".into(),
             not_before: None,
             expires: Some(UnixMs(world.now().0 + 3_600_000).to_string()),
+            windows: Vec::new(),
             notice: NoticeDocument { uri: "https://hospital.example/notice".into(), sha256: "ab".repeat(32), lang: "en".into() },
             controllers: vec![ControllerDocument {
                 id: "https://hospital.example".into(),

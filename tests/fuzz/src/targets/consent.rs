@@ -261,7 +261,7 @@ fn holds(story: &Story) {
     for rule in deciding.rules.iter().filter(|rule| rule.rule.effect == Effect::Permit) {
         let grant = story.standing.grants().iter().find(|grant| grant.id() == rule.record).expect("a record that was taken");
         assert_eq!(grant.state(now), GrantState::Live, "a permit decides that is not live");
-        assert_eq!(grant.consent().role, SignerRole::Subject);
+        assert_eq!(grant.consent().by.role, SignerRole::Subject);
     }
 }
 
