@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::connect::Connection;
 use super::table::Table;
-use super::wallet::{CARRIER, Desk, load};
+use super::wallet::{CARRIER, Desk, Speaker, load};
 use super::{CliError, OutputArgs, say};
 use crate::proto::v1::{self, ExplainResponse};
 use crate::veil::consent::query::Asks;
+use crate::veil::consent::record::SignerRole;
 use crate::veil::name::{Did, Purpose, SchemaName, Spiffe, UnixMs};
 use crate::veil::terms;
 
@@ -37,6 +38,8 @@ pub struct Args {
     /// Full name of the frames' message type
     #[arg(long, value_name = "MESSAGE")]
     schema: String,
+    #[command(flatten)]
+    speaker: Speaker,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -72,7 +75,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
     };
     let answer = super::block_on(async {
         let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
-        desk.explain(&wallet, &asks, &origin).await
+        desk.explain(&wallet, &args.speaker.voice(&wallet, SignerRole::Subject), &asks, &origin).await
     })?;
     if args.output.is_json() { say(as_json(&args, &answer)) } else { say(as_text(&args, &answer)) }
 }

@@ -1,6 +1,7 @@
 //! What a wallet and a subscriber need: nothing here asks a gateway for anything but bytes.
 
 pub mod announce;
+pub mod authority;
 pub mod dsse;
 pub mod subscriber;
 pub mod wallet;

@@ -79,6 +79,33 @@ pub struct Terms {
     pub replaces: Vec<String>,
 }
 
+impl Terms {
+    /// The terms of a record again, for a record that takes its place and ends later. What the gateway would not take as a renewal
+    /// is found there.
+    pub fn renewing(record: &Envelope, expires: UnixMs) -> Result<(Self, Option<SealKey>), RecordRefusal> {
+        let document: ConsentDocument =
+            serde_json::from_slice(&record.payload).map_err(|_| RecordRefusal::NotARenewal("the record is no grant"))?;
+        let vault_key = document.vault_key.as_deref().and_then(|key| SealKey::parse(key).ok());
+        let terms = Self {
+            status: "RenewedConsentGiven".into(),
+            method: document.method,
+            not_before: None,
+            expires: Some(expires.to_string()),
+            windows: document.windows,
+            notice: document.notice,
+            controllers: document.controllers,
+            recipients: document.recipients,
+            purposes: document.purposes,
+            storage: document.storage,
+            jurisdiction: document.jurisdiction,
+            withdrawal: document.withdrawal,
+            rules: document.rules,
+            replaces: vec![record.id().to_string()],
+        };
+        Ok((terms, vault_key))
+    }
+}
+
 /// For whom a wallet speaks, and by what right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voice {
@@ -243,9 +270,16 @@ impl Wallet {
 
     /// Signs a question about the own standing, good for five minutes.
     pub fn query(&self, asks: &Asks, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
+        self.query_as(&self.voice(SignerRole::Subject), asks, gateway, now)
+    }
+
+    /// Signs a question as who speaks by this voice.
+    pub fn query_as(&self, voice: &Voice, asks: &Asks, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
         let asked = QueryDocument {
             gateway: gateway.to_string(),
-            subject: self.did().to_string(),
+            subject: voice.subject.to_string(),
+            signer: voice.role.authority().map(|_| self.signer(voice.role)),
+            record: None,
             kind: "standing".into(),
             recipient: None,
             holder: None,
@@ -255,6 +289,8 @@ impl Wallet {
         };
         self.write::<Query>(&match asks {
             Asks::Standing => asked,
+            Asks::Notices => QueryDocument { kind: "notices".into(), ..asked },
+            Asks::Record(record) => QueryDocument { kind: "record".into(), record: Some(record.to_string()), ..asked },
             Asks::Explain { recipient, holder, purpose, schema } => QueryDocument {
                 kind: "explain".into(),
                 recipient: Some(recipient.to_string()),
@@ -317,18 +353,23 @@ impl Wallet {
         if read.kind == KIND && read.did == wallet.did().to_string() { Ok(wallet) } else { Err(broken()) }
     }
 
-    fn signer(&self, role: SignerRole) -> SignerDocument {
+    pub(super) fn signer(&self, role: SignerRole) -> SignerDocument {
         let authority = role.authority().map(|id| id.to_string());
         SignerDocument { key: self.did().to_string(), role: role.word().into(), authority }
     }
 
+    /// The key that signs.
+    pub(super) fn key(&self) -> &SignKey {
+        &self.sign
+    }
+
     /// The wallet's own voice: for itself, or for the operator.
-    fn voice(&self, role: SignerRole) -> Voice {
+    pub fn voice(&self, role: SignerRole) -> Voice {
         Voice { subject: self.did(), role, vault_key: Some(self.vault_key()) }
     }
 
     /// Serialises, reads back as the gateway would, and signs exactly those bytes.
-    fn write<T: Payload>(&self, document: &impl Serialize) -> Result<Envelope, RecordRefusal> {
+    pub(super) fn write<T: Payload>(&self, document: &impl Serialize) -> Result<Envelope, RecordRefusal> {
         let payload = serde_json::to_vec(document).map_err(|error| RecordRefusal::Malformed(error.to_string()))?;
         T::parse(&payload)?;
         let envelope = Envelope::sign(T::MEDIA_TYPE, payload, &self.sign);

@@ -2,7 +2,6 @@
 
 use super::fact::{self, Said};
 use super::{Ledger, Refused, Submitted, Withdrawn};
-use crate::store::Batch;
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::standing::Standing;
 
@@ -23,7 +22,7 @@ impl Ledger {
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         said.take(&mut standing, now)?;
         let answer = Submitted { record, seq: standing.head().seq };
-        let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+        let subject = self.keep(&mut writer, known, did, now, fact::batch(now, envelope))?;
         subject.replace(standing);
         drop(writer);
         self.settle(&did);
@@ -40,7 +39,7 @@ impl Ledger {
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         let before = standing.live(now);
         if said.take(&mut standing, now)? {
-            let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+            let subject = self.keep(&mut writer, known, did, now, fact::batch(now, envelope))?;
             let ended = u32::try_from(before.saturating_sub(standing.live(now))).unwrap_or(u32::MAX);
             subject.replace(standing);
             drop(writer);

@@ -1,6 +1,7 @@
 //! A fact as it rests: when it was taken, then the signed envelope. Nothing else decides what it means, so reading the
 //! facts again gives the same standings.
 
+use crate::store::Batch;
 use crate::veil::consent::agreement::{self, Agreement};
 use crate::veil::consent::delegation::{self, Delegation};
 use crate::veil::consent::delegation_end::{self, DelegationEnd};
@@ -28,6 +29,11 @@ pub(super) enum Said {
 /// `i64be(taken at) | the JSON form of the envelope`.
 pub(super) fn write(taken: UnixMs, envelope: &Envelope) -> Vec<u8> {
     [&taken.0.to_be_bytes()[..], envelope.to_json().as_bytes()].concat()
+}
+
+/// What is written when an envelope is taken.
+pub(super) fn batch(taken: UnixMs, envelope: &Envelope) -> Batch {
+    Batch { facts: vec![write(taken, envelope)], record: Some(envelope.id()), ..Batch::default() }
 }
 
 /// The envelope of a fact, as it was sent.

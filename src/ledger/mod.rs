@@ -9,6 +9,7 @@ mod fact;
 mod load;
 pub mod refused;
 pub mod subject;
+pub mod watch;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use dashmap::DashMap;
 pub use self::announced::AnnouncedKeys;
 pub use self::refused::{Move, OpenError, Refused};
 pub use self::subject::Subject;
+pub use self::watch::{Watched, Watching};
 use crate::store::rest::RestKey;
 use crate::store::{Batch, Store};
 use crate::veil::consent::SKEW_MS_MAX;
@@ -71,6 +73,7 @@ pub struct Ledger {
     enrolment_generation: AtomicU64,
     barriers: RwLock<Vec<Arc<dyn Barrier>>>,
     announced: AnnouncedKeys,
+    watched: Watched,
     writer: Mutex<Writer>,
     strangers_max: usize,
 }
@@ -165,6 +168,7 @@ impl Ledger {
             enrolment_generation: AtomicU64::new(0),
             barriers: RwLock::default(),
             announced: AnnouncedKeys::default(),
+            watched: Watched::default(),
             writer: Mutex::default(),
             strangers_max,
         };
@@ -213,7 +217,7 @@ impl Ledger {
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         standing.check(&consent, now)?;
         let answer = Submitted { record: consent.id(), seq: consent.get().seq };
-        let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+        let subject = self.keep(&mut writer, known, did, now, fact::batch(now, envelope))?;
         standing.apply(consent, now);
         subject.replace(standing);
         drop(writer);
@@ -238,7 +242,7 @@ impl Ledger {
         let ending = standing.check_withdrawal(&withdrawal, now)?;
         let ended = ending.ended();
         if !ending.is_nothing() {
-            let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+            let subject = self.keep(&mut writer, known, did, now, fact::batch(now, envelope))?;
             standing.apply_withdrawal(ending);
             subject.replace(standing);
         }
@@ -293,6 +297,20 @@ impl Ledger {
     /// The key announcements that were made lately.
     pub fn announced(&self) -> &AnnouncedKeys {
         &self.announced
+    }
+
+    /// Whoever waits for changes of a standing.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// A record of a subject's chain, as it was signed; none, where it is not there.
+    pub fn record_of(&self, did: &Did, record: RecordId) -> Result<Option<Envelope>, Refused> {
+        if !self.standing_of(did).has(record) {
+            return Ok(None);
+        }
+        let fact = self.store.fact_of(&record).map_err(Refused::Unavailable)?;
+        Ok(fact.map(|fact| fact::envelope(&fact)).transpose()?.map(|(_, envelope)| envelope))
     }
 
     /// The gateway's name in its log.
@@ -394,6 +412,7 @@ impl Ledger {
     /// Waits until every stream stands on the new standing. What an operator's key signs may change the mandate, which
     /// every stream stands on.
     fn settle(&self, did: &Did) -> Vec<StreamSettled> {
+        self.watched.changed(did);
         let mandate = self.is_operator(did);
         if mandate {
             self.mandate_generation.fetch_add(1, Ordering::Release);

@@ -15,9 +15,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use place::{Memory, Place};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::veil::name::{Did, Handle, UnixMs};
+use crate::veil::name::{Did, Handle, RecordId, UnixMs};
 
 const FACTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("facts");
+const RECORDS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("records");
 const ENROLMENTS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("enrolments");
 const SECRETS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subject secrets");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -38,6 +39,8 @@ pub struct Store {
 pub struct Batch {
     /// Facts, appended in order.
     pub facts: Vec<Vec<u8>>,
+    /// The record that the first of the facts holds, to find it by.
+    pub record: Option<RecordId>,
     /// A source's value, as its handle, and whom it means.
     pub enrolment: Option<(Handle, Did)>,
     /// A new subject's sealed secret.
@@ -90,6 +93,9 @@ impl Store {
                 for (seq, fact) in (next..).zip(&batch.facts) {
                     facts.insert(seq, fact.as_slice())?;
                 }
+                if let Some(record) = &batch.record {
+                    write.open_table(RECORDS)?.insert(&record.0, next)?;
+                }
             }
             if let Some((handle, did)) = &batch.enrolment {
                 write.open_table(ENROLMENTS)?.insert(&handle.0, &did.0)?;
@@ -120,6 +126,21 @@ impl Store {
                 each(seq.value(), fact.value());
             }
             Ok(())
+        })
+    }
+
+    /// The fact that holds a record.
+    pub fn fact_of(&self, record: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|database| {
+            let read = database.begin_read()?;
+            let numbers = match read.open_table(RECORDS) {
+                Ok(numbers) => numbers,
+                // Nothing was taken yet.
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let Some(number) = numbers.get(&record.0)? else { return Ok(None) };
+            Ok(read.open_table(FACTS)?.get(number.value())?.map(|fact| fact.value().to_vec()))
         })
     }
 
@@ -290,6 +311,7 @@ mod tests {
         let folder = folder("again");
         let whole = Batch {
             facts: vec![b"one".to_vec(), b"two".to_vec()],
+            record: Some(RecordId([4; 32])),
             enrolment: Some((Handle([1; 32]), Did([2; 32]))),
             secret: Some((Did([2; 32]), vec![3; 60])),
             clock: Some(UnixMs(5)),
@@ -298,6 +320,8 @@ mod tests {
         Store::open(&folder).and_then(|store| store.commit(&whole)).expect("a new folder");
         let store = Store::open(&folder).expect("closed before");
         store.commit(&batch(b"three")).expect("room");
+        assert_eq!(store.fact_of(&RecordId([4; 32])).expect("readable").as_deref(), Some(&b"one"[..]));
+        assert_eq!(store.fact_of(&RecordId([5; 32])).expect("readable"), None);
         assert_eq!(facts(&store), [(0, b"one".to_vec()), (1, b"two".to_vec()), (2, b"three".to_vec())]);
         let (mut enrolments, mut secrets) = (Vec::new(), Vec::new());
         store.enrolments(|handle, did| enrolments.push((handle, did))).expect("readable");

@@ -89,7 +89,7 @@ pub(super) fn countersign(args: &CountersignArgs) -> Result<(), CliError> {
     }
 }
 
-async fn send(record: &Envelope, connection: &Connection, output: OutputArgs) -> Result<(), CliError> {
+pub(super) async fn send(record: &Envelope, connection: &Connection, output: OutputArgs) -> Result<(), CliError> {
     let answer = Desk::open(connection, Some(CARRIER)).await?.submit(record).await;
     grant::tell(&answer.map_err(|status| refused(&status))?, output)
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::connect::{Connection, code, refused};
+use super::super::connect::Connection;
 use super::super::{CliError, OutputArgs, now, plain, read_text, say};
 use super::desk::{self, Desk};
-use super::{CARRIER, Role, hex, hours, load, rule, unsigned, write_envelope};
-use crate::client::wallet::{Terms, Wallet};
+use super::{CARRIER, Role, Speaker, cosign, hex, hours, load, rule, unsigned, write_envelope};
+use crate::client::wallet::{Terms, Voice, Wallet};
 use crate::proto::v1::{StandingResponse, SubmitResponse};
 use crate::veil::consent::document::{
     ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument,
@@ -21,9 +21,7 @@ use crate::veil::consent::windows::WindowDocument;
 use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
 use crate::world::entropy;
 
-const MS_PER_DAY: i64 = 86_400_000;
-/// `RecordRefusal::OutOfOrder`: another wallet with the same key was faster.
-const OUT_OF_ORDER: &str = "TV-C14";
+pub(super) const MS_PER_DAY: i64 = 86_400_000;
 
 /// Grant, narrow or forbid: sign the next record of the wallet and send it.
 #[derive(Debug, clap::Args)]
@@ -45,6 +43,9 @@ Examples:
   twinveil wallet grant --dir demo --wallet patient.json --days 30 \\
       --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \\
       --permit health=keep --hours 'mon-fri 08:00-16:30 Europe/Vienna'
+  twinveil wallet grant --dir demo --wallet guardian.json --for did:key:z6Mk… --authority 0a8f… --days 30 \\
+      --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \\
+      --permit health=keep
   twinveil wallet grant --dir demo --wallet patient.json --forbid location \\
       --offline --head 0 --out refusal.json")]
 pub(super) struct Args {
@@ -90,6 +91,11 @@ pub(super) struct Args {
     /// As whom to speak: `subject`, or `operator` for a mandate
     #[arg(long, value_enum, default_value_t = Role::Subject, hide_possible_values = true)]
     role: Role,
+    #[command(flatten)]
+    speaker: Speaker,
+    /// Another wallet whose signature an agreement asks for; may be repeated
+    #[arg(long, value_name = "WALLET")]
+    cosign: Vec<PathBuf>,
     /// Only sign: print the record, or write it to --out, for `twinveil wallet submit`
     #[arg(long, requires = "head")]
     offline: bool,
@@ -117,7 +123,7 @@ struct Frame {
     withdrawal: WithdrawalDocument,
 }
 
-fn recipient(text: &str) -> Result<RecipientDocument, String> {
+pub(super) fn recipient(text: &str) -> Result<RecipientDocument, String> {
     if text.starts_with("did:") {
         let did = Did::parse(text).map_err(|bad| bad.to_string())?;
         return Ok(RecipientDocument { did: Some(did.to_string()), ..RecipientDocument::default() });
@@ -149,7 +155,9 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     if let (true, Some(head)) = (args.offline, args.head) {
         let ids =
             desk::in_full(&args.replaces).ok_or_else(|| CliError::broken("offline, `--replaces` takes whole record ids: 64 digits"))?;
-        let record = args.sign(&wallet, &origin, terms, head, &ids).map_err(|refusal| unsigned(&refusal))?;
+        let voice = args.speaker.voice(&wallet, args.role.into());
+        let record = args.sign(&wallet, &voice, &origin, terms, head, &ids).map_err(|refusal| unsigned(&refusal))?;
+        let record = cosign::with(&args.cosign, record, &origin)?;
         return write_envelope(&record, args.out.as_deref());
     }
     super::super::block_on(send(args, &wallet, &origin, terms))
@@ -157,19 +165,15 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 
 async fn send(args: &Args, wallet: &Wallet, origin: &Origin, terms: Terms) -> Result<(), CliError> {
     let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
+    let voice = args.speaker.voice(wallet, args.role.into());
     let sign = |standing: &StandingResponse| {
         let ids = desk::whole_ids(&args.replaces, standing)?;
-        args.sign(wallet, origin, terms.clone(), desk::head(standing)?, &ids).map_err(|refusal| unsigned(&refusal))
+        let voice = Voice { vault_key: voice.vault_key.or_else(|| args.speaker.vault(standing)), ..voice };
+        let record = args.sign(wallet, &voice, origin, terms.clone(), desk::head(standing)?, &ids);
+        cosign::with(&args.cosign, record.map_err(|refusal| unsigned(&refusal))?, origin)
     };
-    let record = sign(&desk.standing(wallet, origin).await?)?;
-    let answer = match desk.submit(&record).await {
-        Err(status) if code(&status) == OUT_OF_ORDER => {
-            let record = sign(&desk.standing(wallet, origin).await?)?;
-            desk.submit(&record).await
-        }
-        answer => answer,
-    };
-    tell(&answer.map_err(|status| refused(&status))?, args.output)
+    let answer = desk.submit_next(wallet, &voice, origin, sign).await?;
+    tell(&answer, args.output)
 }
 
 /// The id of the record that was taken, and its number.
@@ -244,6 +248,7 @@ impl Args {
     fn sign(
         &self,
         wallet: &Wallet,
+        voice: &Voice,
         origin: &Origin,
         mut terms: Terms,
         head: Head,
@@ -261,7 +266,7 @@ impl Args {
             // `not_before` in the past means at once.
             terms.not_before = None;
         }
-        wallet.grant(&terms, self.role.into(), origin, head, at, &mut entropy())
+        wallet.grant_as(voice, &terms, origin, head, at, &mut entropy())
     }
 }
 

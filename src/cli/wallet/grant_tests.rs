@@ -28,7 +28,9 @@ fn signed(name: &str, line: &str) -> Result<Consent, String> {
     let terms = args.terms(now().expect("clock")).map_err(|error| error.to_string());
     std::fs::remove_dir_all(&dir).expect("clean");
     let head = args.head.unwrap_or_default();
-    let record = args.sign(&wallet, &origin, terms?, head, &[]).map_err(|refusal| refusal.to_string())?;
+    let record = args
+        .sign(&wallet, &args.speaker.voice(&wallet, args.role.into()), &origin, terms?, head, &[])
+        .map_err(|refusal| refusal.to_string())?;
     let verified = Signed::<Consent>::new(&record).and_then(|signed| signed.verify(&origin)).map_err(|refusal| refusal.to_string())?;
     Ok(verified.get().clone())
 }

@@ -299,7 +299,7 @@ impl Standing {
         }
         for grant in &mut self.grants {
             let under = grant.consent().by.role.authority();
-            if under.is_some_and(|id| ends.delegations.contains(&id)) && grant.ended.is_none() {
+            if under.is_some_and(|id| ends.delegations.contains(&id)) && grant.permits_after(ends.at) {
                 grant.ended = Some(Box::new(done));
             }
         }

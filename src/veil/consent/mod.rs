@@ -5,7 +5,7 @@
 //! bound to one gateway; a member that nobody knows, or that this gateway can't honour yet, refuses the record.
 
 pub mod agreement;
-mod authority;
+pub mod authority;
 pub mod chain;
 pub mod deciding;
 pub mod delegation;
@@ -14,6 +14,7 @@ pub mod document;
 pub mod enrolment;
 pub mod envelope;
 pub mod grant;
+pub mod notice;
 pub mod query;
 pub mod recipient_key;
 pub mod record;

@@ -103,6 +103,8 @@ pub enum RecordRefusal {
         /// How many did.
         have: u8,
     },
+    /// No such record in the subject's chain.
+    UnknownRecord(RecordId),
 }
 
 impl RecordRefusal {
@@ -110,6 +112,7 @@ impl RecordRefusal {
     pub const ALL: &'static [&'static str] = &[
         "TV-C01", "TV-C02", "TV-C03", "TV-C04", "TV-C05", "TV-C06", "TV-C07", "TV-C08", "TV-C09", "TV-C10", "TV-C11", "TV-C12", "TV-C13",
         "TV-C14", "TV-C15", "TV-C16", "TV-C17", "TV-C18", "TV-C19", "TV-C20", "TV-C21", "TV-C22", "TV-C23", "TV-C24", "TV-C25", "TV-C26",
+        "TV-C27",
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -141,6 +144,7 @@ impl RecordRefusal {
             Self::Widens(_) => "TV-C24",
             Self::NotARenewal(_) => "TV-C25",
             Self::TooFewSignatures { .. } => "TV-C26",
+            Self::UnknownRecord(_) => "TV-C27",
         }
     }
 
@@ -194,6 +198,7 @@ impl fmt::Display for RecordRefusal {
             Self::NoRight(right) => write!(f, "the delegation does not give the right to {right}: have the subject sign, or delegate it"),
             Self::Widens(member) => write!(f, "`{member}` goes beyond the delegation: say less, or have the subject sign"),
             Self::NotARenewal(why) => write!(f, "not a renewal: {why}; sign what is new as `ConsentGiven`"),
+            Self::UnknownRecord(id) => write!(f, "`{id}` is no record of the subject's chain: ask for one that its standing lists"),
             Self::TooFewSignatures { agreement, need, have } => {
                 write!(f, "agreement `{agreement}` asks for {need} signatures and {have} are there: have the others sign, too")
             }
@@ -238,6 +243,7 @@ mod tests {
             RecordRefusal::Widens("purposes".into()),
             RecordRefusal::NotARenewal("`replaces` names no record"),
             RecordRefusal::TooFewSignatures { agreement: id, need: 2, have: 1 },
+            RecordRefusal::UnknownRecord(id),
         ];
         assert_eq!(all.iter().map(RecordRefusal::code).collect::<Vec<_>>(), RecordRefusal::ALL);
         for refusal in all {

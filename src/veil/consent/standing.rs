@@ -161,6 +161,11 @@ impl Standing {
         Ok(())
     }
 
+    /// Whether a record is of the chain.
+    pub fn has(&self, record: RecordId) -> bool {
+        self.seq_of(record).is_some()
+    }
+
     fn seq_of(&self, id: RecordId) -> Option<u64> {
         let delegation = || self.delegation(id).map(|delegated| delegated.delegation().seq);
         let agreement = || self.agreement(id).map(|agreed| agreed.agreement().seq);
