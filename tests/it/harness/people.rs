@@ -13,6 +13,7 @@ use twinveil::veil::consent::envelope::Envelope;
 use twinveil::veil::consent::query::Asks;
 use twinveil::veil::consent::record::SignerRole;
 use twinveil::veil::consent::standing::Head;
+use twinveil::veil::consent::windows::WindowDocument;
 use twinveil::veil::consent::withdrawal::Reach;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::name::{Did, Origin, RecordId, SchemaName, UnixMs};
@@ -126,6 +127,16 @@ impl Given {
     pub(crate) fn from(mut self, at: UnixMs) -> Self {
         self.0.not_before = Some(at.to_string());
         self
+    }
+
+    pub(crate) fn windows(mut self, windows: Vec<WindowDocument>) -> Self {
+        self.0.windows = windows;
+        self
+    }
+
+    /// All that it says.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.0
     }
 
     /// As a wallet signs it, wherever the chain stands.
