@@ -22,10 +22,12 @@ granted before. Any one of them withdraws alone. An agreement ends when another 
 signatures which the old one asks for.
 
 Examples:
-  twinveil wallet agree --dir demo --wallet child.json --need 2 --of did:key:z6Mk…,did:key:z6Mk…
-  twinveil wallet agree --dir demo --wallet operator.json --role operator --match operator_conduct \\
-      --need 2 --of did:key:z6Mk…,did:key:z6Mk…
-  twinveil wallet agree --dir demo --wallet child.json --replaces 77b1c0de --cosign one.json --cosign other.json")]
+  twinveil wallet agree --dir demo --wallet child.json --need 2 \\
+      --of did:key:z6Mk…,did:key:z6Mk…
+  twinveil wallet agree --dir demo --wallet operator.json --role operator \\
+      --match operator_conduct --need 2 --of did:key:z6Mk…,did:key:z6Mk…
+  twinveil wallet agree --dir demo --wallet child.json --replaces 77b1c0de \\
+      --cosign one.json --cosign other.json")]
 pub(super) struct Args {
     /// The wallet whose grants it binds
     #[arg(long, value_name = "FILE")]

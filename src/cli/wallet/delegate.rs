@@ -28,11 +28,12 @@ the recipients, purposes and treatments named here; `any` is written out. The wa
 Either side ends it with `end-delegation`, and what was granted under it ends with it.
 
 Examples:
-  twinveil wallet delegate --dir demo --wallet child.json --to did:key:z6Mk… --capacity guardian --days 365 \\
-      --may view,grant,renew,withdraw --recipient any --purpose any --permit any --delegate-wallet guardian.json
-  twinveil wallet delegate --dir demo --wallet turbine.json --to did:key:z6Mk… --capacity steward --days 365 \\
-      --may view,grant --recipient spiffe://example.org/recipient/vendor --purpose dpv:TechnicalServiceProvision \\
-      --permit operation=generalize --out half.json")]
+  twinveil wallet delegate --dir demo --wallet child.json --to did:key:z6Mk… --days 365 \\
+      --capacity guardian --may view,grant,renew,withdraw \\
+      --recipient any --purpose any --permit any --delegate-wallet guardian.json
+  twinveil wallet delegate --dir demo --wallet turbine.json --to did:key:z6Mk… --days 365 \\
+      --capacity steward --may view,grant --permit operation=generalize --out half.json \\
+      --recipient spiffe://example.org/recipient/vendor --purpose dpv:TechnicalServiceProvision")]
 pub(super) struct Args {
     /// The wallet that delegates
     #[arg(long, value_name = "FILE")]
@@ -146,7 +147,8 @@ the delegate forbade stays.
 
 Examples:
   twinveil wallet end-delegation --dir demo --wallet child.json 0a8f33c1
-  twinveil wallet end-delegation --dir demo --wallet guardian.json --for did:key:z6Mk… --authority 0a8f…")]
+  twinveil wallet end-delegation --dir demo --wallet guardian.json \\
+      --for did:key:z6Mk… --authority 0a8f…")]
 pub(super) struct EndArgs {
     /// The delegations: their ids, or the first 8 digits or more; the delegate's own where absent
     #[arg(value_name = "ID", required_unless_present = "authority")]

@@ -43,9 +43,9 @@ Examples:
   twinveil wallet grant --dir demo --wallet patient.json --days 30 \\
       --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \\
       --permit health=keep --hours 'mon-fri 08:00-16:30 Europe/Vienna'
-  twinveil wallet grant --dir demo --wallet guardian.json --for did:key:z6Mk… --authority 0a8f… --days 30 \\
-      --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \\
-      --permit health=keep
+  twinveil wallet grant --dir demo --wallet guardian.json --days 30 \\
+      --for did:key:z6Mk… --authority 0a8f… --permit health=keep \\
+      --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision
   twinveil wallet grant --dir demo --wallet patient.json --forbid location \\
       --offline --head 0 --out refusal.json")]
 pub(super) struct Args {

@@ -19,7 +19,8 @@ granted again. `twinveil wallet standing` says what needs renewal.
 
 Examples:
   twinveil wallet renew --dir demo --wallet patient.json 5f3ac0b1 --days 30
-  twinveil wallet renew --dir demo --wallet guardian.json --for did:key:z6Mk… --authority 0a8f… 5f3ac0b1 --days 30")]
+  twinveil wallet renew --dir demo --wallet guardian.json 5f3ac0b1 --days 30 \\
+      --for did:key:z6Mk… --authority 0a8f…")]
 pub(super) struct Args {
     /// The record: its id, or the first 8 digits or more
     #[arg(value_name = "ID")]

@@ -25,8 +25,10 @@ over under the old consent. It ends permits only; to end a forbid, grant with `-
 Examples:
   twinveil wallet withdraw --dir demo --wallet patient.json --all
   twinveil wallet withdraw --dir demo --wallet patient.json 5f3ac0b1
-  twinveil wallet withdraw --dir demo --wallet guardian.json --for did:key:z6Mk… --authority 0a8f… --all
-  twinveil wallet withdraw --dir demo --wallet council.json --of did:key:z6Mk… --agreement 77b1… 5f3a…
+  twinveil wallet withdraw --dir demo --wallet guardian.json --all \\
+      --for did:key:z6Mk… --authority 0a8f…
+  twinveil wallet withdraw --dir demo --wallet council.json 5f3a… \\
+      --of did:key:z6Mk… --agreement 77b1…
   twinveil wallet withdraw --dir demo --wallet patient.json --up-to 7 \\
       --offline --out withdrawal.json")]
 pub(super) struct Args {
