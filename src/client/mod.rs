@@ -4,4 +4,5 @@ pub mod announce;
 pub mod authority;
 pub mod dsse;
 pub mod subscriber;
+pub mod terms;
 pub mod wallet;

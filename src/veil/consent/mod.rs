@@ -14,6 +14,8 @@ pub mod document;
 pub mod enrolment;
 pub mod envelope;
 pub mod grant;
+#[cfg(test)]
+mod model_tests;
 pub mod notice;
 pub mod query;
 pub mod recipient_key;
