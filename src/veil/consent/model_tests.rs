@@ -391,7 +391,7 @@ impl Story {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("TWINVEIL_LONG").is_some() { 4_000 } else { 48 }))]
+    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("TWINVEIL_LONG").is_some() { 1_000 } else { 48 }))]
     #[test]
     fn the_fold_says_what_the_whole_history_says(steps in prop::collection::vec(step(), 1..18)) {
         let mut story = Story { standing: Standing::default(), history: History::default(), now: NOW.0 - DAY };
