@@ -1,234 +1,319 @@
 //! How much does a proxy cost per message? The two ends of the measurement: a service that sends as fast as it may, and a client
-//! that reads as fast as it can and says how many messages came, how late, and whether what should be gone is gone.
+//! that reads as fast as it can and says how many messages came, how late, and whether each that it looked into is as it should be.
 //!
-//! `cargo bench --bench load -- serve PORT` · `cargo bench --bench load -- drive ADDRESS CASE SECONDS [STREAMS]`; usually by
-//! `benches/peers/run`. CASE is `stream`, `packed` or `unary`, then the size in bytes: `stream-200`.
-#![allow(clippy::print_stdout, reason = "a bench prints what it found")]
+//! `cargo bench --bench load -- serve PORT [CERTIFICATE KEY CA]`, `… drive ADDRESS CASE WANT SECONDS [CERTIFICATE KEY CA]` and
+//! `… descriptors FILE`; usually by `benches/peers/run`. CASE is `stream`, `packed`, `unary` or `paced`, then the size in bytes:
+//! `stream-200`. WANT is `whole`, `strip`, `generalize` or `seal`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints what it found")]
 
-use std::collections::HashMap;
-use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use h2::SendStream;
+use h2::client::SendRequest;
+use http::Request;
 use prost::Message;
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use twinveil::gate::tls::{ClientTls, PemFiles};
 
 #[allow(dead_code, reason = "shared with other benches")]
 mod frames;
 use frames::{Position, Vitals};
+#[path = "load/service.rs"]
+mod service;
+use service::{Ask, Socket, accept, prefixed, send, serve, vitals};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A message of about `size` bytes, with its prefix.
-fn message(size: usize) -> Bytes {
-    let mut vitals = Vitals {
-        subject_id: "p-2041".into(),
-        device_id: "monitor-77".into(),
-        sequence: 70_001,
-        captured_at_ms: 1_790_000_000_000,
-        modality: 1,
-        position: Some(Position { latitude: 45.772_175, longitude: 14.357_659 }),
-        heart_rate_bpm: 72.0,
-        spo2_pct: 97.0,
-        samples: Vec::new(),
-        labels: HashMap::from([("ward".to_owned(), "3B".to_owned())]),
-        name: "Milo Feil".into(),
-        note: "slept well, no pain".into(),
-    };
-    while vitals.encoded_len() < size {
-        vitals.samples.push((vitals.samples.len() as i32 * 37) % 1_900 - 950);
-    }
-    let encoded = vitals.encode_to_vec();
-    let mut out = BytesMut::with_capacity(5 + encoded.len());
-    out.extend_from_slice(&[0]);
-    out.extend_from_slice(&(encoded.len() as u32).to_be_bytes());
-    out.extend_from_slice(&encoded);
-    out.freeze()
-}
+/// Calls at the same time, but for `paced`, which is one.
+const CALLS: usize = 8;
+/// Between two messages of `paced`.
+const PACE: Duration = Duration::from_micros(500);
+/// Flow-control windows of both ends, in bytes. The second is larger than all streams need: HTTP/2's guard against floods of small DATA
+/// frames goes by it.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Of streams, one message in so many is looked into, and the first of each.
+const LOOK: u64 = 1_000;
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match words[..] {
-        ["serve", port] => runtime.block_on(serve(port.parse()?)),
-        ["drive", address, case, seconds] => runtime.block_on(drive(address, case, seconds.parse()?, 8)),
-        ["drive", address, case, seconds, streams] => runtime.block_on(drive(address, case, seconds.parse()?, streams.parse()?)),
+        ["serve", port, ref files @ ..] => runtime.block_on(serve(port.parse()?, pem_files(files)?)),
+        ["drive", address, case, want, seconds, ref files @ ..] => {
+            let seconds: f64 = seconds.parse()?;
+            let found = runtime.block_on(drive(address, case, want, seconds, pem_files(files)?))?;
+            println!("{found}");
+            Ok(())
+        }
+        ["descriptors", file] => Ok(std::fs::write(file, frames::descriptors())?),
         // Under `--test`: both ends against each other, for a moment.
         _ => runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?.to_string();
-            tokio::spawn(accept(listener));
-            for case in ["stream-200", "packed-200", "unary-200"] {
-                drive(&address, case, 0.05, 2).await?;
+            tokio::spawn(accept(listener, None));
+            for case in ["stream-200", "packed-200", "unary-200", "paced-200"] {
+                let found = drive(&address, case, "whole", 0.05, None).await?;
+                if found["messages"] == 0 || found["wrong"] != 0 {
+                    return Err(format!("{case}: {found}").into());
+                }
             }
             Ok(())
         }),
     }
 }
 
-async fn serve(port: u16) -> Result<(), Failure> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on {}", listener.local_addr()?);
-    accept(listener).await;
-    Ok(())
-}
-
-async fn accept(listener: TcpListener) {
-    while let Ok((socket, _)) = listener.accept().await {
-        let _best_effort = socket.set_nodelay(true);
-        tokio::spawn(async move {
-            let mut builder = h2::server::Builder::new();
-            builder.initial_window_size(256 * 1024).initial_connection_window_size(1024 * 1024).max_concurrent_streams(10_000);
-            let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else { return };
-            while let Some(Ok((request, respond))) = connection.accept().await {
-                tokio::spawn(answer(request, respond));
-            }
-        });
-    }
-}
-
-async fn answer(request: Request<RecvStream>, mut respond: h2::server::SendResponse<Bytes>) {
-    let path = request.uri().path().to_owned();
-    let mut body = request.into_body();
-    let mut asked = BytesMut::new();
-    while let Some(Ok(bytes)) = body.data().await {
-        let _released = body.flow_control().release_capacity(bytes.len());
-        asked.extend_from_slice(&bytes);
-    }
-    // Ask { size = 1, packed = 2 }: see `bench.proto`.
-    let ask = Ask::decode(asked.get(5..).unwrap_or_default()).unwrap_or_default();
-    let mut response = Response::new(());
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-    let Ok(mut stream) = respond.send_response(response, false) else { return };
-    let one = message(ask.size as usize);
-    if path.ends_with("/Look") {
-        let _sent = send(&mut stream, one).await;
-    } else {
-        let chunk = if ask.packed { Bytes::from(one.repeat((16 * 1024 / one.len()).max(1))) } else { one };
-        // Until the client goes.
-        while send(&mut stream, chunk.clone()).await.is_ok() {}
-    }
-    let _gone = stream.send_trailers(HeaderMap::from_iter([("grpc-status".parse().expect("a name"), HeaderValue::from_static("0"))]));
-}
-
-async fn send(stream: &mut SendStream<Bytes>, bytes: Bytes) -> Result<(), Failure> {
-    stream.reserve_capacity(bytes.len());
-    while stream.capacity() < bytes.len() {
-        match poll_fn(|cx| stream.poll_capacity(cx)).await {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(error.into()),
-            None => return Err("gone".into()),
+fn pem_files(files: &[&str]) -> Result<Option<PemFiles>, Failure> {
+    match *files {
+        [] => Ok(None),
+        [certificate, private_key, peer_ca] => {
+            Ok(Some(PemFiles { certificate: certificate.into(), private_key: private_key.into(), peer_ca: peer_ca.into() }))
         }
+        _ => Err("TLS takes certificate, key and authority".into()),
     }
-    stream.send_data(bytes, false)?;
-    Ok(())
 }
 
+/// What messages should look like when they have come through.
+struct Want {
+    vitals: Vitals,
+    sealed: bool,
+}
+
+/// What the gateway adds: a sealed group, and announcements of its key.
 #[derive(Clone, PartialEq, Message)]
-struct Ask {
-    #[prost(uint32, tag = "1")]
-    size: u32,
-    #[prost(bool, tag = "2")]
-    packed: bool,
+struct Added {
+    #[prost(bytes = "vec", tag = "18000")]
+    group: Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "18001")]
+    announced: Vec<Vec<u8>>,
+}
+
+impl Want {
+    fn parse(word: &str, size: usize) -> Result<Self, Failure> {
+        let whole = vitals(size);
+        let Vitals { sequence, captured_at_ms, modality, heart_rate_bpm, spo2_pct, .. } = whole;
+        let stripped =
+            Vitals { sequence, captured_at_ms, modality, heart_rate_bpm, spo2_pct, samples: whole.samples.clone(), ..Vitals::default() };
+        let vitals = match word {
+            "whole" => whole,
+            "strip" => stripped,
+            "generalize" => Vitals { position: Some(Position { latitude: 45.77, longitude: 14.36 }), ..stripped },
+            "seal" => Vitals { heart_rate_bpm: 0.0, spo2_pct: 0.0, ..stripped },
+            _ => return Err("wanted is `whole`, `strip`, `generalize` or `seal`".into()),
+        };
+        Ok(Self { vitals, sealed: word == "seal" })
+    }
+
+    /// Whether a message is this one and nothing else; and how many announcements it has.
+    fn judge(&self, message: &[u8]) -> Result<(bool, u64), Failure> {
+        let (vitals, added) = (Vitals::decode(message)?, Added::decode(message)?);
+        let nothing_else = vitals.encoded_len() + added.encoded_len() == message.len();
+        let right = vitals == self.vitals && nothing_else && added.group.is_empty() != self.sealed;
+        if !right {
+            let (samples, group) = (vitals.samples.len(), added.group.len());
+            let shown = Vitals { samples: Vec::new(), ..vitals };
+            eprintln!("wrong: {shown:?} with {samples} samples and {group} sealed bytes, of {}", message.len());
+        }
+        Ok((right, added.announced.len() as u64))
+    }
 }
 
 /// What came.
 #[derive(Default)]
 struct Found {
-    messages: AtomicU64,
-    kept: AtomicU64,
-    checked: AtomicU64,
-    stop: AtomicBool,
+    messages: u64,
+    checked: u64,
+    wrong: u64,
+    announced: u64,
+    late: Vec<Duration>,
 }
 
-async fn drive(address: &str, case: &str, seconds: f64, streams: usize) -> Result<(), Failure> {
+/// One kind of call, made again and again.
+struct Calls {
+    address: String,
+    scheme: &'static str,
+    path: &'static str,
+    /// What a call begins with.
+    first: Bytes,
+    want: Want,
+    found: Mutex<Found>,
+}
+
+impl Calls {
+    fn found<T>(&self, act: impl FnOnce(&mut Found) -> T) -> T {
+        act(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn drive(address: &str, case: &str, want: &str, seconds: f64, files: Option<PemFiles>) -> Result<serde_json::Value, Failure> {
     let (shape, size) = case.split_once('-').ok_or("a case is SHAPE-SIZE")?;
-    let ask = Ask { size: size.parse()?, packed: shape == "packed" }.encode_to_vec();
-    let ask = Bytes::from([&[0][..], &(ask.len() as u32).to_be_bytes(), &ask].concat());
+    let size: u32 = size.parse()?;
+    let path = match shape {
+        "stream" | "packed" => "Watch",
+        "unary" => "Look",
+        "paced" => "Echo",
+        _ => return Err("a case is `stream`, `packed`, `unary` or `paced`, then the size".into()),
+    };
+    let paced = shape == "paced";
+    let first = if paced { prefixed(&vitals(size as usize)) } else { prefixed(&Ask { size, packed: shape == "packed" }) };
+    let scheme = if files.is_some() { "https" } else { "http" };
+    let want = Want::parse(want, size as usize)?;
+    let calls = Arc::new(Calls { address: address.to_owned(), scheme, path, first, want, found: Mutex::default() });
+
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
+    let socket: Box<dyn Socket> = match files {
+        Some(files) => {
+            let connector = TlsConnector::from(ClientTls::load(&files)?.config());
+            Box::new(connector.connect(ServerName::try_from("localhost")?, socket).await?)
+        }
+        None => Box::new(socket),
+    };
     let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(256 * 1024).initial_connection_window_size(1024 * 1024);
+    builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     let (sender, connection) = builder.handshake::<_, Bytes>(socket).await?;
-    tokio::spawn(connection);
-    let found = Arc::new(Found::default());
+    let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
+    tasks.spawn(async move { Ok(connection.await?) });
+    for _ in 0..if paced { 1 } else { CALLS } {
+        let (calls, sender) = (Arc::clone(&calls), sender.clone());
+        tasks.spawn(async move { if paced { calls.echo(sender).await } else { calls.read_on(sender).await } });
+    }
+
+    // Nothing ends by itself.
+    let mut pass = async |seconds: f64| -> Result<(), Failure> {
+        match tokio::time::timeout(Duration::from_secs_f64(seconds), tasks.join_next()).await {
+            Err(_elapsed) => Ok(()),
+            Ok(Some(ended)) => ended?.and(Err("the connection ended".into())),
+            Ok(None) => Err("no call".into()),
+        }
+    };
+    pass((seconds / 2.0).min(0.5)).await?;
+    let before = calls.found(|found| {
+        found.late.clear();
+        found.messages
+    });
     let began = Instant::now();
-    let mut tasks = Vec::new();
-    for _ in 0..streams {
-        let (sender, ask, found, unary) = (sender.clone(), ask.clone(), Arc::clone(&found), shape == "unary");
-        let address = address.to_owned();
-        tasks.push(tokio::spawn(async move {
-            let mut late = Vec::new();
-            while !found.stop.load(Ordering::Relaxed) {
-                let begin = Instant::now();
-                let path = if unary { "Look" } else { "Watch" };
-                let request = Request::post(format!("http://{address}/bench.Bench/{path}"))
-                    .header("content-type", "application/grpc")
-                    .header("te", "trailers")
-                    .body(())?;
-                let mut sender = sender.clone().ready().await?;
-                let (response, mut stream) = sender.send_request(request, false)?;
-                stream.send_data(ask.clone(), true)?;
-                let mut body = response.await?.into_body();
-                read(&mut body, &found).await?;
-                late.push(begin.elapsed());
-            }
-            Ok::<_, Failure>(late)
-        }));
-    }
-    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-    found.stop.store(true, Ordering::Relaxed);
-    let elapsed = began.elapsed();
-    let mut late = Vec::new();
-    for task in tasks {
-        late.extend(tokio::time::timeout(Duration::from_secs(5), task).await???);
-    }
+    println!("begin");
+    std::io::stdout().flush()?;
+    pass(seconds).await?;
+    let elapsed = began.elapsed().as_secs_f64();
+    let found = calls.found(std::mem::take);
+    let mut late = found.late;
     late.sort_unstable();
-    let at = |part: f64| late.get((late.len() as f64 * part) as usize).map_or(0.0, |late| late.as_secs_f64() * 1e6);
-    let messages = found.messages.load(Ordering::Relaxed);
-    let (p50, p99) = if shape == "unary" { (at(0.5), at(0.99)) } else { (0.0, 0.0) };
-    println!(
-        "{{\"case\":\"{case}\",\"messages\":{messages},\"seconds\":{:.3},\"frames_per_s\":{:.0},\"p50_us\":{p50:.1},\"p99_us\":{p99:.1},\"checked\":{},\"kept\":{}}}",
-        elapsed.as_secs_f64(),
-        messages as f64 / elapsed.as_secs_f64(),
-        found.checked.load(Ordering::Relaxed),
-        found.kept.load(Ordering::Relaxed),
-    );
-    Ok(())
+    let at = |part: f64| late.get((late.len() as f64 * part) as usize).map(|late| (late.as_secs_f64() * 1e7).round() / 10.0);
+    let messages = found.messages - before;
+    Ok(serde_json::json!({
+        "messages": messages, "frames_per_s": (messages as f64 / elapsed).round(), "p50_us": at(0.5), "p99_us": at(0.99),
+        "checked": found.checked, "wrong": found.wrong, "announced": found.announced,
+    }))
 }
 
-/// Counts messages; looks into every thousandth for what should be gone.
-async fn read(body: &mut RecvStream, found: &Found) -> Result<(), Failure> {
-    let mut held = BytesMut::new();
-    while let Some(bytes) = body.data().await {
-        let mut bytes = bytes?;
-        body.flow_control().release_capacity(bytes.len())?;
-        // Whole messages where they lie; what is left over waits for the rest.
-        if !held.is_empty() {
-            held.extend_from_slice(&bytes);
-            bytes = held.split().freeze();
-        }
-        while let Some((&[_, a, b, c, d], rest)) = bytes.split_first_chunk::<5>() {
-            let len = u32::from_be_bytes([a, b, c, d]) as usize;
-            let Some(message) = rest.get(..len) else { break };
-            if found.messages.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000) {
-                let vitals = Vitals::decode(message)?;
-                let gone = vitals.subject_id.is_empty() && vitals.device_id.is_empty() && vitals.name.is_empty() && vitals.note.is_empty();
-                let gone = gone && vitals.labels.is_empty() && vitals.position.is_none();
-                found.checked.fetch_add(1, Ordering::Relaxed);
-                found.kept.fetch_add(u64::from(!gone || vitals.sequence != 70_001), Ordering::Relaxed);
+impl Calls {
+    async fn open(&self, sender: &SendRequest<Bytes>, end: bool) -> Result<(h2::client::ResponseFuture, SendStream<Bytes>), Failure> {
+        let request = Request::post(format!("{}://{}/bench.Bench/{}", self.scheme, self.address, self.path))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())?;
+        let (response, mut stream) = sender.clone().ready().await?.send_request(request, false)?;
+        stream.send_data(self.first.clone(), end)?;
+        Ok((response, stream))
+    }
+
+    /// Calls, reads to the end, calls again.
+    async fn read_on(&self, sender: SendRequest<Bytes>) -> Result<(), Failure> {
+        loop {
+            let begin = Instant::now();
+            let (response, _sent) = self.open(&sender, true).await?;
+            let (head, mut body) = response.await?.into_parts();
+            let mut cut = Cut::default();
+            while let Some(bytes) = body.data().await {
+                let bytes = bytes?;
+                body.flow_control().release_capacity(bytes.len())?;
+                cut.take(bytes, self)?;
             }
-            bytes.advance(5 + len);
-        }
-        held.extend_from_slice(&bytes);
-        if found.stop.load(Ordering::Relaxed) {
-            return Ok(());
+            let trailers = body.trailers().await?.unwrap_or(head.headers);
+            if self.path != "Look" || trailers.get("grpc-status").is_none_or(|status| status != "0") {
+                return Err(format!("a call ended with {trailers:?}").into());
+            }
+            self.found(|found| found.late.push(begin.elapsed()));
         }
     }
-    Ok(())
+
+    /// Sends a message every half millisecond, and waits for none.
+    async fn echo(&self, sender: SendRequest<Bytes>) -> Result<(), Failure> {
+        // The runtime's own clock is too coarse.
+        let (ticks, mut ticked) = tokio::sync::mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            let mut next = Instant::now();
+            while ticks.send(()).is_ok() {
+                next += PACE;
+                #[allow(clippy::disallowed_methods, reason = "a thread that serves nobody")]
+                std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            }
+        });
+        let mut sent = VecDeque::from([Instant::now()]);
+        let (response, mut stream) = self.open(&sender, false).await?;
+        let (head, mut body) = response.await?.into_parts();
+        let mut cut = Cut::default();
+        loop {
+            tokio::select! {
+                Some(()) = ticked.recv() => {
+                    sent.push_back(Instant::now());
+                    send(&mut stream, self.first.clone()).await?;
+                }
+                bytes = body.data() => {
+                    let Some(bytes) = bytes else { return Err(format!("the echo ended: {head:?} {:?}", body.trailers().await?).into()) };
+                    let bytes = bytes?;
+                    body.flow_control().release_capacity(bytes.len())?;
+                    for _ in 0..cut.take(bytes, self)? {
+                        let begin = sent.pop_front().ok_or("more came back than was sent")?;
+                        self.found(|found| found.late.push(begin.elapsed()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Cuts messages out of what comes.
+#[derive(Default)]
+struct Cut {
+    held: BytesMut,
+    begun: bool,
+}
+
+impl Cut {
+    /// Counts whole messages where they lie, and looks into some; what is left over waits for the rest.
+    fn take(&mut self, mut bytes: Bytes, calls: &Calls) -> Result<u64, Failure> {
+        if !self.held.is_empty() {
+            self.held.extend_from_slice(&bytes);
+            bytes = self.held.split().freeze();
+        }
+        let mut count = 0;
+        calls.found(|found| {
+            while let Some((&[_, a, b, c, d], rest)) = bytes.split_first_chunk::<5>() {
+                let len = u32::from_be_bytes([a, b, c, d]) as usize;
+                let Some(message) = rest.get(..len) else { break };
+                if !std::mem::replace(&mut self.begun, true) && calls.path != "Look" || found.messages.is_multiple_of(LOOK) {
+                    let (right, announced) = calls.want.judge(message)?;
+                    found.checked += 1;
+                    found.wrong += u64::from(!right);
+                    found.announced += announced;
+                }
+                found.messages += 1;
+                count += 1;
+                bytes.advance(5 + len);
+            }
+            self.held.extend_from_slice(&bytes);
+            Ok(count)
+        })
+    }
 }

@@ -187,6 +187,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Open streams of recipients. Default 10,000; 1 to 1,000,000.
     pub streams_max: usize,
+    /// Open calls, of every kind but streams of recipients. Default 10,000; 1 to 1,000,000.
+    pub calls_max: usize,
     /// Open streams on one connection. Default 256; 1 to 65,536.
     pub streams_per_connection_max: u32,
     /// How long open calls may go on after a stop. Default 5,000 ms; 0 to 600,000.
@@ -195,6 +197,8 @@ pub struct Limits {
     pub keepalive_ms: u64,
     /// How long it may take to answer that. Default 20,000 ms; 1,000 to 600,000.
     pub keepalive_timeout_ms: u64,
+    /// Of large messages that are half-way, over all streams. Default 256 MiB; not below four of `batch_bytes_max`, at most 1 TiB.
+    pub unfinished_bytes_max: usize,
 }
 
 /// How pseudonyms are made.
@@ -257,10 +261,12 @@ impl Default for Limits {
             lossless_stall_ms_max: 5_000,
             connections_max: 1_024,
             streams_max: 10_000,
+            calls_max: 10_000,
             streams_per_connection_max: 256,
             drain_ms_max: 5_000,
             keepalive_ms: 30_000,
             keepalive_timeout_ms: 20_000,
+            unfinished_bytes_max: 256 << 20,
         }
     }
 }

@@ -107,6 +107,8 @@ pub mod gate;
 pub mod hardening;
 #[cfg(feature = "gateway")]
 pub mod health;
+#[cfg(feature = "http2")]
+pub mod http2;
 #[cfg(feature = "gateway")]
 pub mod judge;
 #[cfg(feature = "gateway")]

@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::gate::hub::Hub;
 use crate::gate::listen;
 use crate::gate::live::Live;
+use crate::gate::room::Room;
 use crate::gate::route::Router;
 use crate::gate::streams::Streams;
 use crate::gate::subscribe::Shared;
@@ -125,6 +126,8 @@ impl Gateway {
             maker: ViewMaker::new(Arc::clone(&live), Arc::clone(&ledger), settings),
             live,
             hub: Hub::new(config.limits.lossless_stall_ms_max),
+            calls: Arc::default(),
+            room: Arc::new(Room::new(config.limits.unfinished_bytes_max)),
             clock: Arc::clone(&clock),
             streams,
             counters,

@@ -62,6 +62,8 @@ pub enum Refuse {
     UnknownService,
     /// A page of that origin may not call.
     OtherOrigin,
+    /// The gateway holds as much of large messages as it takes.
+    NoRoom,
 }
 
 impl Refuse {
@@ -93,6 +95,7 @@ impl Refuse {
         Self::Reloaded,
         Self::UnknownService,
         Self::OtherOrigin,
+        Self::NoRoom,
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -124,6 +127,7 @@ impl Refuse {
             Self::Reloaded => "TV-G24",
             Self::UnknownService => "TV-G25",
             Self::OtherOrigin => "TV-G26",
+            Self::NoRoom => "TV-G27",
         }
     }
 
@@ -135,7 +139,7 @@ impl Refuse {
             Self::NotAllowed | Self::UnknownParty | Self::OtherOrigin => tonic::Code::PermissionDenied,
             Self::Malformed | Self::UnknownPurpose => tonic::Code::InvalidArgument,
             Self::BadKeyStatement => tonic::Code::Unauthenticated,
-            Self::TooSlow | Self::TooLarge | Self::TooMany => tonic::Code::ResourceExhausted,
+            Self::TooSlow | Self::TooLarge | Self::TooMany | Self::NoRoom => tonic::Code::ResourceExhausted,
             Self::Shutdown | Self::ClockBehind | Self::StoreDown | Self::NoUpstream | Self::UpstreamBroke => tonic::Code::Unavailable,
             Self::Compressed | Self::UnknownMethod => tonic::Code::Unimplemented,
             Self::PolicyFailed | Self::NotGrpc => tonic::Code::Internal,
@@ -176,6 +180,7 @@ impl Refuse {
             Self::Reloaded => "the operator has changed the schema or the route so that open streams can't go on; open it again",
             Self::UnknownService => "no such service that you may call",
             Self::OtherOrigin => "pages of that origin may not call; the operator allows origins in the configuration",
+            Self::NoRoom => "the gateway holds as much of large messages as it takes; come back",
         }
     }
 

@@ -57,6 +57,8 @@ pub struct Counters {
     pub connections: Counter,
     /// Connections refused: no handshake, or nobody that the gateway knows.
     pub connections_refused: Counter,
+    /// Connections cut off: floods of control frames, nothing said, or nothing taken.
+    pub connections_cut: Counter,
     /// Configurations that took the place of the one before.
     pub reloads: Counter,
     /// Configurations that were refused while the one before stayed.
@@ -92,6 +94,7 @@ impl Counters {
         line("twinveil_streams_cut_off_total", "Streams reset because consent ended half-way through a frame.", &self.streams_cut_off);
         line("twinveil_connections_total", "Connections accepted.", &self.connections);
         line("twinveil_connections_refused_total", "Connections refused.", &self.connections_refused);
+        line("twinveil_connections_cut_total", "Connections cut off: floods, silence, nothing taken.", &self.connections_cut);
         line("twinveil_reloads_total", "Configurations that took the place of the one before.", &self.reloads);
         line("twinveil_spans_lost_total", "Spans of traces that no collector took.", &self.spans_lost);
         line("twinveil_reloads_refused_total", "Configurations refused while the one before stayed.", &self.reloads_refused);
@@ -108,13 +111,18 @@ impl Counters {
 /// What of the log is written. `directives` (`tracing` syntax) say how much the gateway says; a bare level is the gateway's.
 ///
 /// Libraries below the gateway never say more than `warn`, whatever the directives ask for: what they print at lower levels of the
-/// bytes that they carry is theirs to change with any version.
+/// bytes that they carry is theirs to change with any version. HTTP/2 says no more than `error`: its warnings are about what the other
+/// end does, which could fill the log with them, and quote it.
 pub fn log_filter<S>(directives: &str) -> impl Filter<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let wanted = EnvFilter::builder().parse_lossy(format!("warn,twinveil={directives}"));
-    wanted.and(filter_fn(|event| event.target().split("::").next() == Some(OURS) || *event.level() <= Level::WARN))
+    wanted.and(filter_fn(|event| match event.target().split("::").next() {
+        Some(OURS) => true,
+        Some("h2") => *event.level() <= Level::ERROR,
+        _ => *event.level() <= Level::WARN,
+    }))
 }
 
 /// Starts the log on standard error. The directives come from `TWINVEIL_LOG` (`info` where unset).
@@ -146,7 +154,7 @@ mod tests {
         }
     }
 
-    /// What is written of five events when an operator asks for this.
+    /// What is written of six events when an operator asks for this.
     fn written(directives: &str) -> Vec<String> {
         let lines = Lines::default();
         let writer = lines.clone();
@@ -158,6 +166,7 @@ mod tests {
             tracing::info!(target: "twinveil_lookalike", "not ours");
             let _span = tracing::trace_span!(target: "hyper", "conn").entered();
             tracing::warn!(target: "hyper", "a library's warning");
+            tracing::warn!(target: "h2::proto::ping_pong", "what somebody sent");
         });
         let text = lines.0.lock().expect("not poisoned").clone();
         let last = |line: &str| line.rsplit_once(": ").map_or(line, |(_, last)| last).to_owned();

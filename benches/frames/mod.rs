@@ -17,23 +17,7 @@ use twinveil::world::entropy;
 /// The service of `load.rs` is in it, too.
 const PROTO: &str = include_str!("../peers/bench.proto");
 
-const SIDE: &str = r#"
-["bench.Position"]
-latitude = { sensitivity = "personal", category = "location", generalize = { decimals = 2 } }
-longitude = { sensitivity = "personal", category = "location", generalize = { decimals = 2 } }
-["bench.Vitals"]
-subject_id = { sensitivity = "identifying", category = "identity", role = "subject" }
-device_id = { sensitivity = "personal", category = "device" }
-sequence = { sensitivity = "personal", category = "device", role = "sequence" }
-captured_at_ms = { sensitivity = "personal", category = "time", role = "captured_at" }
-modality = { sensitivity = "personal", category = "device" }
-heart_rate_bpm = { sensitivity = "special", category = "health" }
-spo2_pct = { sensitivity = "special", category = "health" }
-samples = { sensitivity = "special", category = "biometric" }
-labels = { sensitivity = "personal", category = "health" }
-name = { sensitivity = "identifying", category = "identity" }
-note = { sensitivity = "special", category = "health" }
-"#;
+const SIDE: &str = include_str!("../peers/bench.fields.toml");
 
 /// The message as prost has it.
 #[derive(Clone, PartialEq, Message)]

@@ -15,10 +15,12 @@ pub(super) struct LimitsTable {
     lossless_stall_ms_max: Option<u64>,
     connections_max: Option<u64>,
     streams_max: Option<u64>,
+    calls_max: Option<u64>,
     streams_per_connection_max: Option<u64>,
     drain_ms_max: Option<u64>,
     keepalive_ms: Option<u64>,
     keepalive_timeout_ms: Option<u64>,
+    unfinished_bytes_max: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -44,14 +46,19 @@ impl LimitsTable {
         let frame_bytes_max = within("limits.frame_bytes_max", self.frame_bytes_max, by_default.frame_bytes_max, 1 << 10, 64 << 20)?;
         // A frame must fit into a batch and into a queue, also where only the frame's limit was raised.
         let frame = frame_bytes_max as u64;
+        let batch_bytes_max =
+            within("limits.batch_bytes_max", self.batch_bytes_max, by_default.batch_bytes_max.max(frame_bytes_max), frame, 256 << 20)?;
+        // Several of the largest messages find room at once.
+        let few = 4 * batch_bytes_max;
         Ok(Limits {
             frame_bytes_max,
-            batch_bytes_max: within(
-                "limits.batch_bytes_max",
-                self.batch_bytes_max,
-                by_default.batch_bytes_max.max(frame_bytes_max),
-                frame,
-                256 << 20,
+            batch_bytes_max,
+            unfinished_bytes_max: within(
+                "limits.unfinished_bytes_max",
+                self.unfinished_bytes_max,
+                by_default.unfinished_bytes_max.max(few),
+                few as u64,
+                1 << 40,
             )?,
             queue_bytes_max: within(
                 "limits.queue_bytes_max",
@@ -69,6 +76,7 @@ impl LimitsTable {
             )?,
             connections_max: within("limits.connections_max", self.connections_max, by_default.connections_max, 1, 65_536)?,
             streams_max: within("limits.streams_max", self.streams_max, by_default.streams_max, 1, 1_000_000)?,
+            calls_max: within("limits.calls_max", self.calls_max, by_default.calls_max, 1, 1_000_000)?,
             streams_per_connection_max: within(
                 "limits.streams_per_connection_max",
                 self.streams_per_connection_max,

@@ -1,8 +1,11 @@
 //! gRPC messages on HTTP/2 (gRPC over HTTP/2, "Length-Prefixed-Message"): raw bytes in, only [`Veiled`] frames and words out.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
+use super::room::{Held, Room};
 use crate::proto::v1::{Batch, SubscribeResponse, subscribe_response};
 use crate::veil::view::Veiled;
 use crate::veil::wire::{LEN, push_tag, push_varint, varint_len};
@@ -17,24 +20,45 @@ pub enum Broken {
     Compressed,
     /// A message is larger than the gateway takes.
     TooLarge,
+    /// The gateway holds as much of unfinished messages as it takes.
+    NoRoom,
 }
 
 /// Cuts a byte stream into messages, without copying those that arrive whole.
 #[derive(Debug, Default)]
 pub struct Deframer {
-    whole: Bytes,
+    /// The message that came in pieces, and nothing behind it.
     partial: BytesMut,
+    whole: Bytes,
+    /// For what is partial; none where few bytes are read at all.
+    held: Option<Held>,
 }
 
 impl Deframer {
-    /// Takes bytes as they arrive.
-    pub fn push(&mut self, bytes: Bytes) {
-        if self.partial.is_empty() && self.whole.is_empty() {
-            self.whole = bytes;
-        } else {
+    /// One that asks this room for what it holds of unfinished messages.
+    pub fn within(room: Arc<Room>) -> Self {
+        Self { held: Some(Held::none(room)), ..Self::default() }
+    }
+
+    /// Takes bytes as they arrive, when no whole message is left.
+    pub fn push(&mut self, mut bytes: Bytes) {
+        if !self.whole.is_empty() {
+            // Something was left: it is in front.
             self.partial.extend_from_slice(&std::mem::take(&mut self.whole));
-            self.partial.extend_from_slice(&bytes);
         }
+        if !self.partial.is_empty() {
+            self.fill(&mut bytes, PREFIX_BYTES);
+            if let Some(&[_, a, b, c, d]) = self.partial.first_chunk::<PREFIX_BYTES>() {
+                self.fill(&mut bytes, PREFIX_BYTES + u32::from_be_bytes([a, b, c, d]) as usize);
+            }
+        }
+        self.whole = bytes;
+    }
+
+    /// Takes as many bytes from the front as the partial message lacks to be so long.
+    fn fill(&mut self, bytes: &mut Bytes, len: usize) {
+        let missing = len.saturating_sub(self.partial.len()).min(bytes.len());
+        self.partial.extend_from_slice(&bytes.split_to(missing));
     }
 
     /// The next whole message, at most `bytes_max` long; a compressed one is broken.
@@ -47,7 +71,9 @@ impl Deframer {
         let mut message = if self.partial.is_empty() {
             self.whole.split_to(PREFIX_BYTES + len)
         } else {
-            self.partial.split_to(PREFIX_BYTES + len).freeze()
+            let message = std::mem::take(&mut self.partial).freeze();
+            self.let_go();
+            message
         };
         Ok(Some(message.split_off(PREFIX_BYTES)))
     }
@@ -72,7 +98,8 @@ impl Deframer {
                 partial.extend_from_slice(&std::mem::take(&mut self.whole));
                 self.partial = partial;
             }
-            return Ok(None);
+            let fits = self.held.as_mut().is_none_or(|room| room.hold(held));
+            return if fits { Ok(None) } else { Err(Broken::NoRoom) };
         }
         let front: &[u8] = if self.partial.is_empty() { &self.whole } else { &self.partial };
         Ok(front.get(PREFIX_BYTES..PREFIX_BYTES + len).map(|message| (flag == 1, message)))
@@ -84,7 +111,15 @@ impl Deframer {
         if self.partial.is_empty() {
             self.whole.advance((PREFIX_BYTES + len).min(self.whole.len()));
         } else {
-            self.partial.advance((PREFIX_BYTES + len).min(self.partial.len()));
+            self.partial = BytesMut::new();
+            self.let_go();
+        }
+    }
+
+    /// Memory of a message that has gone is not kept for the next one, which may be far off.
+    fn let_go(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.release();
         }
     }
 
@@ -178,6 +213,32 @@ mod tests {
         let mut deframer = Deframer::default();
         deframer.push(Bytes::from_static(&[0, 0, 0, 0, 11]));
         assert_eq!(deframer.next(10), Err(Broken::TooLarge));
+    }
+
+    #[test]
+    fn unfinished_messages_take_up_no_more_room_than_there_is() {
+        let room = Arc::new(Room::new(256 * 1024));
+        let begun = |length: u32, bytes: usize| {
+            let mut deframer = Deframer::within(Arc::clone(&room));
+            deframer.push([&[0][..], &length.to_be_bytes(), &vec![0; bytes]].concat().into());
+            deframer
+        };
+        // A claim is nothing yet; bytes are.
+        let mut claims: Vec<_> = (0..100).map(|_| begun(1 << 20, 100)).collect();
+        assert!(claims.iter_mut().all(|claim| claim.next(1 << 20) == Ok(None)) && room.held() == 0);
+        let mut large: Vec<_> = (0..3).map(|_| begun(100_000, 99_999)).collect();
+        let found: Vec<_> = large.iter_mut().map(|large| large.next(1 << 20)).collect();
+        assert_eq!(found, [Ok(None), Ok(None), Err(Broken::NoRoom)]);
+        large[0].push(Bytes::from_static(b"!"));
+        assert_eq!(large[0].next(1 << 20).map(|message| message.map(|message| message.len())), Ok(Some(100_000)));
+        assert_eq!((large[2].next(1 << 20), room.held()), (Ok(None), 256 * 1024));
+        large[1].push(Bytes::from_static(b"!"));
+        let (_, message) = large[1].peek(1 << 20).expect("whole").expect("whole");
+        let taken = message.len();
+        large[1].pass(taken);
+        assert_eq!(room.held(), 128 * 1024);
+        drop(large);
+        assert_eq!(room.held(), 0);
     }
 
     proptest! {

@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 
 use super::codec::{BatchWriter, framed};
 use super::hub::{Chunk, Lost};
+use super::room::{FREE_BYTES, Held, Room};
 use super::subscribe::{Shared, Stream, WRITE_BUFFER_BYTES};
 use super::views::{Ask, Seen};
 use crate::ledger::Subject;
@@ -31,7 +32,7 @@ const BATCH_BYTES: usize = 6 * 1024;
 const IDLE_MS_MAX: i64 = 60_000;
 
 /// What one stream has said and says next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Handover {
     pub(super) handed_over: u64,
     pub(super) seen: Vec<Seen>,
@@ -61,9 +62,36 @@ pub(super) struct Handover {
     pub(super) told: Option<Fingerprint>,
     pub(super) ended: Option<Option<Refuse>>,
     pub(super) trailers_sent: bool,
+    /// For a large frame that is in `out`.
+    held: Held,
 }
 
 impl Handover {
+    /// Of a stream that has said nothing; large frames ask this room.
+    pub(super) fn within(room: Arc<Room>) -> Self {
+        Self {
+            handed_over: 0,
+            seen: Vec::new(),
+            by_subject: HashMap::new(),
+            chunk: None,
+            shown: 0,
+            writer: BatchWriter::default(),
+            space: Space::default(),
+            written: Vec::new(),
+            out: BytesMut::new(),
+            sent: 0,
+            half_way: Vec::new(),
+            recheck: None,
+            lost: Vec::new(),
+            doubt: false,
+            cut_off: false,
+            told: None,
+            ended: None,
+            trailers_sent: false,
+            held: Held::none(room),
+        }
+    }
+
     /// Whether a part of a frame of `subject` (of anybody, where `None`) is out, and its rest is still here.
     pub(super) fn is_half_way(&self, subject: Option<&Did>) -> bool {
         let concerned = |about: &Option<Did>| subject.is_none_or(|subject| *about == Some(*subject));
@@ -76,6 +104,10 @@ impl Handover {
         self.sent += piece.len() as u64;
         if self.out.is_empty() {
             self.half_way.clear();
+            if self.held.release() {
+                // The next one may be far off.
+                (self.out, self.space) = (BytesMut::new(), Space::default());
+            }
         }
         piece
     }
@@ -125,11 +157,18 @@ impl Handover {
     /// Counts what is collected as handed over; it goes to the connection with the next bytes.
     pub(super) fn hand_over(&mut self, shared: &Shared) {
         let (count, bytes) = (self.writer.count(), self.writer.bytes());
-        if count > 0 {
+        if count > 0 && !self.held.hold(bytes) {
+            (self.writer, self.space) = Default::default();
+            self.written.clear();
+            self.end(Refuse::NoRoom);
+        } else if count > 0 {
             self.writer.finish(self.handed_over + 1, &mut self.out);
             self.handed_over += count;
             shared.counters.frames_out.add(count);
             let end = self.sent + self.out.len() as u64;
+            if bytes > FREE_BYTES {
+                self.writer = BatchWriter::default();
+            }
             self.half_way.extend(self.written.drain(..).map(|(about, at)| (about, end - (bytes - at) as u64)));
         }
     }

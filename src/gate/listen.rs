@@ -5,50 +5,63 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::server::conn::{http1, http2};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::gathered::Gathered;
+use super::answering::answer;
+use super::guard::Guarded;
 use super::handover::PIECE_BYTES;
+use super::places::{Full, Place, Places};
 use super::proxy::Caller;
 use super::route::Router;
 use super::subscribe::Shared;
+use super::web::Wire;
 use super::workers::Workers;
 use super::{identity, tls};
 use crate::config::{Limits, Party};
+use crate::http2::{self, Broken, Reason, Settings};
 use crate::stop::Stop;
 
-/// Flow-control window of a stream, in bytes: larger ones fall out of the cache.
-pub(super) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// Flow-control window of a connection, in bytes: as many small messages as one stream may have on their way while its reader waits;
-/// HTTP/2's guard against floods of small DATA frames allows half of it for what they cost beside their bytes.
-pub(super) const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// What a stream may hold that nobody has read, in bytes: larger windows fall out of the cache.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// What a peer may have on its way on all streams of a connection, in bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What a caller's streams may hold together, in bytes: who does not read some of them stops the others of their own.
+const CALLER_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// What answers on one connection to an upstream may hold together, in bytes: they are of many callers, and those who don't read
+/// theirs must not stop the others soon.
+const UPSTREAM_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// The header list of a request, in bytes.
-pub(super) const HEADER_BYTES_MAX: u32 = 16 * 1024;
-/// A stream hands its next piece over when the one before has left HTTP/2's own buffer; one byte of room is how that is said.
-pub(super) const PIECES_AHEAD: usize = 1;
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// A handshake takes at most this long.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// How silent connections are asked whether they live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Keepalive {
-    pub(super) after: Duration,
-    pub(super) timeout: Duration,
+/// How connections of callers are run.
+fn of_callers(limits: &Limits) -> Settings {
+    Settings {
+        stream_window_bytes: STREAM_WINDOW_BYTES,
+        window_bytes: CONNECTION_WINDOW_BYTES,
+        held_bytes_max: CALLER_BYTES_MAX,
+        streams_max: limits.streams_per_connection_max,
+        header_bytes_max: HEADER_BYTES_MAX,
+        silence: Duration::from_millis(limits.keepalive_ms),
+        answer_within: Duration::from_millis(limits.keepalive_timeout_ms),
+    }
 }
 
-impl Keepalive {
-    pub(super) fn of(limits: &Limits) -> Self {
-        Self { after: Duration::from_millis(limits.keepalive_ms), timeout: Duration::from_millis(limits.keepalive_timeout_ms) }
-    }
+/// How connections to upstreams are run.
+pub(super) fn to_upstreams(limits: &Limits) -> Settings {
+    Settings { held_bytes_max: UPSTREAM_BYTES_MAX, streams_max: 0, ..of_callers(limits) }
 }
 
 /// How callers are told apart.
@@ -69,26 +82,10 @@ impl std::fmt::Debug for Door {
     }
 }
 
-/// A place of one of the connections that may be open.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let more = |count: usize| (count < most).then_some(count + 1);
-        open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(Arc::clone(open)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Accepts until `stop` says so, then lets open calls end, for as long as the configuration says.
 pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {
     let (live, counters) = (&router.shared().live, &router.shared().counters);
-    let open = Arc::new(AtomicUsize::new(0));
+    let places = Arc::<Places>::default();
     let mut connections = JoinSet::new();
     let workers = match Workers::start() {
         Ok(workers) => workers,
@@ -112,10 +109,17 @@ pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {
                 continue;
             }
         };
-        let Some(place) = Place::take(&open, live.now().config.limits.connections_max) else {
-            counters.connections_refused.add(1);
-            tracing::warn!(%from, "a connection was refused: as many are open as the gateway takes");
-            continue;
+        let place = match places.take(from.ip(), live.now().config.limits.connections_max) {
+            Ok(place) => place,
+            Err(full) => {
+                counters.connections_refused.add(1);
+                let why = match full {
+                    Full::All => "as many are open as the gateway takes",
+                    Full::Address => "as many of its address are not known yet as the gateway takes",
+                };
+                tracing::warn!(%from, why, "a connection was refused");
+                continue;
+            }
         };
         let Ok(socket) = socket.into_std() else { continue };
         connections.spawn(workers.clone().run(carry(socket, from, router.clone(), place, stop.clone())));
@@ -137,7 +141,7 @@ async fn carry(socket: std::net::TcpStream, from: SocketAddr, router: Router, pl
     }
 }
 
-async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place: Place, stop: Stop) {
+async fn connection(socket: TcpStream, from: SocketAddr, router: Router, mut place: Place, stop: Stop) {
     // Small messages go out at once; a failure costs delay, not data.
     let _best_effort = socket.set_nodelay(true);
     // Not kept: a state holds on to upstreams, and connections outlive states.
@@ -150,6 +154,7 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
     let door = state().door.clone();
     match door {
         Door::Insecure(party) => {
+            place.known();
             let caller = Arc::new(Caller::new(party, &state()));
             let one = match state().config.web.origins.is_empty() {
                 true => false,
@@ -158,7 +163,7 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
                     _ => return refuse("it said nothing"),
                 },
             };
-            serve(socket, Some(caller), one, router, stop).await;
+            serve(socket, from, Some(caller), one, router, stop).await;
         }
         Door::Mutual(acceptor) => {
             let bound = |connection: &mut rustls::ServerConnection| tls::bound_send_buffer(connection);
@@ -176,12 +181,15 @@ async fn connection(socket: TcpStream, from: SocketAddr, router: Router, _place:
                 Some(Ok(spiffe)) => {
                     let state = state();
                     match state.config.party(&spiffe) {
-                        Some(party) => Some(Arc::new(Caller::new(Arc::new(party.clone()), &state))),
+                        Some(party) => {
+                            place.known();
+                            Some(Arc::new(Caller::new(Arc::new(party.clone()), &state)))
+                        }
                         None => return refuse("the certificate names no party of the configuration"),
                     }
                 }
             };
-            serve(stream, caller, one, router, stop).await;
+            serve(stream, from, caller, one, router, stop).await;
         }
     }
 }
@@ -201,61 +209,83 @@ async fn speaks_one(socket: &TcpStream) -> std::io::Result<bool> {
     }
 }
 
-async fn serve<S>(io: S, caller: Option<Arc<Caller>>, one: bool, router: Router, stop: Stop)
+async fn serve<S>(io: S, from: SocketAddr, caller: Option<Arc<Caller>>, one: bool, router: Router, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shared = Arc::clone(router.shared());
     shared.counters.connections.add(1);
     let limits = shared.live.now().config.limits.clone();
-    let keepalive = Keepalive::of(&limits);
+    // What is written is taken in as long as a silent connection may live.
+    let io = Guarded::new(io, (!one).then_some(HANDSHAKE_MAX), Duration::from_millis(limits.keepalive_ms + limits.keepalive_timeout_ms));
+    let verdict = io.verdict();
+    let cut = |why: &'static str| {
+        shared.counters.connections_cut.add(1);
+        tracing::warn!(%from, why, "a connection was cut off");
+    };
+    if !one {
+        let connection = Serving { connection: http2::server(io, of_callers(&limits)), router, caller: caller.clone() };
+        let ended = until_over(connection, |serving| serving.get_mut().connection.wind_up(), caller, &shared, stop).await;
+        match (verdict.get(), ended) {
+            (Some(why), _) => cut(why),
+            (None, Err(Broken { reason: Reason::ENHANCE_YOUR_CALM, .. })) => cut("it asked for too much"),
+            (None, Err(Broken { reason: Reason::CANCEL, .. })) => cut("it did not answer, or did not take what was sent"),
+            (None, Err(broken)) => tracing::debug!(reason = ?broken.reason, "a connection ended early"),
+            (None, Ok(())) => {}
+        }
+        return;
+    }
     let called = caller.clone();
-    let service = service_fn(move |request| {
-        let (router, caller) = (router.clone(), called.clone());
-        // In a box: it is large, and HTTP/2 moves it from hand to hand.
-        Box::pin(async move {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (router, caller, request) = (router.clone(), called.clone(), request.map(Wire::One));
+        async move {
             match caller {
                 Some(caller) => router.answer(caller, request).await,
                 None => router.answer_stranger(request).await,
             }
-        })
+        }
     });
-    let ended = if one {
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX).max_buf_size(PIECE_BYTES);
-        let connection = builder.serve_connection(TokioIo::new(io), service);
-        until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await
-    } else {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(limits.streams_per_connection_max)
-            .max_header_list_size(HEADER_BYTES_MAX)
-            .max_send_buf_size(PIECES_AHEAD)
-            .keep_alive_interval(keepalive.after)
-            .keep_alive_timeout(keepalive.timeout)
-            .auto_date_header(false);
-        let connection = builder.serve_connection(TokioIo::new(Gathered::new(io)), service);
-        until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await
-    };
-    if let Err(error) = ended {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_MAX).max_buf_size(PIECE_BYTES);
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let ended = until_over(connection, |connection| connection.graceful_shutdown(), caller, &shared, stop).await;
+    if let Some(why) = verdict.get() {
+        cut(why);
+    } else if let Err(error) = ended {
         // hyper's error names the kind of failure, never bytes of a message.
         tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection ended early");
     }
 }
 
+/// A connection whose requests are answered, each by a task of its own.
+struct Serving<S> {
+    connection: http2::Connection<S>,
+    router: Router,
+    caller: Option<Arc<Caller>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Serving<S> {
+    type Output = Result<(), Broken>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while let Some(arrived) = std::task::ready!(self.connection.poll_accept(cx)) {
+            let (request, writing) = arrived?;
+            tokio::spawn(answer(self.router.clone(), self.caller.clone(), request, writing));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// Serves until the connection ends; no new calls are taken on it from when the gateway stops or the party is removed.
-async fn until_over<C>(
+async fn until_over<C, E>(
     connection: C,
     wind_up: impl Fn(Pin<&mut C>),
     caller: Option<Arc<Caller>>,
     shared: &Shared,
     mut stop: Stop,
-) -> hyper::Result<()>
+) -> Result<(), E>
 where
-    C: Future<Output = hyper::Result<()>>,
+    C: Future<Output = Result<(), E>>,
 {
     let mut connection = std::pin::pin!(connection);
     let mut changes = shared.live.changes();

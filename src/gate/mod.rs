@@ -1,15 +1,18 @@
 //! The data plane: frames only. It opens envelopes, never payloads.
 
+mod answering;
 pub mod codec;
-mod gathered;
+mod guard;
 mod handover;
 pub mod health;
 pub mod hub;
 pub mod identity;
 pub mod listen;
 pub mod live;
+pub mod places;
 pub mod proxy;
 pub mod publish;
+pub mod room;
 pub mod route;
 pub mod streams;
 pub mod subscribe;

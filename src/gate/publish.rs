@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::codec::{Broken, Deframer, framed};
 use super::hub::{Chunk, Tally};
+use super::room::FREE_BYTES;
 use super::subscribe::Shared;
 use crate::config::{Limits, May};
 use crate::ledger::Subject;
@@ -87,7 +88,7 @@ impl Publisher {
         B: Body<Data = Bytes> + Send + 'static,
     {
         let mut body = std::pin::pin!(body);
-        let mut deframer = Deframer::default();
+        let mut deframer = Deframer::within(Arc::clone(&self.shared.room));
         let mut stopping = self.shared.hub.stopping();
         let mut changes = self.shared.live.changes();
         let end = 'call: loop {
@@ -115,10 +116,17 @@ impl Publisher {
                     Ok(None) => break,
                     Err(Broken::Compressed) => break 'call Some(Refuse::Compressed),
                     Err(Broken::TooLarge) => break 'call Some(Refuse::TooLarge),
+                    Err(Broken::NoRoom) => break 'call Some(Refuse::NoRoom),
                 };
                 match self.message(message).await {
                     Ok(Some(ack)) => {
-                        if acks.send(Ack::Data(framed(&ack))).await.is_err() {
+                        let ack = framed(&ack);
+                        let large = ack.len() > FREE_BYTES;
+                        if acks.send(Ack::Data(ack)).await.is_err() {
+                            return;
+                        }
+                        // What is said about thousands of frames is read before more of it is made.
+                        if large && acks.reserve_many(ACKS_MAX).await.is_err() {
                             return;
                         }
                     }

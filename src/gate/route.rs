@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use prost::Message;
 use tonic_health::pb::health_server::HealthServer;
 use tower::ServiceExt;
@@ -18,12 +17,14 @@ use super::codec::{Broken, Deframer, PREFIX_BYTES};
 use super::health::HealthDesk;
 use super::hub::Lag;
 use super::live::State;
+use super::places::Call;
 use super::proxy::{Called, Caller, Known, ResponseBody, exchange};
 use super::publish::{AckBody, PublishLimits, Publisher};
+use super::room::Held;
 use super::subscribe::{Shared, SubscribeBody};
 use super::traced::{TracedBody, traced};
 use super::views::{Ask, Through};
-use super::web::{Entered, Inbound, PageBody, enter, preflight};
+use super::web::{Entered, Inbound, PageBody, Wire, enter, preflight};
 use crate::client::dsse;
 use crate::config::{Carrier, May, Party};
 use crate::judge::Listener;
@@ -56,7 +57,7 @@ impl Router {
     }
 
     /// Answers one request.
-    pub async fn answer(self, caller: Arc<Caller>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+    pub async fn answer(self, caller: Arc<Caller>, request: Request<Wire>) -> Result<Response<AnswerBody>, Infallible> {
         let state = self.shared.live.now();
         match enter(&state, request) {
             Entered::Plain(request) => self.route(&state, &caller, request).await,
@@ -66,7 +67,7 @@ impl Router {
     }
 
     /// Answers somebody without a certificate: a browser's question before it shows one, and nothing else.
-    pub async fn answer_stranger(self, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
+    pub async fn answer_stranger(self, request: Request<Wire>) -> Result<Response<AnswerBody>, Infallible> {
         let state = self.shared.live.now();
         let asks = request.method() == http::Method::OPTIONS && !state.config.web.origins.is_empty();
         Ok(if asks { preflight(&state, request.headers()) } else { refused(Refuse::UnknownParty) })
@@ -81,16 +82,22 @@ impl Router {
     async fn untraced(self, state: &State, caller: &Caller, request: Request<Inbound>) -> Result<Response<AnswerBody>, Infallible> {
         // Connections outlive configurations.
         let Some(known) = caller.known(state) else { return Ok(refused(Refuse::UnknownParty)) };
+        // What is rare is in boxes: it need not make every call larger.
+        if request.uri().path() == "/twinveil.v1.Frames/Subscribe" {
+            return Ok(Box::pin(self.subscribe(state, &known.party, request)).await.unwrap_or_else(refused));
+        }
+        let Some(open) = self.shared.calls.begin(state.config.limits.calls_max) else { return Ok(refused(Refuse::TooMany)) };
         let answered = match request.uri().path() {
-            "/twinveil.v1.Frames/Publish" => self.publish(state, &known.party, request),
-            "/twinveil.v1.Frames/Subscribe" => self.subscribe(state, &known.party, request).await,
-            path if path.starts_with("/grpc.health.v1.Health/") => return desk(self.health, known.party, request).await,
+            "/twinveil.v1.Frames/Publish" => self.publish(state, &known.party, open, request),
+            path if path.starts_with("/grpc.health.v1.Health/") => {
+                return Box::pin(desk(self.health, &self.shared, known.party, open, request)).await;
+            }
             path => match state.routes.find(path) {
-                Some(called) => self.call(state, called, (caller, &known), request).await,
+                Some(called) => self.call(state, called, (caller, &known), open, request).await,
                 None => {
                     let calls = known.party.may.contains(&May::Call);
                     let desks = if calls { &state.desks.callers } else { &state.desks.others };
-                    return desk(desks.clone(), known.party, request).await;
+                    return Box::pin(desk(desks.clone(), &self.shared, known.party, open, request)).await;
                 }
             },
         };
@@ -102,12 +109,13 @@ impl Router {
         state: &State,
         called: &Arc<Called>,
         (caller, known): (&Caller, &Known),
+        open: Call,
         request: Request<Inbound>,
     ) -> Result<Response<AnswerBody>, Refuse> {
         check_grpc(&request)?;
         let answered = exchange(&self.shared, called, caller, known, state.config.limits.frame_bytes_max, request).await;
         match answered {
-            Ok(response) => Ok(response.map(|body| AnswerBody::Proxied(Box::new(body)))),
+            Ok(response) => Ok(response.map(|body| AnswerBody::Proxied(Box::new(body), open))),
             Err(refuse) => {
                 self.shared.counters.calls_refused.add(1);
                 tracing::debug!(code = refuse.code(), method = %called.path, caller = %known.party.spiffe, "a call was refused");
@@ -116,14 +124,14 @@ impl Router {
         }
     }
 
-    fn publish(self, state: &State, caller: &Party, request: Request<Inbound>) -> Result<Response<AnswerBody>, Refuse> {
+    fn publish(self, state: &State, caller: &Party, open: Call, request: Request<Inbound>) -> Result<Response<AnswerBody>, Refuse> {
         check_grpc(&request)?;
         if !caller.may.contains(&May::Publish) {
             return Err(Refuse::NotAllowed);
         }
         let limits = PublishLimits::of(&state.config.limits);
         let publisher = Publisher::new(self.shared, caller.spiffe.clone(), state.generation, limits);
-        Ok(streaming(AnswerBody::Acks(publisher.run(request.into_body()))))
+        Ok(streaming(AnswerBody::Acks(publisher.run(request.into_body()), open)))
     }
 
     async fn subscribe(self, state: &State, caller: &Party, request: Request<Inbound>) -> Result<Response<AnswerBody>, Refuse> {
@@ -138,6 +146,7 @@ impl Router {
             Ok(message) => message.ok_or(Refuse::Malformed)?,
             Err(Broken::Compressed) => return Err(Refuse::Compressed),
             Err(Broken::TooLarge) => return Err(Refuse::TooLarge),
+            Err(Broken::NoRoom) => return Err(Refuse::NoRoom),
         };
         if deframer.is_midway() {
             return Err(Refuse::Malformed);
@@ -198,12 +207,38 @@ fn named(state: &State, path: &str) -> Arc<str> {
 /// Lets a service of ours answer.
 async fn desk(
     services: tonic::service::Routes,
+    shared: &Shared,
     caller: Arc<Party>,
+    open: Call,
     mut request: Request<Inbound>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     request.extensions_mut().insert(Carrier(caller));
-    let response = services.oneshot(request.map(tonic::body::Body::new)).await?;
-    Ok(if is_unknown(&response) { refused(Refuse::UnknownMethod) } else { response.map(AnswerBody::Control) })
+    let held = Held::none(Arc::clone(&shared.room));
+    let response = services.oneshot(request.map(|body| tonic::body::Body::new(Asked { body, bytes: 0, held }))).await?;
+    Ok(if is_unknown(&response) { refused(Refuse::UnknownMethod) } else { response.map(|body| AnswerBody::Control(body, open)) })
+}
+
+/// What a service of ours is asked: it collects messages itself, so the room for them is held here.
+struct Asked {
+    body: Inbound,
+    bytes: usize,
+    held: Held,
+}
+
+impl Body for Asked {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
+        this.bytes += frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        Poll::Ready(if this.held.hold(this.bytes) { frame } else { Some(Err(Refuse::NoRoom.into())) })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
 }
 
 fn check_grpc(request: &Request<Inbound>) -> Result<(), Refuse> {
@@ -238,11 +273,11 @@ pub enum AnswerBody {
     /// A recipient's stream.
     Frames(Box<SubscribeBody>),
     /// What an upstream answers.
-    Proxied(Box<ResponseBody>),
+    Proxied(Box<ResponseBody>, Call),
     /// A source's acknowledgements.
-    Acks(AckBody),
+    Acks(AckBody, Call),
     /// Of the control plane.
-    Control(tonic::body::Body),
+    Control(tonic::body::Body, Call),
     /// To a page.
     Page(Box<PageBody>),
     /// Told when it ends.
@@ -258,9 +293,9 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Frames(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Into::into),
-            Self::Proxied(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Into::into),
-            Self::Acks(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Self::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Proxied(body, _) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Into::into),
+            Self::Acks(body, _) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Control(body, _) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Page(body) => Pin::new(body.as_mut()).poll_frame(cx),
             Self::Traced(body) => Pin::new(body.as_mut()).poll_frame(cx),
             Self::Empty => Poll::Ready(None),
@@ -270,7 +305,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Proxied(body) => body.is_end_stream(),
+            Self::Proxied(body, _) => body.is_end_stream(),
             Self::Page(body) => body.is_end_stream(),
             Self::Traced(body) => body.is_end_stream(),
             _ => false,

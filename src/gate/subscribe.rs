@@ -13,6 +13,8 @@ use tokio::time::Sleep;
 use super::handover::{Handover, random};
 use super::hub::{Ended, Hub, Lag, Next, Queue};
 use super::live::Live;
+use super::places::Calls;
+use super::room::Room;
 use super::streams::{Settle, Streams};
 use super::views::{Ask, ViewMaker};
 use crate::ledger::StreamSettled;
@@ -36,6 +38,10 @@ pub struct Shared {
     pub live: Arc<Live>,
     /// Brings frames.
     pub hub: Hub,
+    /// Calls that are open, of every kind but these streams.
+    pub calls: Arc<Calls>,
+    /// For large messages that are half-way.
+    pub room: Arc<Room>,
     /// Tells the time.
     pub clock: Arc<Clock>,
     /// Every open stream.
@@ -120,7 +126,7 @@ impl SubscribeBody {
     pub fn open(shared: Arc<Shared>, ask: Ask, lag: Lag, queue_bytes_max: usize) -> Self {
         let queue = Arc::new(Queue::new(lag, queue_bytes_max));
         let id = StreamId(random());
-        let mut state = Handover::default();
+        let mut state = Handover::within(Arc::clone(&shared.room));
         state.begin(&shared, id, ask.schema.fingerprint());
         // A reload between the question and the answer counts.
         state.recheck = Some(0);

@@ -14,6 +14,7 @@ use super::codec::PREFIX_BYTES;
 use super::live::State;
 use super::route::{AnswerBody, refused};
 use crate::config::Web;
+use crate::http2::Reading;
 use crate::status::Refuse;
 
 /// The flag of a message that is trailers.
@@ -25,13 +26,42 @@ const HEADERS: &str = "content-type, x-grpc-web, x-user-agent, grpc-timeout";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The body of a request or an answer, as a connection brings it.
+#[derive(Debug)]
+pub enum Wire {
+    /// Over HTTP/2.
+    Stream(Reading),
+    /// Over HTTP/1.1: a page's.
+    One(Incoming),
+}
+
+impl Body for Wire {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline]
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Stream(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::One(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Stream(body) => body.is_end_stream(),
+            Self::One(body) => body.is_end_stream(),
+        }
+    }
+}
+
 /// The body of a request, however it came.
 #[derive(Debug)]
 pub enum Inbound {
     /// As it is.
-    Plain(Incoming),
+    Plain(Wire),
     /// In base64; what is left of a group of four.
-    Text(Incoming, BytesMut),
+    Text(Wire, BytesMut),
 }
 
 impl Body for Inbound {
@@ -40,13 +70,13 @@ impl Body for Inbound {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Self::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Plain(body) => Pin::new(body).poll_frame(cx),
             Self::Text(body, held) => match std::task::ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => Poll::Ready(Some(match frame.into_data() {
                     Ok(data) => opened(held, &data).map(Frame::data),
                     Err(trailers) => Ok(trailers),
                 })),
-                Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+                Some(Err(error)) => Poll::Ready(Some(Err(error))),
                 None if held.is_empty() => Poll::Ready(None),
                 None => {
                     held.clear();
@@ -99,7 +129,7 @@ pub(super) enum Entered {
 }
 
 /// Tells pages from programs.
-pub(super) fn enter(state: &State, request: Request<Incoming>) -> Entered {
+pub(super) fn enter(state: &State, request: Request<Wire>) -> Entered {
     let web = &state.config.web;
     let one = request.version() < http::Version::HTTP_2;
     let text = match web.origins.is_empty() {

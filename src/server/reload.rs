@@ -128,6 +128,7 @@ impl Reloader {
         self.shared.live.replace(state);
         before.routes.end_what_is_gone(&self.shared.live.now().routes);
         self.shared.hub.set_stall(config.limits.lossless_stall_ms_max);
+        self.shared.room.set(config.limits.unfinished_bytes_max);
         ledger.rejudge_all();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A whole gateway in the test's own process: made by `twinveil init`, on free ports, behind mutual TLS, with wallets, sources
 //! and recipients that talk to it as anybody's would. Every wait has an end and says what it waited for.
 
+pub(crate) mod child;
 mod people;
 pub(crate) mod recompute;
 mod streams;
@@ -174,6 +175,12 @@ impl World {
             false => channel(gate, &pem_files(&folder.0, "portal")).await.expect("the portal connects"),
         };
         Ok(Self { folder, clock, gate, health, serving, reloader, portal })
+    }
+
+    /// The people and parties around a gateway that serves a folder elsewhere.
+    async fn around(folder: Folder, gate: SocketAddr, health: SocketAddr) -> Self {
+        let portal = channel(gate, &pem_files(&folder.0, "portal")).await.expect("the portal connects");
+        Self { folder, clock: Arc::default(), gate, health, serving: None, reloader: None, portal }
     }
 
     /// Stops as an operator would, and waits until it has.

@@ -39,7 +39,7 @@ async fn started_with(addresses: &str, route: &str, files: &[(&str, &str)]) -> R
 }
 
 /// What such a gateway starts from.
-fn folder(addresses: &str, route: &str) -> Folder {
+pub(crate) fn folder(addresses: &str, route: &str) -> Folder {
     filled(addresses, route, &[])
 }
 
@@ -110,8 +110,13 @@ impl Client {
     }
 
     pub(crate) async fn watch(&mut self, ask: WardAsk) -> Result<Streaming<Chart>, Status> {
+        self.watch_until(Request::new(ask)).await
+    }
+
+    /// As [`Self::watch`], with a deadline.
+    pub(crate) async fn watch_until(&mut self, ask: Request<WardAsk>) -> Result<Streaming<Chart>, Status> {
         self.0.ready().await.unwrap();
-        let answer = self.0.server_streaming(Request::new(ask), "/ward.v1.Ward/Watch".parse().unwrap(), ProstCodec::default()).await;
+        let answer = self.0.server_streaming(ask, "/ward.v1.Ward/Watch".parse().unwrap(), ProstCodec::default()).await;
         answer.map(Response::into_inner)
     }
 

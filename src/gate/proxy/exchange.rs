@@ -2,26 +2,27 @@
 //! has it.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
+use super::forward::Forward;
 use super::lane::Lane;
-use super::pipe::{About, Fate, Fitting, Piece, Pipe, RequestBody};
+use super::pipe::{About, Fate, Fitting, Piece, Pipe};
 use super::table::{Called, MessageSide};
 use super::unpack::{ACCEPTED, Packing};
 use crate::config::{May, Party, RoutePurpose, RouteSubject};
 use crate::gate::live::State;
 use crate::gate::subscribe::Shared;
 use crate::gate::views::{Ask, Through};
-use crate::gate::web::Inbound;
+use crate::gate::web::{Inbound, Wire};
 use crate::judge::Listener;
 use crate::status::{Refuse, trailers, upstream_trailers};
 use crate::stop::{Stop, Stopper, stop};
@@ -61,7 +62,7 @@ pub struct Known {
     pub over: Stop,
 }
 
-type Lanes = HashMap<(Arc<str>, bool, Purpose), (Arc<Called>, Arc<Lane>)>;
+type Lanes = HashMap<(Arc<str>, Purpose), (Arc<Called>, Arc<Lane>, Arc<Lane>)>;
 
 impl Caller {
     /// A connection of `party`, as of this state.
@@ -81,19 +82,26 @@ impl Caller {
                 std::mem::replace(&mut standing.over, stop()).0.stop();
             }
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            lanes.retain(|_, (made_for, _)| state.routes.find(&made_for.path).is_some_and(|called| Arc::ptr_eq(called, made_for)));
+            lanes.retain(|_, (made_for, ..)| state.routes.find(&made_for.path).is_some_and(|called| Arc::ptr_eq(called, made_for)));
         }
         Some(Known { party: Arc::clone(standing.party.as_ref()?), over: standing.over.1.clone() })
     }
 
-    fn lane(&self, shared: &Arc<Shared>, called: &Arc<Called>, answers: bool, purpose: &Purpose) -> Arc<Lane> {
+    /// The lanes of a method's calls: what is asked, and what is answered.
+    fn lanes(&self, shared: &Arc<Shared>, called: &Arc<Called>, purpose: &Purpose) -> (Arc<Lane>, Arc<Lane>) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (Arc::clone(&called.path), answers, purpose.clone());
-        if let Some((made_for, lane)) = lanes.get(&key)
+        let key = (Arc::clone(&called.path), purpose.clone());
+        if let Some((made_for, there, back)) = lanes.get(&key)
             && Arc::ptr_eq(made_for, called)
         {
-            return Arc::clone(lane);
+            return (Arc::clone(there), Arc::clone(back));
         }
+        let (there, back) = (self.lane(shared, called, false, purpose), self.lane(shared, called, true, purpose));
+        lanes.insert(key, (Arc::clone(called), Arc::clone(&there), Arc::clone(&back)));
+        (there, back)
+    }
+
+    fn lane(&self, shared: &Arc<Shared>, called: &Called, answers: bool, purpose: &Purpose) -> Arc<Lane> {
         let upstream = &called.upstream.party().spiffe;
         let (recipient, source, side): (&Spiffe, &Spiffe, &Arc<MessageSide>) = match answers {
             true => (&self.spiffe, upstream, &called.response),
@@ -107,9 +115,7 @@ impl Caller {
             expected: !(side.streams && side.has_subject),
             through: Through::Call { path: Arc::clone(&called.path), answers, caller: self.spiffe.clone(), term: Arc::clone(&called.term) },
         };
-        let lane = Lane::open(Arc::clone(shared), ask, source.clone(), Arc::clone(side));
-        lanes.insert(key, (Arc::clone(called), Arc::clone(&lane)));
-        lane
+        Lane::open(Arc::clone(shared), ask, source.clone(), Arc::clone(side))
     }
 }
 
@@ -130,7 +136,7 @@ pub(in crate::gate) async fn exchange(
     let purpose = purpose(&called.purpose, &head.headers)?;
     let deadline = timeout(&head.headers)?.map(|after| Box::pin(tokio::time::sleep(after)));
     let packing = Packing::of(&head.headers).ok_or(Refuse::Compressed)?;
-    let (there, back) = (caller.lane(shared, called, false, &purpose), caller.lane(shared, called, true, &purpose));
+    let (there, back) = caller.lanes(shared, called, &purpose);
     let value = match &called.subject {
         RouteSubject::Field | RouteSubject::None => None,
         RouteSubject::Certificate => Some(known.party.spiffe.as_str().as_bytes().to_vec()),
@@ -150,23 +156,29 @@ pub(in crate::gate) async fn exchange(
     let (about_there, about_back) = (about(&there), about(&back));
     let fitting = |lane, about, packing| Fitting { lane, about, packing, undecidable: called.undecidable, bytes_max };
     let fate = Arc::<Fate>::default();
-    let pipe = Pipe::new(body, fitting(there, about_there, packing));
-    let mut forward = forward(called, &head.headers, RequestBody::new(pipe, Arc::clone(&fate)))?;
+    let mut forward = Forward::new(Pipe::new(body, fitting(there, about_there, packing)), Arc::clone(&fate));
+    let asked = asked(called, &head.headers);
     let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
-    let mut tries = 1;
+    let mut tries = 0;
     let answer = loop {
-        let mut sender = ended.unless_over(called.upstream.sender()).await??;
-        let mut error = match ended.unless_over(sender.try_send_request(forward)).await? {
-            Ok(answer) => break answer,
-            Err(error) => error,
-        };
-        // An upstream that closes its connection in good order (GOAWAY) may do so just now: nothing of the request was sent, nor
-        // judged, and another connection takes it.
-        match error.take_message().filter(|_| tries < TRIES_MAX) {
-            Some(unsent) => forward = unsent,
-            None => return Err(ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
-        }
         tries += 1;
+        let upstream = ended.unless_over(called.upstream.sender()).await??;
+        let Ok((writing, mut answer)) = upstream.open(&asked, false) else {
+            // Others were quicker, or the connection closes.
+            if tries < TRIES_MAX { continue } else { return Err(Refuse::UpstreamBroke) }
+        };
+        forward.send_to(writing);
+        let answered = poll_fn(|cx| {
+            forward.drive(cx);
+            Pin::new(&mut answer).poll(cx)
+        });
+        match ended.unless_over(answered).await? {
+            Ok(answer) => break answer,
+            // An upstream that closes its connection in good order (GOAWAY) may do so just now: nothing of the request was looked
+            // at there, nor judged here, and another connection takes it.
+            Err(broken) if broken.unprocessed && forward.is_untouched() && tries < TRIES_MAX => {}
+            Err(_) => return Err(ended.fate.get().unwrap_or(Refuse::UpstreamBroke)),
+        }
     };
     let (head, body) = answer.into_parts();
     let mut response_headers = HeaderMap::new();
@@ -182,10 +194,10 @@ pub(in crate::gate) async fn exchange(
     let body = if over {
         // All there is, is in the headers (gRPC, "Trailers-Only").
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
-        ResponseBody { pipe: None, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+        ResponseBody { pipe: None, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     } else {
-        let pipe = Pipe::new(Inbound::Plain(body), fitting(back, about_back, packing));
-        ResponseBody { pipe: Some(pipe), called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+        let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing));
+        ResponseBody { pipe: Some(pipe), forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
     };
     let mut response = Response::new(body);
     *response.headers_mut() = response_headers;
@@ -193,17 +205,11 @@ pub(in crate::gate) async fn exchange(
 }
 
 /// The request as the upstream gets it: nothing of the caller's is in it but what the route lets pass.
-fn forward(called: &Called, headers: &HeaderMap, body: RequestBody) -> Result<Request<RequestBody>, Refuse> {
-    let mut request = Request::new(body);
+fn asked(called: &Called, headers: &HeaderMap) -> Request<()> {
+    let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    let authority = called.upstream.authority();
-    *request.uri_mut() = Uri::builder()
-        .scheme(called.upstream.scheme())
-        .authority(authority)
-        .path_and_query(&*called.path)
-        .build()
-        .map_err(|_| Refuse::Malformed)?;
+    *request.uri_mut() = called.uri.clone();
     let to = request.headers_mut();
     to.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     to.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -212,7 +218,7 @@ fn forward(called: &Called, headers: &HeaderMap, body: RequestBody) -> Result<Re
         to.insert("grpc-timeout", timeout.clone());
     }
     pass(called, headers, to);
-    Ok(request)
+    request
 }
 
 /// What the route lets pass, both ways.
@@ -298,6 +304,8 @@ impl Ended {
 pub struct ResponseBody {
     /// None once the end was told, or where there is nothing but headers.
     pipe: Option<Pipe>,
+    /// What the client still sends goes on meanwhile.
+    forward: Forward,
     called: Arc<Called>,
     ended: Ended,
     shared: Arc<Shared>,
@@ -316,6 +324,7 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
         let this = self.get_mut();
         let Some(pipe) = &mut this.pipe else { return Poll::Ready(None) };
+        this.forward.drive(cx);
         let end = match pipe.poll(cx) {
             Poll::Ready(Piece::Data(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Poll::Pending => Err(std::task::ready!(this.ended.poll_over(cx))),

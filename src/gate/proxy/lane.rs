@@ -48,6 +48,10 @@ pub(super) struct Views {
     announced: Vec<Announcement>,
     by_subject: HashMap<Option<Did>, usize>,
     known: HashMap<SubjectValue, Arc<Subject>>,
+    /// Messages about one subject come in runs: whom the last was about, and the value and the place of it.
+    asked: SubjectValue,
+    last: Option<(SubjectValue, Arc<Subject>)>,
+    last_place: Option<(Option<Did>, usize)>,
     space: Space,
     shown: u32,
     /// Grows when everything is forgotten: positions from before mean nothing any more.
@@ -99,6 +103,7 @@ impl Views {
         self.announced.clear();
         self.by_subject.clear();
         self.known.clear();
+        (self.last, self.last_place) = (None, None);
         self.round += 1;
     }
 
@@ -139,19 +144,21 @@ impl Lane {
     /// Whom a message is about: nobody, where it does not say so or they are not enrolled; then nobody has consented.
     pub(super) fn subject_in(&self, views: &mut Views, raw: Raw<'_>) -> Result<Option<Arc<Subject>>, Refusal> {
         let Some(path) = self.ask.schema.subject() else { return Ok(None) };
-        let value = match raw.subject(path) {
-            Ok(value) => value,
+        match raw.read_subject(path, &mut views.asked) {
+            Ok(()) => {}
             Err(Refusal::NoSubject) => return Ok(None),
             Err(refusal) => return Err(refusal),
-        };
-        if let Some(subject) = views.known.get(&value) {
+        }
+        if let Some((value, subject)) = &views.last
+            && *value == views.asked
+        {
             return Ok(Some(Arc::clone(subject)));
         }
-        let subject = self.subject_of(value.as_bytes());
-        if let Some(subject) = &subject {
-            views.known.insert(value, Arc::clone(subject));
-        }
-        Ok(subject)
+        let known = views.known.get(&views.asked).cloned();
+        let Some(subject) = known.or_else(|| self.subject_of(views.asked.as_bytes())) else { return Ok(None) };
+        views.known.entry(views.asked.clone()).or_insert_with(|| Arc::clone(&subject));
+        views.last = Some((views.asked.clone(), Arc::clone(&subject)));
+        Ok(Some(subject))
     }
 
     /// Sees a message through the subject's view and appends what comes out, with its prefix. `due` is asked whether this call
@@ -221,13 +228,22 @@ impl Lane {
 
     fn place_of(&self, views: &mut Views, subject: Option<&Arc<Subject>>) -> usize {
         let key = subject.map(|subject| subject.did());
-        if let Some(index) = views.by_subject.get(&key) {
-            return *index;
+        if let Some((last, index)) = views.last_place
+            && last == key
+        {
+            return index;
         }
-        if views.seen.len() >= REMEMBERED_MAX {
-            views.forget();
-        }
-        views.enter(key, subject)
+        let index = match views.by_subject.get(&key) {
+            Some(index) => *index,
+            None => {
+                if views.seen.len() >= REMEMBERED_MAX {
+                    views.forget();
+                }
+                views.enter(key, subject)
+            }
+        };
+        views.last_place = Some((key, index));
+        index
     }
 
     fn settled_in(&self, views: &Views, view: u32) -> StreamSettled {

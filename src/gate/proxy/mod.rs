@@ -2,6 +2,7 @@
 //! is a pipe; what flows in it is judged by a lane.
 
 mod exchange;
+mod forward;
 mod lane;
 mod pipe;
 mod shown;

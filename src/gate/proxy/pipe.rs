@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Mark, Marks, Veiling, Veto, Views};
@@ -17,6 +17,7 @@ use super::unpack::{Packing, Unopened};
 use crate::config::Undecidable;
 use crate::gate::codec::{Broken, Deframer};
 use crate::gate::handover::PIECE_BYTES;
+use crate::gate::room::Held;
 use crate::gate::web::Inbound;
 use crate::ledger::Subject;
 use crate::status::Refuse;
@@ -87,6 +88,8 @@ pub(super) struct Pipe {
     messages: u64,
     /// Messages with their prefixes, transformed and not yet taken.
     out: BytesMut,
+    /// For a large message in `out`.
+    held: Held,
     /// Why nothing comes behind `out`.
     failed: Option<Refuse>,
     /// Through which views the last message in `out` went, if a part of it is still there.
@@ -97,12 +100,15 @@ pub(super) struct Pipe {
 
 impl Pipe {
     pub(super) fn new(from: Inbound, fitting: Fitting) -> Self {
+        let room = &fitting.lane.shared.room;
+        let (deframer, held) = (Deframer::within(Arc::clone(room)), Held::none(Arc::clone(room)));
         Self {
             from: Some(from),
             trailers: None,
             broke: false,
             chunks: VecDeque::new(),
-            deframer: Deframer::default(),
+            deframer,
+            held,
             fitting,
             messages: 0,
             out: BytesMut::new(),
@@ -110,6 +116,11 @@ impl Pipe {
             rest: None,
             announced: HashMap::new(),
         }
+    }
+
+    /// Whether a message was looked at.
+    pub(super) fn has_begun(&self) -> bool {
+        self.messages > 0
     }
 
     /// Whether everything was handed on.
@@ -175,6 +186,9 @@ impl Pipe {
             }
             // What was good goes first.
             self.failed = self.fill(&lane, &mut views, now).err();
+            if !self.held.hold(self.out.len()) {
+                return Err(Refuse::NoRoom);
+            }
             if let (Some(refuse), true) = (self.failed, self.out.is_empty()) {
                 return Err(refuse);
             }
@@ -188,6 +202,10 @@ impl Pipe {
         let piece = self.out.split_to(self.out.len().min(PIECE_BYTES)).freeze();
         if self.out.is_empty() {
             self.rest = None;
+            if self.held.release() {
+                // The next one may be far off.
+                self.out = BytesMut::new();
+            }
         }
         Ok(Some(piece))
     }
@@ -195,7 +213,7 @@ impl Pipe {
     /// Transforms what is at hand until a piece is full.
     fn fill(&mut self, lane: &Lane, views: &mut Views, now: UnixMs) -> Result<(), Refuse> {
         let Self { chunks, deframer, fitting, messages, out, rest, announced, .. } = self;
-        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, handed_over: 0, withheld: 0 };
+        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, told: None, handed_over: 0, withheld: 0 };
         let done = judge.messages(chunks, deframer, messages);
         let Judging { views, handed_over, withheld, .. } = judge;
         lane.hand_over(views, handed_over);
@@ -215,6 +233,8 @@ struct Judging<'a> {
     out: &'a mut BytesMut,
     rest: &'a mut Option<Marks>,
     announced: &'a mut HashMap<Mark, Instant>,
+    /// The view whose announcement was looked at last: it is not due again so soon.
+    told: Option<Mark>,
     handed_over: u64,
     withheld: u64,
 }
@@ -235,6 +255,7 @@ impl Judging<'_> {
                 },
                 Err(Broken::Compressed) => return Err(Refuse::Malformed),
                 Err(Broken::TooLarge) => return Err(Refuse::TooLarge),
+                Err(Broken::NoRoom) => return Err(Refuse::NoRoom),
             };
             *messages += 1;
             if *messages > 1 && !self.lane.side.streams {
@@ -258,12 +279,15 @@ impl Judging<'_> {
 
     /// Judges one message; whether it goes out.
     fn message(&mut self, message: &[u8]) -> Result<bool, Refuse> {
-        let Self { lane, views, fitting, now, out, rest, announced, .. } = self;
+        let Self { lane, views, fitting, now, out, rest, announced, told, .. } = self;
         let raw = Raw::new(message);
         let streams = lane.side.streams;
         let due = |mark: Mark, by_others: bool| {
             if !streams {
                 return !by_others;
+            }
+            if told.replace(mark) == Some(mark) {
+                return false;
             }
             let due = announced.get(&mark).is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
             if due {
@@ -298,44 +322,5 @@ impl Judging<'_> {
                 }
             }
         }
-    }
-}
-
-/// What a client sends, on the way to the upstream.
-#[derive(Debug)]
-pub(super) struct RequestBody {
-    pipe: Pipe,
-    fate: Arc<Fate>,
-}
-
-impl RequestBody {
-    pub(super) fn new(pipe: Pipe, fate: Arc<Fate>) -> Self {
-        Self { pipe, fate }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Refuse;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
-        let this = self.get_mut();
-        this.pipe.poll(cx).map(|piece| match piece {
-            Piece::Data(bytes) => Some(Ok(Frame::data(bytes))),
-            // Trailers of requests have no meaning in gRPC.
-            Piece::End(_) => None,
-            Piece::Broke => {
-                this.fate.end(Refuse::Malformed);
-                Some(Err(Refuse::Malformed))
-            }
-            Piece::Refused(refuse) => {
-                this.fate.end(refuse);
-                Some(Err(refuse))
-            }
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pipe.is_done()
     }
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::Uri;
 use prost_types::FileDescriptorSet;
 
 use super::shown;
 use super::upstream::Pool;
 use crate::config::{Config, Reach, Route, RoutePurpose, RouteSubject, Undecidable, Upstream};
 use crate::descriptors::{self, Descriptors};
-use crate::gate::listen::Keepalive;
+use crate::gate::listen::to_upstreams;
 use crate::gate::tls::{ClientTls, PemFiles};
 use crate::stop::{Stop, Stopper, stop};
 use crate::veil::crypto::hash::sha256;
@@ -36,6 +37,8 @@ pub struct MessageSide {
 pub struct Called {
     /// `/package.Service/Method`.
     pub path: Arc<str>,
+    /// The same, as it is asked for upstream.
+    pub(super) uri: Uri,
     pub(super) upstream: Arc<Pool>,
     pub(super) request: Arc<MessageSide>,
     pub(super) response: Arc<MessageSide>,
@@ -169,9 +172,12 @@ impl Table {
                 loaded.insert(&method.input, Arc::clone(&request.schema));
                 loaded.insert(&method.output, Arc::clone(&response.schema));
                 let path: Arc<str> = format!("/{}/{}", method.service, method.name).into();
+                let uri = Uri::builder().scheme(upstream.scheme()).authority(upstream.authority()).path_and_query(&*path).build();
+                let uri = uri.map_err(|_| bad(format!("`{path}` at `{}` is no URI", upstream.authority())))?;
                 table.methods.entry(Arc::clone(&path)).or_insert_with(|| {
                     Arc::new(Called {
                         path,
+                        uri,
                         upstream: Arc::clone(upstream),
                         request,
                         response,
@@ -285,10 +291,10 @@ fn pool(upstream: &Upstream, config: &Config, old: Option<&Arc<Pool>>) -> Result
             Some((tls, pem))
         }
     };
-    let keepalive = Keepalive::of(&config.limits);
+    let settings = to_upstreams(&config.limits);
     match old {
-        Some(old) if old.is_for(upstream, tls.as_ref().map(|(_, pem)| *pem), keepalive) => Ok(Arc::clone(old)),
-        _ => Ok(Arc::new(Pool::new(upstream.clone(), tls, keepalive))),
+        Some(old) if old.is_for(upstream, tls.as_ref().map(|(_, pem)| *pem), settings) => Ok(Arc::clone(old)),
+        _ => Ok(Arc::new(Pool::new(upstream.clone(), tls, settings))),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Connections to an upstream: made when needed, shared by all calls of a worker, one for each of its addresses, taken in turn. An address
-//! that fails rests for a while.
+//! Connections to an upstream: made when needed, shared by all calls of a worker, for each of its addresses in turn. Where an upstream
+//! takes only so many calls on one connection, the next call gets another: nobody waits until somebody else's stream ends. An address that
+//! fails rests for a while.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,12 +13,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::pipe::RequestBody;
 use crate::config::{Party, Reach, Upstream};
-use crate::gate::gathered::Gathered;
-use crate::gate::listen::Keepalive;
+use crate::gate::guard::Guarded;
 use crate::gate::tls::{self, ClientTls};
-use crate::gate::{identity, listen, workers};
+use crate::gate::{identity, workers};
+use crate::http2::{self, Opener, Reason, Settings};
 use crate::status::Refuse;
 
 /// Connecting, handshakes included, takes at most this long.
@@ -27,6 +26,10 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const REST_MIN: Duration = Duration::from_millis(100);
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(5);
+/// The most connections of a worker to one address.
+const LINKS_MAX: usize = 128;
+/// How many of them are kept without a call.
+const IDLE_MAX: usize = 2;
 
 /// An upstream and its connections.
 #[derive(Debug)]
@@ -35,29 +38,47 @@ pub(in crate::gate) struct Pool {
     tls: Option<ClientTls>,
     /// Of the files that `tls` was made from.
     pem: Option<[u8; 32]>,
-    keepalive: Keepalive,
+    settings: Settings,
     /// By worker and address: a worker's calls go over its own connections.
     places: Vec<Vec<Mutex<Place>>>,
     next: AtomicUsize,
 }
 
+/// An address, and the connections to it.
 #[derive(Debug, Default)]
 struct Place {
-    sender: Option<SendRequest<RequestBody>>,
+    links: Vec<Opener>,
     failures: u32,
     rests_until: Option<Instant>,
 }
 
+impl Place {
+    /// A connection that takes a call now.
+    fn takes_one(&mut self) -> Option<Opener> {
+        if let [one] = self.links.as_slice()
+            && one.may_open()
+        {
+            return Some(one.clone());
+        }
+        let mut idle = 0;
+        self.links.retain(|link| {
+            idle += usize::from(link.is_idle());
+            !link.is_closed() && !(link.is_idle() && idle > IDLE_MAX)
+        });
+        self.links.iter().find(|link| link.may_open()).cloned()
+    }
+}
+
 impl Pool {
-    pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, keepalive: Keepalive) -> Self {
+    pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, settings: Settings) -> Self {
         let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Mutex::default()).collect()).collect();
         let (tls, pem) = tls.unzip();
-        Self { upstream, tls, pem, keepalive, places, next: AtomicUsize::new(0) }
+        Self { upstream, tls, pem, settings, places, next: AtomicUsize::new(0) }
     }
 
     /// Whether its connections are as good as new ones of these settings.
-    pub(super) fn is_for(&self, upstream: &Upstream, pem: Option<[u8; 32]>, keepalive: Keepalive) -> bool {
-        self.upstream == *upstream && self.pem == pem && self.keepalive == keepalive
+    pub(super) fn is_for(&self, upstream: &Upstream, pem: Option<[u8; 32]>, settings: Settings) -> bool {
+        self.upstream == *upstream && self.pem == pem && self.settings == settings
     }
 
     /// Whether an address of it can be reached now.
@@ -68,7 +89,7 @@ impl Pool {
     /// Lets go of its connections; those with calls on them close when these have ended.
     pub(super) async fn close(&self) {
         for place in self.places.iter().flatten() {
-            place.lock().await.sender = None;
+            place.lock().await.links.clear();
         }
     }
 
@@ -91,10 +112,11 @@ impl Pool {
     }
 
     /// A connection that takes a request now.
-    pub(super) async fn sender(&self) -> Result<SendRequest<RequestBody>, Refuse> {
+    pub(super) async fn sender(&self) -> Result<Opener, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
         let mut failed = Vec::new();
+        let mut full = false;
         // First whom nothing speaks against, then those that somebody connects to just now; if all rest, whoever comes next.
         for (resting, waiting) in [(false, false), (false, true), (true, true)] {
             for turn in 0..places.len() {
@@ -112,19 +134,21 @@ impl Pool {
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
                     continue;
                 }
-                if let Some(sender) = place.sender.as_mut().filter(|sender| !sender.is_closed())
-                    && sender.ready().await.is_ok()
-                {
-                    return Ok(sender.clone());
+                if let Some(link) = place.takes_one() {
+                    return Ok(link);
+                }
+                if place.links.len() >= LINKS_MAX {
+                    full = true;
+                    continue;
                 }
                 match self.connect(address).await {
-                    Ok(sender) => {
-                        *place = Place { sender: Some(sender.clone()), failures: 0, rests_until: None };
-                        return Ok(sender);
+                    Ok(link) => {
+                        (place.failures, place.rests_until) = (0, None);
+                        place.links.push(link.clone());
+                        return Ok(link);
                     }
                     Err(why) => {
                         failed.push(index);
-                        place.sender = None;
                         place.failures = place.failures.saturating_add(1);
                         let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);
                         place.rests_until = Some(Instant::now() + rest);
@@ -133,22 +157,22 @@ impl Pool {
                 }
             }
         }
-        Err(Refuse::NoUpstream)
+        Err(if full { Refuse::TooMany } else { Refuse::NoUpstream })
     }
 
-    async fn connect(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+    async fn connect(&self, address: &str) -> Result<Opener, &'static str> {
         match tokio::time::timeout(CONNECT_MAX, self.connect_within(address)).await {
             Ok(connected) => connected,
             Err(_) => Err("no connection in time"),
         }
     }
 
-    async fn connect_within(&self, address: &str) -> Result<SendRequest<RequestBody>, &'static str> {
+    async fn connect_within(&self, address: &str) -> Result<Opener, &'static str> {
         let socket = TcpStream::connect(address).await.map_err(|_| "no connection")?;
         // Small messages go out at once; a failure costs delay, not data.
         let _best_effort = socket.set_nodelay(true);
         let (Some(tls), Reach::Tls { server_name, .. }) = (&self.tls, &self.upstream.reach) else {
-            return handshake(socket, self.keepalive).await;
+            return Ok(self.handshake(socket));
         };
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(server_name.as_deref().unwrap_or(host).to_owned()).map_err(|_| "the name is no server name")?;
@@ -162,30 +186,24 @@ impl Pool {
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err("it does not speak HTTP/2");
         }
-        handshake(stream, self.keepalive).await
+        Ok(self.handshake(stream))
     }
-}
 
-async fn handshake<S>(io: S, keepalive: Keepalive) -> Result<SendRequest<RequestBody>, &'static str>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(listen::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(listen::CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(listen::HEADER_BYTES_MAX)
-        .max_send_buf_size(listen::PIECES_AHEAD)
-        .keep_alive_interval(keepalive.after)
-        .keep_alive_timeout(keepalive.timeout)
-        .handshake(TokioIo::new(Gathered::new(io)))
-        .await
-        .map_err(|_| "no HTTP/2 handshake")?;
-    tokio::spawn(async move {
-        // hyper's error names the kind of failure, never bytes of a message.
-        if let Err(error) = connection.await {
-            tracing::debug!(closed = error.is_closed(), timeout = error.is_timeout(), "a connection to an upstream ended early");
-        }
-    });
-    Ok(sender)
+    fn handshake<S>(&self, io: S) -> Opener
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = Guarded::new(io, None, self.settings.silence + self.settings.answer_within);
+        let (verdict, upstream) = (io.verdict(), Arc::clone(&self.upstream.name));
+        let (opener, connection) = http2::client(io, self.settings);
+        tokio::spawn(async move {
+            let why = match (connection.await, verdict.get()) {
+                (_, Some(why)) => why,
+                (Reason::ENHANCE_YOUR_CALM, None) => "it asked for too much",
+                (reason, None) => return tracing::debug!(?reason, "a connection to an upstream ended"),
+            };
+            tracing::warn!(%upstream, why, "a connection to an upstream was cut off");
+        });
+        opener
+    }
 }

@@ -1,6 +1,7 @@
 //! Frames before and after: raw ones have no public way to their bytes, veiled ones are made by [`super::View::apply`] alone.
 
 use std::fmt;
+use std::io::Write;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub struct Raw<'a>(pub(super) &'a [u8]);
 pub struct Veiled<'a>(pub(super) &'a [u8]);
 
 /// What a frame says whom it is about: for looking up, not for showing.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct SubjectValue(Vec<u8>);
 
 impl Frames {
@@ -84,13 +85,20 @@ impl<'a> Raw<'a> {
 
     /// Whom the frame is about. Reads the top level and the messages on the way to the field, nothing else.
     pub fn subject(&self, path: &SubjectPath) -> Result<SubjectValue, Refusal> {
-        let mut found = None;
-        find(self.0, &path.numbers, path.kind, &mut found)?;
-        found.map(SubjectValue).ok_or(Refusal::NoSubject)
+        let mut value = SubjectValue::default();
+        self.read_subject(path, &mut value).map(|()| value)
+    }
+
+    /// As [`Self::subject`], into a value that was used before.
+    pub fn read_subject(&self, path: &SubjectPath, into: &mut SubjectValue) -> Result<(), Refusal> {
+        into.0.clear();
+        find(self.0, &path.numbers, path.kind, &mut into.0)?;
+        if into.0.is_empty() { Err(Refusal::NoSubject) } else { Ok(()) }
     }
 }
 
-fn find(message: &[u8], numbers: &[u32], kind: Kind, found: &mut Option<Vec<u8>>) -> Result<(), Refusal> {
+/// Finds the value, which is never empty, and only one.
+fn find(message: &[u8], numbers: &[u32], kind: Kind, found: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some((number, deeper)) = numbers.split_first() else { return Ok(()) };
     for record in Reader::new(message) {
         let record = record?;
@@ -103,19 +111,23 @@ fn find(message: &[u8], numbers: &[u32], kind: Kind, found: &mut Option<Vec<u8>>
             }
             continue;
         }
-        let Some(value) = subject_text(kind, record.value) else { continue };
-        match found {
-            Some(before) if *before != value => return Err(Refusal::TwoSubjects),
-            _ => *found = Some(value),
+        if found.is_empty() {
+            push_subject_text(kind, record.value, found);
+            continue;
+        }
+        let mut again = Vec::new();
+        push_subject_text(kind, record.value, &mut again);
+        if !again.is_empty() && again != *found {
+            return Err(Refusal::TwoSubjects);
         }
     }
     Ok(())
 }
 
 /// The form in which subject values are compared and enrolled: text and bytes as they are, integers in decimal.
-fn subject_text(kind: Kind, value: Value<'_>) -> Option<Vec<u8>> {
+fn push_subject_text(kind: Kind, value: Value<'_>, out: &mut Vec<u8>) {
     let number = match (kind, value) {
-        (Kind::String | Kind::Bytes, Value::Len(bytes)) => return (!bytes.is_empty()).then(|| bytes.to_vec()),
+        (Kind::String | Kind::Bytes, Value::Len(bytes)) => return out.extend_from_slice(bytes),
         (Kind::Int64, Value::Varint(v)) => i128::from(v as i64),
         (Kind::Int32, Value::Varint(v)) => i128::from(v as i32),
         (Kind::Uint64, Value::Varint(v)) | (Kind::Fixed64, Value::Fixed64(v)) => i128::from(v),
@@ -125,9 +137,10 @@ fn subject_text(kind: Kind, value: Value<'_>) -> Option<Vec<u8>> {
         (Kind::Fixed32, Value::Fixed32(v)) => i128::from(v),
         (Kind::Sfixed64, Value::Fixed64(v)) => i128::from(v as i64),
         (Kind::Sfixed32, Value::Fixed32(v)) => i128::from(v as i32),
-        _ => return None,
+        _ => return,
     };
-    Some(number.to_string().into_bytes())
+    // Writing to memory can't fail.
+    let _written = write!(out, "{number}");
 }
 
 impl SubjectValue {

@@ -24,6 +24,7 @@ pub(super) fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
         "apply" => apply(),
         "several" => several(),
         "open" => open(),
+        "http2" => http2(),
         other => panic!("no seeds for `{other}`"),
     };
     seeds.into_iter().map(|(name, seed)| (name.to_owned(), seed)).collect()
@@ -418,5 +419,24 @@ fn open() -> Seeds {
         ("stream", [vec![3, 3], batch(vec![8, 1]), piece(Kind::Gap(v1::Gap::default())), piece(Kind::End(v1::End::default()))].concat()),
         ("stream-group", [vec![3, 3], batch(frame)].concat()),
         ("stream-unopened", [vec![3, 0], piece(Kind::View(v1::View::default()))].concat()),
+    ]
+}
+
+fn http2() -> Seeds {
+    let piece = |bytes: &[u8]| [&[bytes.len() as u8][..], bytes].concat();
+    let frame =
+        |kind: u8, flags: u8, stream: u8, payload: &[u8]| [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat();
+    // `POST /`, `http`; trailers of nothing.
+    let asks = [frame(1, 4, 1, &[0x83, 0x86, 0x84]), frame(0, 0, 1, b"some bytes"), frame(1, 5, 1, &[])].concat();
+    let answers = [frame(1, 4, 1, &[0x88]), frame(0, 1, 1, b"some bytes"), frame(3, 0, 3, &[0, 0, 0, 7]), frame(7, 0, 0, &[0; 8])].concat();
+    let control =
+        [frame(4, 0, 0, &[0, 4, 0, 0, 1, 0]), frame(6, 0, 0, &[1; 8]), frame(8, 0, 0, &[0, 0, 1, 0]), frame(2, 0, 1, &[0; 5])].concat();
+    let steps: Vec<u8> = [[50, 0], [50, 0], [9, 6], [9, 7], [9, 6]].concat();
+    let talks: Vec<u8> = (0..6).flat_map(|at| [at, 1, 90, 9, 6, 9, 7, 9, 6, at, 3]).collect();
+    vec![
+        ("a_request", [&[0, 0][..], &piece(&asks), &[200]].concat()),
+        ("control_frames", [&[0, 0][..], &piece(&control), &[200], &piece(&asks), &[200]].concat()),
+        ("an_answer", [&[1][..], &piece(&answers)].concat()),
+        ("calls", [&[2][..], &steps, &talks, &[0, 2, 250, 5, 251, 4]].concat()),
     ]
 }

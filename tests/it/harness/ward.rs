@@ -269,6 +269,10 @@ async fn answer(got: Got, request: Request<Incoming>) -> Result<Response<Body>, 
     let records = head.uri.path().ends_with("/Record");
     if is_round && !talks {
         tokio::spawn(async move {
+            // What is asked counts, also where the answer does not depend on it.
+            if incoming.recv().await.is_none() {
+                return;
+            }
             for round in rounds {
                 if to.send(Ok(Frame::data(prefixed(0, &round)))).await.is_err() {
                     return;

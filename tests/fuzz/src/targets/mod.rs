@@ -3,6 +3,7 @@
 
 mod apply;
 mod consent;
+mod http2;
 mod open;
 mod policy;
 mod schema;
@@ -24,6 +25,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("apply", apply::run),
     ("several", several::run),
     ("open", open::run),
+    ("http2", http2::run),
 ];
 
 /// The bytes of a test case, taken from the front. Where there are none left, zeros and empty pieces come.
