@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use crate::ledger::Ledger;
 use crate::veil::consent::deciding::{RecipientIdentity, mandate_deciding};
+use crate::veil::consent::obligations::Obligations;
 use crate::veil::consent::standing::Standing;
 use crate::veil::name::{Did, Fingerprint, Purpose, SchemaName, SealKey, Spiffe, UnixMs};
 use crate::veil::policy::floor::{Policy, PolicyError};
@@ -35,6 +36,8 @@ pub struct Judgement {
     pub decision: Decision,
     /// Whether frames flow at all.
     pub delivers: bool,
+    /// What the recipient takes upon itself, in an order that tells nothing.
+    pub obligations: Vec<Obligations>,
     /// When this stops being right by itself.
     pub valid_until: UnixMs,
     keys: [Option<SealKey>; 4],
@@ -122,7 +125,12 @@ impl Judge {
         let decision = decide(schema, &floors, subject.as_ref(), Some(&mandate));
         let delivers = decision.delivers(schema, subject.as_ref(), Some(&mandate));
         let of_subject = subject.as_ref().map_or((None, None, UnixMs::NEVER), |s| (s.recipient_key, s.vault_key, s.valid_until));
+        let of_both = subject.iter().chain(std::iter::once(&mandate)).flat_map(|deciding| &deciding.obligations);
+        let mut obligations: Vec<Obligations> = of_both.map(|obligations| Obligations::clone(obligations)).collect();
+        obligations.sort_unstable();
+        obligations.dedup();
         Ok(Judgement {
+            obligations,
             decision,
             delivers,
             valid_until: of_subject.2.min(mandate.valid_until),

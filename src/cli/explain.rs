@@ -86,6 +86,9 @@ fn as_json(args: &Args, answer: &ExplainResponse) -> String {
     let mut lines = vec![json!({
         "kind": "answer", "recipient": args.to.as_str(), "purpose": args.purpose.as_str(), "schema": args.schema,
         "delivers": answer.delivers, "valid_until": valid_until,
+        "obligations": answer.obligations.iter().map(|one| json!({
+            "places": one.places, "retention": one.retention, "jurisdictions": one.jurisdictions,
+        })).collect::<Vec<_>>(),
     })];
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     lines.extend(answer.fields.iter().map(|field| {
@@ -116,7 +119,10 @@ fn as_text(args: &Args, answer: &ExplainResponse) -> String {
             &field.key_holders,
         ]);
     }
-    format!("{reach} {} for {}, {until}\n\n{table}", args.to, args.purpose)
+    let obliged = answer.obligations.iter().map(|one| {
+        format!("\nobliged: rests in {}, for {}, under the law of {}", one.places.join(", "), one.retention, one.jurisdictions.join(", "))
+    });
+    format!("{reach} {} for {}, {until}{}\n\n{table}", args.to, args.purpose, obliged.collect::<String>())
 }
 
 /// A word of the contract as it is written everywhere else.
@@ -155,7 +161,7 @@ mod tests {
             field("vitals.x", v1::Treatment::Generalize, v1::Category::OperatorConduct, "in steps of 5"),
             field("odd", v1::Treatment::Strip, v1::Category::Unspecified, ""),
         ];
-        ExplainResponse { fields, valid_until_ms, delivers }
+        ExplainResponse { fields, valid_until_ms, delivers, ..ExplainResponse::default() }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod authority;
 pub mod dsse;
+mod obligation;
 pub mod subscriber;
 pub mod terms;
 pub mod wallet;

@@ -130,7 +130,12 @@ impl Consents for ConsentDesk {
             }
         });
         let valid_until_ms = if judged.valid_until == UnixMs::NEVER { 0 } else { judged.valid_until.0 };
-        Ok(Response::new(ExplainResponse { fields: fields.collect(), valid_until_ms, delivers: judged.delivers }))
+        Ok(Response::new(ExplainResponse {
+            fields: fields.collect(),
+            valid_until_ms,
+            delivers: judged.delivers,
+            obligations: judged.obligations.iter().map(Into::into).collect(),
+        }))
     }
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {

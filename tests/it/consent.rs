@@ -2,6 +2,7 @@
 
 mod authority;
 mod keys;
+mod obligations;
 mod records;
 
 use std::sync::Arc;

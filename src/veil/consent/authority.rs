@@ -256,7 +256,7 @@ impl Standing {
     pub fn check_end(&self, end: &Verified<DelegationEnd>, now: UnixMs) -> Result<Ends, RecordRefusal> {
         let DelegationEnd { by, ends, .. } = end.get();
         if let SignerRole::Delegate(own) = by.role
-            && !self.delegation(own).is_some_and(|delegated| delegated.delegation().delegate == by.key)
+            && self.delegation(own).is_none_or(|delegated| delegated.delegation().delegate != by.key)
         {
             return Err(RecordRefusal::NoAuthority(own));
         }

@@ -6,6 +6,7 @@
 //! Where the subject has a permit (or a plain refusal) in force for the recipient and purpose, delegates' records say nothing on it;
 //! else they decide like the subject's own. The subject's forbids always count.
 
+use super::obligations::Obligations;
 use super::record::{Matcher, Recipient};
 use super::rule::{Effect, Rule, Which};
 use super::standing::{Grant, GrantState, Standing};
@@ -33,6 +34,8 @@ pub struct Deciding<'a> {
     pub recipient_key: Option<SealKey>,
     /// The vault of the signer, as the newest deciding record names it.
     pub vault_key: Option<SealKey>,
+    /// What the deciding permits oblige the recipient to.
+    pub obligations: Vec<&'a Obligations>,
     /// When this stops being right by itself.
     pub valid_until: UnixMs,
 }
@@ -50,7 +53,14 @@ pub struct Lacking<'a> {
 
 impl Default for Deciding<'_> {
     fn default() -> Self {
-        Self { rules: Vec::new(), lacking: Vec::new(), recipient_key: None, vault_key: None, valid_until: UnixMs::NEVER }
+        Self {
+            rules: Vec::new(),
+            lacking: Vec::new(),
+            recipient_key: None,
+            vault_key: None,
+            obligations: Vec::new(),
+            valid_until: UnixMs::NEVER,
+        }
     }
 }
 
@@ -71,6 +81,7 @@ impl<'a> Deciding<'a> {
         self.rules.extend(rules(grant, Effect::Permit));
         self.recipient_key = key_of(named, who).or(self.recipient_key);
         self.vault_key = grant.consent().vault_key.or(self.vault_key);
+        self.obligations.push(&grant.consent().obligations);
     }
 
     fn join(&mut self, other: Self) {
@@ -78,6 +89,7 @@ impl<'a> Deciding<'a> {
         self.lacking.extend(other.lacking);
         self.recipient_key = other.recipient_key.or(self.recipient_key);
         self.vault_key = other.vault_key.or(self.vault_key);
+        self.obligations.extend(other.obligations);
         self.valid_until = self.valid_until.min(other.valid_until);
     }
 

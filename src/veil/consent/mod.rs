@@ -17,6 +17,7 @@ pub mod grant;
 #[cfg(test)]
 mod model_tests;
 pub mod notice;
+pub mod obligations;
 pub mod query;
 pub mod recipient_key;
 pub mod record;

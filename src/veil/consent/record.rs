@@ -5,9 +5,11 @@
 //! Purposes are compared as they are written: a broader DPV term does not include a narrower one.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::document::{ConsentDocument, MatchDocument, RecipientDocument, RuleDocument};
 use super::envelope::Payload;
+use super::obligations::Obligations;
 use super::refusal::RecordRefusal;
 use super::rule::{Effect, Rule, Which};
 pub use super::signer::SignerRole;
@@ -67,6 +69,8 @@ pub struct Consent {
     pub rules: Vec<Rule>,
     /// Records that end when this one is taken.
     pub replaces: Vec<RecordId>,
+    /// Where the data may rest, for how long, under whose law.
+    pub obligations: Arc<Obligations>,
     /// What it says, whoever says it, when and until when: equal in a renewal.
     pub terms: [u8; 32],
 }
@@ -211,6 +215,7 @@ impl ConsentDocument {
             vault_key: self.vault_key.as_deref().map(|key| text::seal_key("vault_key", key)).transpose()?,
             rules,
             replaces,
+            obligations: Arc::new(Obligations::new(&self.storage, &self.jurisdiction)),
             terms: self.terms()?,
         })
     }

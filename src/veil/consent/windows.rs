@@ -86,7 +86,7 @@ impl Window {
     /// as the jump itself is an edge.
     fn instants(&self, wall: DateTime, edges: &mut Vec<Timestamp>) {
         let ambiguous = self.zone.to_ambiguous_timestamp(wall);
-        edges.extend(ambiguous.clone().earlier().ok());
+        edges.extend(ambiguous.earlier().ok());
         edges.extend(ambiguous.later().ok());
     }
 }

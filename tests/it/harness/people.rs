@@ -134,6 +134,12 @@ impl Given {
         self
     }
 
+    /// Where the data may rest, and for how long.
+    pub(crate) fn storage(mut self, places: &[&str], retention: &str) -> Self {
+        self.0.storage = StorageDocument { places: places.iter().map(|place| (*place).into()).collect(), retention: retention.into() };
+        self
+    }
+
     /// All that it says.
     pub(crate) fn terms(&self) -> &Terms {
         &self.0
