@@ -24,6 +24,9 @@ pub struct Terms {
     /// Until when; a permit needs one.
     #[serde(default)]
     pub expires: Option<String>,
+    /// How many messages may be handed over under it; none: any number.
+    #[serde(default)]
+    pub max_uses: Option<u64>,
     /// At which hours of the week; none: always.
     #[serde(default)]
     pub windows: Vec<WindowDocument>,
@@ -60,6 +63,7 @@ impl Terms {
             method: document.method,
             not_before: None,
             expires: Some(expires.to_string()),
+            max_uses: document.max_uses,
             windows: document.windows,
             notice: document.notice,
             controllers: document.controllers,

@@ -141,7 +141,7 @@ impl Wallet {
             at: now.to_string(),
             not_before: terms.not_before,
             expires: terms.expires,
-            max_uses: None,
+            max_uses: terms.max_uses,
             windows: terms.windows,
             demand: None,
             notice: terms.notice,

@@ -98,7 +98,7 @@ impl Consents for ConsentDesk {
         let ledger = self.judge.ledger();
         let standing = ledger.standing_of(&query.subject);
         let view = viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
-        Ok(Response::new(view.standing(ledger.streams_of(&query.subject), now)))
+        Ok(Response::new(view.standing(ledger, ledger.streams_of(&query.subject), now)))
     }
 
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tonic::{Code, Status};
 
-use crate::ledger::{Move, Refused, StreamSettled};
+use crate::ledger::{Ledger, Move, Refused, StreamSettled};
 use crate::proto::v1;
 use crate::status::status;
 use crate::veil::consent::authority::{Agreed, Delegated};
@@ -81,7 +81,7 @@ impl View<'_> {
     }
 
     /// All of it.
-    pub(super) fn standing(&self, streams: Vec<StreamSettled>, now: UnixMs) -> v1::StandingResponse {
+    pub(super) fn standing(&self, ledger: &Ledger, streams: Vec<StreamSettled>, now: UnixMs) -> v1::StandingResponse {
         let head = self.standing.head();
         let grants = self.standing.grants().iter().filter(|grant| self.shows(grant.id()));
         let delegations = self.standing.delegations().iter().filter(|delegated| self.is_theirs(delegated));
@@ -90,7 +90,7 @@ impl View<'_> {
         v1::StandingResponse {
             seq: head.seq,
             head: head.record.map(id).unwrap_or_default(),
-            grants: grants.map(|grant| granted(grant, now)).collect(),
+            grants: grants.map(|grant| granted(grant, ledger, now)).collect(),
             streams: streams.map(barrier).collect(),
             delegations: delegations.map(|delegated| delegation(delegated, now)).collect(),
             agreements: agreements.map(agreement).collect(),
@@ -107,14 +107,18 @@ fn over(done: Option<Done>) -> (String, i64) {
     done.map(|done| (done.by.to_string(), done.when.at.0)).unwrap_or_default()
 }
 
-fn granted(grant: &Grant, now: UnixMs) -> v1::Grant {
+/// What a grant is whose uses are over while its time is not.
+const USED_UP: &str = "used up";
+
+fn granted(grant: &Grant, ledger: &Ledger, now: UnixMs) -> v1::Grant {
     let consent = grant.consent();
     let authority = consent.by.role.authority();
     let (over_by, over_ms) = over(grant.over().map(|(_, done)| done));
+    let used_up = ledger.is_spent(&grant.id()) && grant.permits_after(now);
     v1::Grant {
         record: id(grant.id()),
         seq: consent.seq,
-        state: grant.state(now).word().to_owned(),
+        state: if used_up { USED_UP } else { grant.state(now).word() }.to_owned(),
         not_before_ms: grant.from().0,
         expires_ms: consent.expires.0,
         recipients: consent.recipients.iter().map(|recipient| recipient.who.to_string()).collect(),
@@ -126,6 +130,8 @@ fn granted(grant: &Grant, now: UnixMs) -> v1::Grant {
         authority: authority.map(id).unwrap_or_default(),
         over_by,
         over_ms,
+        max_uses: consent.max_uses.unwrap_or_default(),
+        used: ledger.used(&grant.id()),
     }
 }
 

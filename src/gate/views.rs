@@ -9,7 +9,7 @@ use super::live::Live;
 use super::proxy::Term;
 use crate::client::announce;
 use crate::judge::{Judgement, Listener};
-use crate::ledger::{Ledger, Subject};
+use crate::ledger::{Ledger, Subject, Uses};
 use crate::proto::v1;
 use crate::status::Refuse;
 use crate::veil::consent::obligations::Obligations;
@@ -117,6 +117,8 @@ pub struct Seen {
     keys: Vec<Vec<SealKey>>,
     /// What the recipient was told that it takes upon itself.
     obligations: Vec<Obligations>,
+    /// Of each, every message that is handed over takes one.
+    uses: Vec<Arc<Uses>>,
     /// Bumped per change of standing or by time; says why in words.
     reason: &'static str,
 }
@@ -138,6 +140,7 @@ impl Seen {
             valid_until: UnixMs(i64::MIN),
             keys: Vec::new(),
             obligations: Vec::new(),
+            uses: Vec::new(),
             reason: "subscribed",
         }
     }
@@ -161,6 +164,17 @@ impl Seen {
     /// Whether frames flow.
     pub fn is_open(&self) -> bool {
         self.view.is_some()
+    }
+
+    /// What each message takes one of; mostly nothing.
+    #[inline]
+    pub fn uses(&self) -> &[Arc<Uses>] {
+        &self.uses
+    }
+
+    /// What it was made from is used up: it has to be made anew.
+    pub fn expire(&mut self) {
+        self.valid_until = UnixMs(i64::MIN);
     }
 
     /// Whether its subject's elements may be seen in a message about several.
@@ -261,6 +275,7 @@ impl ViewMaker {
         (seen.rules, seen.fingerprint) = (state.generation, schema.fingerprint());
         let was_open = seen.is_open();
         seen.delivers = judgement.delivers;
+        seen.uses = judgement.spends.iter().map(|counted| self.ledger.uses(counted.record, counted.max)).collect();
         if !judgement.delivers && !ask.expects(seen) {
             seen.view = None;
             seen.keys.clear();

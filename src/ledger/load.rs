@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
 use super::fact;
-use super::{Ledger, OpenError, Ordering, Refused, Subject, Writer};
+use super::{Ledger, OpenError, Ordering, Refused, Subject, Uses, Writer};
 use crate::store::StoreError;
 use crate::veil::consent::standing::Standing;
 use crate::veil::name::{Did, Handle};
@@ -32,6 +32,9 @@ impl Ledger {
     pub(super) fn load(&self, writer: &mut Writer) -> Result<BTreeSet<Did>, OpenError> {
         self.load_subjects(writer)?;
         self.load_enrolments(writer)?;
+        self.store.uses(|record, reserved, max| {
+            self.uses.entry(record).or_insert_with(|| Arc::new(Uses::new(record, max, reserved)));
+        })?;
         self.load_facts(writer)
     }
 

@@ -9,6 +9,7 @@ mod fact;
 mod load;
 pub mod refused;
 pub mod subject;
+pub mod uses;
 pub mod watch;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use dashmap::DashMap;
 pub use self::announced::AnnouncedKeys;
 pub use self::refused::{Move, OpenError, Refused};
 pub use self::subject::Subject;
+pub use self::uses::{Took, Uses};
 pub use self::watch::{Watched, Watching};
 use crate::store::rest::RestKey;
 use crate::store::{Batch, Store};
@@ -73,6 +75,7 @@ pub struct Ledger {
     enrolment_generation: AtomicU64,
     barriers: RwLock<Vec<Arc<dyn Barrier>>>,
     announced: AnnouncedKeys,
+    uses: DashMap<RecordId, Arc<Uses>>,
     watched: Watched,
     writer: Mutex<Writer>,
     strangers_max: usize,
@@ -168,6 +171,7 @@ impl Ledger {
             enrolment_generation: AtomicU64::new(0),
             barriers: RwLock::default(),
             announced: AnnouncedKeys::default(),
+            uses: DashMap::new(),
             watched: Watched::default(),
             writer: Mutex::default(),
             strangers_max,

@@ -19,6 +19,7 @@ use crate::veil::name::{Did, Handle, RecordId, UnixMs};
 
 const FACTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("facts");
 const RECORDS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("records");
+const USES: TableDefinition<'_, &[u8; 32], &[u8; 16]> = TableDefinition::new("uses");
 const ENROLMENTS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("enrolments");
 const SECRETS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subject secrets");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -45,6 +46,8 @@ pub struct Batch {
     pub enrolment: Option<(Handle, Did)>,
     /// A new subject's sealed secret.
     pub secret: Option<(Did, Vec<u8>)>,
+    /// A record whose uses are counted, how many of them are reserved, and how many there are. A count never goes back.
+    pub uses: Option<(RecordId, u64, u64)>,
     /// The clock's high-water mark; it never goes back.
     pub clock: Option<UnixMs>,
     /// The name of the log that the store belongs to.
@@ -100,6 +103,12 @@ impl Store {
             if let Some((handle, did)) = &batch.enrolment {
                 write.open_table(ENROLMENTS)?.insert(&handle.0, &did.0)?;
             }
+            if let Some((record, reserved, max)) = &batch.uses {
+                let mut uses = write.open_table(USES)?;
+                let known = uses.get(&record.0)?.map_or(0, |known| count(known.value()).0);
+                let row: [u8; 16] = (u128::from((*reserved).max(known)) << 64 | u128::from(*max)).to_be_bytes();
+                uses.insert(&record.0, &row)?;
+            }
             if let Some((did, sealed)) = &batch.secret {
                 write.open_table(SECRETS)?.insert(&did.0, sealed.as_slice())?;
             }
@@ -141,6 +150,24 @@ impl Store {
             };
             let Some(number) = numbers.get(&record.0)? else { return Ok(None) };
             Ok(read.open_table(FACTS)?.get(number.value())?.map(|fact| fact.value().to_vec()))
+        })
+    }
+
+    /// Hands over every record whose uses were counted: how many are reserved, of how many.
+    pub fn uses(&self, mut each: impl FnMut(RecordId, u64, u64)) -> Result<(), StoreError> {
+        self.with(|database| {
+            let uses = match database.begin_read()?.open_table(USES) {
+                Ok(uses) => uses,
+                // Nothing was counted yet.
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            for row in uses.iter()? {
+                let (record, row) = row?;
+                let (reserved, max) = count(row.value());
+                each(RecordId(*record.value()), reserved, max);
+            }
+            Ok(())
         })
     }
 
@@ -218,6 +245,12 @@ impl Store {
             Place::Folder(folder) => std::fs::read(folder.join("facts.redb")).expect("the store's file"),
         }
     }
+}
+
+/// How many are reserved, of how many.
+fn count(row: &[u8; 16]) -> (u64, u64) {
+    let both = u128::from_be_bytes(*row);
+    ((both >> 64) as u64, both as u64)
 }
 
 fn instant(bytes: &[u8]) -> Option<UnixMs> {
@@ -312,6 +345,7 @@ mod tests {
         let whole = Batch {
             facts: vec![b"one".to_vec(), b"two".to_vec()],
             record: Some(RecordId([4; 32])),
+            uses: Some((RecordId([4; 32]), 3, 9)),
             enrolment: Some((Handle([1; 32]), Did([2; 32]))),
             secret: Some((Did([2; 32]), vec![3; 60])),
             clock: Some(UnixMs(5)),
@@ -322,6 +356,10 @@ mod tests {
         store.commit(&batch(b"three")).expect("room");
         assert_eq!(store.fact_of(&RecordId([4; 32])).expect("readable").as_deref(), Some(&b"one"[..]));
         assert_eq!(store.fact_of(&RecordId([5; 32])).expect("readable"), None);
+        store.commit(&Batch { uses: Some((RecordId([4; 32]), 2, 9)), ..Batch::default() }).expect("room");
+        let mut uses = Vec::new();
+        store.uses(|record, reserved, max| uses.push((record, reserved, max))).expect("readable");
+        assert_eq!(uses, [(RecordId([4; 32]), 3, 9)], "a count never goes back");
         assert_eq!(facts(&store), [(0, b"one".to_vec()), (1, b"two".to_vec()), (2, b"three".to_vec())]);
         let (mut enrolments, mut secrets) = (Vec::new(), Vec::new());
         store.enrolments(|handle, did| enrolments.push((handle, did))).expect("readable");

@@ -170,6 +170,7 @@ impl Allows {
             method: "signed in the demo".into(),
             not_before: None,
             expires: Some(UnixMs(now.0.saturating_add(CONSENT_MS)).to_string()),
+            max_uses: None,
             windows: Vec::new(),
             notice: NoticeDocument { uri: "https://example.org/notice".into(), sha256: NOTICE_SHA256.into(), lang: "en".into() },
             controllers: vec![ControllerDocument {

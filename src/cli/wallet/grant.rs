@@ -76,6 +76,9 @@ pub(super) struct Args {
     /// At which hours of the week only, such as `mon-fri 08:00-16:30 Europe/Vienna`; may be repeated
     #[arg(long, value_name = "HOURS", value_parser = hours::window)]
     hours: Vec<WindowDocument>,
+    /// How many messages may be handed over under it, counted for all recipients together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    uses: Option<u64>,
     /// The recipient's key for what is encrypted (z6LS…); needs exactly one recipient
     #[arg(long, value_name = "KEY", value_parser = seal_key)]
     key: Option<String>,
@@ -209,6 +212,7 @@ impl Args {
             method: frame.method,
             not_before: self.not_before.map(|from| UnixMs(from.as_millisecond()).to_string()),
             expires: expires.map(|until| until.to_string()),
+            max_uses: self.uses,
             windows: self.hours.clone(),
             notice: frame.notice,
             controllers: frame.controllers,

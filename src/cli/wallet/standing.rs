@@ -52,6 +52,7 @@ fn as_json(did: &Did, standing: &StandingResponse) -> serde_json::Value {
             "record": hex(&grant.record), "seq": grant.seq, "state": grant.state,
             "not_before": instant(grant.not_before_ms), "expires": instant(grant.expires_ms),
             "recipients": grant.recipients, "purposes": grant.purposes, "rules": grant.rules, "hours": grant.windows,
+            "max_uses": (grant.max_uses != 0).then_some(grant.max_uses), "used": grant.used,
             "needs_renewal": grant.needs_renewal, "delegate": some(&grant.delegate), "authority": some(&hex(&grant.authority)),
             "over_by": some(&grant.over_by), "over": instant(grant.over_ms),
         })
@@ -124,6 +125,9 @@ fn until(grant: &Grant) -> String {
     if grant.needs_renewal {
         lines.push("needs renewal".into());
     }
+    if grant.max_uses != 0 {
+        lines.push(format!("{} of {} uses left", grant.max_uses.saturating_sub(grant.used), grant.max_uses));
+    }
     lines.extend(grant.windows.iter().cloned());
     lines.join("\n")
 }
@@ -177,6 +181,8 @@ mod tests {
                     rules: vec!["keep health".into()],
                     windows: vec!["mon 08:00-16:30 Europe/Vienna".into()],
                     needs_renewal: true,
+                    max_uses: 9,
+                    used: 2,
                     delegate: "did:key:z6MkGuardian".into(),
                     authority: vec![0xdd; 32].into(),
                     ..Grant::default()
@@ -232,6 +238,7 @@ mod tests {
             "never location",
             "last hand-over",
             "needs renewal",
+            "7 of 9 uses left",
             "mon 08:00-16:30 Europe/Vienna",
             "did:key:z6MkGuardian",
             "the subject",

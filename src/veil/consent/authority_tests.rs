@@ -231,6 +231,10 @@ fn a_renewal_is_of_one_record_in_force_on_the_same_terms() {
             document[member] = value;
         }));
     }
+    not_a_renewal(standing.by(GUARDIAN, id, NOW, |document| {
+        renewal(document);
+        document["max_uses"] = json!(9);
+    }));
     // nor for longer than the delegation
     let longer = standing.by(GUARDIAN, id, NOW, |document| {
         renewal(document);

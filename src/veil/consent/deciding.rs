@@ -36,8 +36,39 @@ pub struct Deciding<'a> {
     pub vault_key: Option<SealKey>,
     /// What the deciding permits oblige the recipient to.
     pub obligations: Vec<&'a Obligations>,
+    /// Deciding records whose uses are counted.
+    pub counted: Vec<Counted>,
     /// When this stops being right by itself.
     pub valid_until: UnixMs,
+}
+
+/// A record whose uses are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The record.
+    pub record: RecordId,
+    /// How many there are.
+    pub max: u64,
+}
+
+/// An instant, and which records were used up by then: a standing does not know.
+#[derive(Clone, Copy)]
+pub struct Moment<'m> {
+    at: UnixMs,
+    spent: &'m dyn Fn(&RecordId) -> bool,
+}
+
+impl<'m> Moment<'m> {
+    /// This instant, with these records used up.
+    pub fn new(at: UnixMs, spent: &'m dyn Fn(&RecordId) -> bool) -> Self {
+        Self { at, spent }
+    }
+}
+
+impl From<UnixMs> for Moment<'_> {
+    fn from(at: UnixMs) -> Self {
+        Self { at, spent: &|_| false }
+    }
 }
 
 /// Fields for which the permits of a record do not count.
@@ -59,6 +90,7 @@ impl Default for Deciding<'_> {
             recipient_key: None,
             vault_key: None,
             obligations: Vec::new(),
+            counted: Vec::new(),
             valid_until: UnixMs::NEVER,
         }
     }
@@ -82,6 +114,7 @@ impl<'a> Deciding<'a> {
         self.recipient_key = key_of(named, who).or(self.recipient_key);
         self.vault_key = grant.consent().vault_key.or(self.vault_key);
         self.obligations.push(&grant.consent().obligations);
+        self.counted.extend(grant.consent().max_uses.map(|max| Counted { record: grant.id(), max }));
     }
 
     fn join(&mut self, other: Self) {
@@ -90,6 +123,7 @@ impl<'a> Deciding<'a> {
         self.recipient_key = other.recipient_key.or(self.recipient_key);
         self.vault_key = other.vault_key.or(self.vault_key);
         self.obligations.extend(other.obligations);
+        self.counted.extend(other.counted);
         self.valid_until = self.valid_until.min(other.valid_until);
     }
 
@@ -103,12 +137,13 @@ impl<'a> Deciding<'a> {
 impl Standing {
     /// Which rules decide, by the subject's own word and that of who speaks for them, what `who` may have for `purpose` at an
     /// instant.
-    pub fn deciding(&self, who: &RecipientIdentity<'_>, purpose: &Purpose, at: UnixMs) -> Deciding<'_> {
-        self.deciding_as(false, who, purpose, at)
+    pub fn deciding<'m>(&self, who: &RecipientIdentity<'_>, purpose: &Purpose, at: impl Into<Moment<'m>>) -> Deciding<'_> {
+        self.deciding_as(false, who, purpose, at.into())
     }
 
     /// A steward's key may speak for itself and for the operator: a record counts only in the role it was signed in.
-    fn deciding_as(&self, mandate: bool, who: &RecipientIdentity<'_>, purpose: &Purpose, at: UnixMs) -> Deciding<'_> {
+    fn deciding_as(&self, mandate: bool, who: &RecipientIdentity<'_>, purpose: &Purpose, moment: Moment<'_>) -> Deciding<'_> {
+        let Moment { at, spent } = moment;
         let (mut own, mut delegates) = (Deciding::default(), Deciding::default());
         let mut spoke = false;
         for grant in self.grants().iter().filter(|grant| grant.consent().by.role.is_mandate() == mandate) {
@@ -138,7 +173,8 @@ impl Standing {
             }
             // A record that permits names its recipients and purposes; an empty list would be "any".
             let to_them = !named.is_empty() && !consent.purposes.is_empty();
-            if permits_now && consent.permits() && to_them {
+            let used_up = consent.max_uses.is_some() && spent(&grant.id());
+            if permits_now && consent.permits() && to_them && !used_up {
                 deciding.permit(grant, &named, who);
                 deciding.lacking.extend(self.lacking(grant));
             }
@@ -166,15 +202,16 @@ impl Standing {
 
 /// The mandates of all operators as one: forbids of any first, then permits of any; where two name a key, the last one's.
 /// What their keys signed for themselves is no part of it.
-pub fn mandate_deciding<'a>(
+pub fn mandate_deciding<'a, 'm>(
     mandates: impl IntoIterator<Item = &'a Standing>,
     who: &RecipientIdentity<'_>,
     purpose: &Purpose,
-    at: UnixMs,
+    at: impl Into<Moment<'m>>,
 ) -> Deciding<'a> {
+    let moment = at.into();
     let mut all = Deciding::default();
     for mandate in mandates {
-        all.join(mandate.deciding_as(true, who, purpose, at));
+        all.join(mandate.deciding_as(true, who, purpose, moment));
     }
     // Stable: within each effect the order of operators and records stays.
     all.rules.sort_by_key(|deciding| deciding.rule.effect == Effect::Permit);

@@ -35,9 +35,9 @@ pub struct ConsentDocument {
     /// Until when; a permit needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// How often; not accepted yet.
+    /// How many messages may be handed over under it, where something is permitted; absent: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_uses: Option<Value>,
+    pub max_uses: Option<u64>,
     /// At which hours of the week, where something is permitted; absent: always.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<WindowDocument>,

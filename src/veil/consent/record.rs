@@ -57,6 +57,8 @@ pub struct Consent {
     pub not_before: Option<UnixMs>,
     /// Until when; [`UnixMs::NEVER`] only where nothing is permitted.
     pub expires: UnixMs,
+    /// How many messages may be handed over under its permits; none: any number.
+    pub max_uses: Option<u64>,
     /// At which hours its permits act; none: at all. Its forbids know no hours.
     pub windows: Vec<Window>,
     /// Who may receive, or is forbidden to; empty: everyone, and nothing is permitted.
@@ -186,6 +188,9 @@ impl ConsentDocument {
         if !permits && !self.windows.is_empty() {
             return Err(RecordRefusal::member("windows", "absent, as it must be where nothing is permitted"));
         }
+        if self.max_uses == Some(0) || (!permits && self.max_uses.is_some()) {
+            return Err(RecordRefusal::member("max_uses", "a number from 1, or absent, as it must be where nothing is permitted"));
+        }
         text::count("windows", &self.windows, 0, WINDOWS_MAX, "a list of at most 32 windows")?;
         let windows = self.windows.iter().enumerate().map(|(i, window)| window.check(i)).collect::<Result<Vec<_>, _>>()?;
         text::count("recipients", &self.recipients, usize::from(permits), RECIPIENTS_MAX, "a list of 1 to 64 recipients")?;
@@ -209,6 +214,7 @@ impl ConsentDocument {
             at,
             not_before,
             expires,
+            max_uses: self.max_uses,
             windows,
             recipients,
             purposes,
@@ -230,11 +236,7 @@ impl ConsentDocument {
 
     /// A member that narrows must not be read past.
     fn refuse_what_is_not_accepted_yet(&self) -> Result<(), RecordRefusal> {
-        let members = [("max_uses", &self.max_uses), ("demand", &self.demand)];
-        match members.iter().find(|(_, value)| value.is_some()) {
-            Some((member, _)) => Err(RecordRefusal::NotYet((*member).into())),
-            None => Ok(()),
-        }
+        if self.demand.is_some() { Err(RecordRefusal::NotYet("demand".into())) } else { Ok(()) }
     }
 
     /// What ISO/IEC TS 27560 wants in every record and no machine acts on.

@@ -101,7 +101,6 @@ fn what_is_not_accepted_yet_is_named_and_never_read_past() {
     for (pointer, value, named) in [
         ("/recipients/0", json!({"credential": {"query": {}, "issuers": []}}), "recipients[0].credential"),
         ("/recipients/0", json!({"spiffe": "spiffe://lab.example/reader", "prid": "00ff"}), "recipients[0].prid"),
-        ("/max_uses", json!(1), "max_uses"),
         ("/demand", json!("ab"), "demand"),
     ] {
         assert_eq!(with(pointer, value), Err(RecordRefusal::NotYet(named.into())));
@@ -255,6 +254,19 @@ fn a_forbid_names_workloads_or_everyone_and_needs_no_end() {
     document["recipients"] = json!([]);
     document["rules"][0]["treatment"] = json!("keep");
     assert_eq!(read(&document).expect_err("keep").code(), "TV-C07");
+}
+
+#[test]
+fn uses_are_counted_from_one_and_for_what_is_permitted() {
+    assert_eq!(with("/max_uses", json!(1)).expect("good").max_uses, Some(1));
+    refused("/max_uses", json!(0), "TV-C07");
+    for value in [json!(-1), json!(1.5), json!("1")] {
+        refused("/max_uses", value, "TV-C06");
+    }
+    let mut forbid = document(1, 1, None);
+    forbid["max_uses"] = json!(1);
+    forbid["rules"] = json!([{"effect": "forbid", "match": {"category": "location"}}]);
+    assert_eq!(read(&forbid).expect_err("a forbid").code(), "TV-C07");
 }
 
 #[test]

@@ -137,6 +137,10 @@ impl Standing {
         let renewed = self.grant(renewed).filter(|grant| grant.permits_after(now));
         match renewed.map(Grant::consent) {
             None => Err(RecordRefusal::NotARenewal("what it replaces permits nothing any more")),
+            // The count would begin anew: that is a grant.
+            Some(old) if old.max_uses.is_some() || consent.max_uses.is_some() => {
+                Err(RecordRefusal::NotARenewal("what counts its uses is granted again"))
+            }
             Some(old) if old.terms != consent.terms || old.by.role.is_mandate() != consent.by.role.is_mandate() => {
                 Err(RecordRefusal::NotARenewal("its terms are not those of what it replaces"))
             }

@@ -210,7 +210,7 @@ fn forbidden(site: &Site, deciding: Option<&Deciding<'_>>) -> Option<(RecordId, 
 
 /// Whether all matchers that the rule has match. A rule without any says nothing: as a permit it matches no site, and as a
 /// forbid every site.
-fn matches(rule: &Rule, site: &Site) -> bool {
+pub(super) fn matches(rule: &Rule, site: &Site) -> bool {
     if rule.category.is_none() && rule.sensitivity.is_none() && rule.selector.is_none() {
         return rule.effect == Effect::Forbid;
     }

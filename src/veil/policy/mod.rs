@@ -4,8 +4,10 @@
 mod decide;
 #[cfg(feature = "policy")]
 pub mod floor;
+mod spends;
 
 pub use decide::decide;
+pub use spends::spends;
 
 use super::name::{FieldPath, PolicyId, RecordId};
 use super::terms::Treatment;

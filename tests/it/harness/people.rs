@@ -73,6 +73,7 @@ impl Given {
             method: "signed in the wallet".into(),
             not_before: None,
             expires: Some(UnixMs(world.now().0 + 3_600_000).to_string()),
+            max_uses: None,
             windows: Vec::new(),
             notice: NoticeDocument { uri: "https://hospital.example/notice".into(), sha256: "ab".repeat(32), lang: "en".into() },
             controllers: vec![ControllerDocument {
@@ -126,6 +127,12 @@ impl Given {
 
     pub(crate) fn from(mut self, at: UnixMs) -> Self {
         self.0.not_before = Some(at.to_string());
+        self
+    }
+
+    /// How many messages may be handed over.
+    pub(crate) fn uses(mut self, max: u64) -> Self {
+        self.0.max_uses = Some(max);
         self
     }
 
