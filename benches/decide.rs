@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use twinveil::proto::SAMPLES;
 use twinveil::veil::consent::deciding::{Deciding, DecidingRule};
 use twinveil::veil::consent::rule::{Effect, Rule};
-use twinveil::veil::name::{RecordId, Spiffe, UnixMs};
+use twinveil::veil::name::{RecordId, Spiffe};
 use twinveil::veil::policy::decide;
 use twinveil::veil::policy::floor::Policy;
 use twinveil::veil::schema::load;
@@ -42,9 +42,7 @@ fn views(c: &mut Criterion) {
     let rules = [permit(Category::Health), permit(Category::Biometric), permit(Category::Identity), permit(Category::Device)];
     let deciding = Deciding {
         rules: (0u32..).zip(&rules).map(|(index, rule)| DecidingRule { record: RecordId([7; 32]), index, rule }).collect(),
-        recipient_key: None,
-        vault_key: None,
-        valid_until: UnixMs::NEVER,
+        ..Deciding::default()
     };
     c.bench_function("decide", |b| b.iter(|| black_box(decide(&schema, &floors, Some(black_box(&deciding)), None))));
     c.bench_function("decide and compile", |b| {

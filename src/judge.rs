@@ -7,11 +7,12 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use crate::ledger::Ledger;
-use crate::veil::consent::deciding::{RecipientIdentity, mandate_deciding};
+use crate::veil::consent::deciding::{Counted, Moment, RecipientIdentity, mandate_deciding};
+use crate::veil::consent::obligations::Obligations;
 use crate::veil::consent::standing::Standing;
-use crate::veil::name::{Did, Fingerprint, Purpose, SchemaName, SealKey, Spiffe, UnixMs};
+use crate::veil::name::{Did, Fingerprint, Purpose, RecordId, SchemaName, SealKey, Spiffe, UnixMs};
 use crate::veil::policy::floor::{Policy, PolicyError};
-use crate::veil::policy::{Decision, FloorTable, Holders, decide};
+use crate::veil::policy::{Decision, FloorTable, Holders, decide, spends};
 use crate::veil::schema::Schema;
 
 /// How many floor tables are kept; they are cheap to make again.
@@ -35,6 +36,10 @@ pub struct Judgement {
     pub decision: Decision,
     /// Whether frames flow at all.
     pub delivers: bool,
+    /// What each message that is handed over uses up.
+    pub spends: Vec<Counted>,
+    /// What the recipient takes upon itself, in an order that tells nothing.
+    pub obligations: Vec<Obligations>,
     /// When this stops being right by itself.
     pub valid_until: UnixMs,
     keys: [Option<SealKey>; 4],
@@ -117,12 +122,20 @@ impl Judge {
         let floors = self.floors(schema, &listener.spiffe, purpose)?;
         let who = RecipientIdentity { spiffe: &listener.spiffe, did: listener.did.as_ref(), stated_key: listener.stated_key };
         let mandates = self.ledger.mandates();
+        let spent = |record: &RecordId| self.ledger.is_spent(record);
+        let at = Moment::new(at, &spent);
         let mandate = mandate_deciding(mandates.iter().map(AsRef::as_ref), &who, purpose, at);
         let subject = subject.map(|standing| standing.deciding(&who, purpose, at));
         let decision = decide(schema, &floors, subject.as_ref(), Some(&mandate));
         let delivers = decision.delivers(schema, subject.as_ref(), Some(&mandate));
         let of_subject = subject.as_ref().map_or((None, None, UnixMs::NEVER), |s| (s.recipient_key, s.vault_key, s.valid_until));
+        let of_both = subject.iter().chain(std::iter::once(&mandate)).flat_map(|deciding| &deciding.obligations);
+        let mut obligations: Vec<Obligations> = of_both.map(|obligations| Obligations::clone(obligations)).collect();
+        obligations.sort_unstable();
+        obligations.dedup();
         Ok(Judgement {
+            spends: spends(schema, &decision, subject.as_ref(), Some(&mandate)),
+            obligations,
             decision,
             delivers,
             valid_until: of_subject.2.min(mandate.valid_until),

@@ -35,7 +35,7 @@
 //! use twinveil::veil::consent::deciding::{Deciding, DecidingRule};
 //! use twinveil::veil::consent::rule::{Effect, Rule};
 //! use twinveil::veil::crypto::seal::Suite;
-//! use twinveil::veil::name::{Origin, RecordId, UnixMs, ViewId};
+//! use twinveil::veil::name::{Origin, RecordId, ViewId};
 //! use twinveil::veil::policy::{Floor, FloorTable, decide};
 //! use twinveil::veil::terms::{Category, Treatment, purpose};
 //! use twinveil::veil::view::{Bindings, BindingsSource, Program, Raw, Space, View};
@@ -54,7 +54,7 @@
 //!     recipient_holds_key: false,
 //! };
 //! let rules = vec![DecidingRule { record: RecordId([7; 32]), index: 0, rule: &rule }];
-//! let consent = Deciding { rules, recipient_key: None, vault_key: None, valid_until: UnixMs::NEVER };
+//! let consent = Deciding { rules, ..Deciding::default() };
 //! let floors = FloorTable(vec![Floor { treatment: Treatment::Keep, policy: None }; schema.sites().len()]);
 //! let decision = decide(&schema, &floors, Some(&consent), None);
 //! assert!(decision.delivers(&schema, Some(&consent), None));

@@ -208,5 +208,6 @@ async fn tick(ledger: Arc<Ledger>, mut stop: Stop) {
 async fn end_streams(shared: Arc<Shared>, mut stop: Stop) {
     stop.wait().await;
     shared.hub.shut_down();
+    shared.maker.ledger().watched().shut();
     std::future::pending::<()>().await;
 }

@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::connect::Connection;
 use super::table::Table;
-use super::wallet::{CARRIER, Desk, load};
+use super::wallet::{CARRIER, Desk, Speaker, load};
 use super::{CliError, OutputArgs, say};
 use crate::proto::v1::{self, ExplainResponse};
 use crate::veil::consent::query::Asks;
+use crate::veil::consent::record::SignerRole;
 use crate::veil::name::{Did, Purpose, SchemaName, Spiffe, UnixMs};
 use crate::veil::terms;
 
@@ -37,6 +38,8 @@ pub struct Args {
     /// Full name of the frames' message type
     #[arg(long, value_name = "MESSAGE")]
     schema: String,
+    #[command(flatten)]
+    speaker: Speaker,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -72,7 +75,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
     };
     let answer = super::block_on(async {
         let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
-        desk.explain(&wallet, &asks, &origin).await
+        desk.explain(&wallet, &args.speaker.voice(&wallet, SignerRole::Subject), &asks, &origin).await
     })?;
     if args.output.is_json() { say(as_json(&args, &answer)) } else { say(as_text(&args, &answer)) }
 }
@@ -83,6 +86,9 @@ fn as_json(args: &Args, answer: &ExplainResponse) -> String {
     let mut lines = vec![json!({
         "kind": "answer", "recipient": args.to.as_str(), "purpose": args.purpose.as_str(), "schema": args.schema,
         "delivers": answer.delivers, "valid_until": valid_until,
+        "obligations": answer.obligations.iter().map(|one| json!({
+            "places": one.places, "retention": one.retention, "jurisdictions": one.jurisdictions,
+        })).collect::<Vec<_>>(),
     })];
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     lines.extend(answer.fields.iter().map(|field| {
@@ -113,7 +119,10 @@ fn as_text(args: &Args, answer: &ExplainResponse) -> String {
             &field.key_holders,
         ]);
     }
-    format!("{reach} {} for {}, {until}\n\n{table}", args.to, args.purpose)
+    let obliged = answer.obligations.iter().map(|one| {
+        format!("\nobliged: rests in {}, for {}, under the law of {}", one.places.join(", "), one.retention, one.jurisdictions.join(", "))
+    });
+    format!("{reach} {} for {}, {until}{}\n\n{table}", args.to, args.purpose, obliged.collect::<String>())
 }
 
 /// A word of the contract as it is written everywhere else.
@@ -152,7 +161,7 @@ mod tests {
             field("vitals.x", v1::Treatment::Generalize, v1::Category::OperatorConduct, "in steps of 5"),
             field("odd", v1::Treatment::Strip, v1::Category::Unspecified, ""),
         ];
-        ExplainResponse { fields, valid_until_ms, delivers }
+        ExplainResponse { fields, valid_until_ms, delivers, ..ExplainResponse::default() }
     }
 
     #[test]

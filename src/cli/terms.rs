@@ -19,6 +19,8 @@ pub(super) fn made_up(method: &str, recipients: Vec<RecipientDocument>, purpose:
         method: method.into(),
         not_before: None,
         expires: permits.then(|| UnixMs(now.0.saturating_add(HOLDS_MS)).to_string()),
+        max_uses: None,
+        windows: Vec::new(),
         notice: NoticeDocument { uri: "https://example.org/notice".into(), sha256: NOTICE_SHA256.into(), lang: "en".into() },
         controllers: vec![ControllerDocument {
             id: "https://example.org".into(),

@@ -1,10 +1,17 @@
 //! `twinveil wallet`: the keys of a subject, steward or operator, and everything that is signed with them.
 
+mod agree;
+mod cosign;
+mod delegate;
 mod desk;
 mod enrol;
 mod grant;
+mod hours;
+mod notices;
 mod receipts;
+mod renew;
 pub(super) mod rule;
+mod speaker;
 mod standing;
 mod withdraw;
 
@@ -17,12 +24,14 @@ use super::{CliError, OutputArgs, say};
 use crate::client::wallet::{Wallet, WalletError};
 use crate::config::read_key;
 use crate::proto::v1::SubmitResponse;
+use crate::veil::consent::delegation_end;
 use crate::veil::consent::envelope::{Envelope, JSON_BYTES_MAX};
 use crate::veil::consent::record::{SignerRole, WITHDRAWN};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::crypto::secret::Secret;
 use crate::world::entropy;
 pub(super) use desk::Desk;
+pub(super) use speaker::Speaker;
 
 /// The party that hands records in unless the command line says.
 pub(super) const CARRIER: &str = "portal";
@@ -47,9 +56,15 @@ enum Command {
     Enrol(enrol::Args),
     Countersign(enrol::CountersignArgs),
     Grant(grant::Args),
+    Renew(renew::Args),
     Withdraw(withdraw::Args),
     Standing(standing::Args),
     Receipts(receipts::Args),
+    Notices(notices::Args),
+    Delegate(delegate::Args),
+    EndDelegation(delegate::EndArgs),
+    Agree(agree::Args),
+    Cosign(cosign::Args),
     Submit(SubmitArgs),
 }
 
@@ -127,9 +142,15 @@ pub fn run(args: Args) -> Result<(), CliError> {
         Command::Enrol(args) => enrol::run(&args),
         Command::Countersign(args) => enrol::countersign(&args),
         Command::Grant(args) => grant::run(&args),
+        Command::Renew(args) => renew::run(&args),
         Command::Withdraw(args) => withdraw::run(&args),
         Command::Standing(args) => standing::run(&args),
         Command::Receipts(args) => receipts::run(&args),
+        Command::Notices(args) => notices::run(&args),
+        Command::Delegate(args) => delegate::run(&args),
+        Command::EndDelegation(args) => delegate::end(&args),
+        Command::Agree(args) => agree::run(&args),
+        Command::Cosign(args) => cosign::run(&args),
         Command::Submit(args) => super::block_on(submit(&args)),
     }
 }
@@ -176,7 +197,8 @@ fn as_taken(envelope: &Envelope) -> SubmitResponse {
 /// Which of the two calls takes it; the gateway checks everything.
 fn is_withdrawal(envelope: &Envelope) -> bool {
     let payload: Option<serde_json::Value> = serde_json::from_slice(&envelope.payload).ok();
-    payload.is_some_and(|payload| payload.get("status").and_then(serde_json::Value::as_str) == Some(WITHDRAWN))
+    envelope.payload_type == delegation_end::MEDIA_TYPE
+        || payload.is_some_and(|payload| payload.get("status").and_then(serde_json::Value::as_str) == Some(WITHDRAWN))
 }
 
 /// A wallet that signs with a key file of `twinveil init`; its vault is fresh.

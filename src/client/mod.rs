@@ -1,7 +1,10 @@
 //! What a wallet and a subscriber need: nothing here asks a gateway for anything but bytes.
 
 pub mod announce;
+pub mod authority;
 pub mod dsse;
+mod obligation;
 pub mod receipts;
 pub mod subscriber;
+pub mod terms;
 pub mod wallet;

@@ -14,10 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::WalletError;
 use super::receipts::{BookDocument, LogBook};
-use crate::veil::consent::document::{
-    ConsentDocument, ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, SignerDocument, StorageDocument,
-    WithdrawalDocument,
-};
+pub use super::terms::Terms;
+use crate::veil::consent::document::{ConsentDocument, SignerDocument};
 use crate::veil::consent::enrolment::{Enrolment, EnrolmentDocument};
 use crate::veil::consent::envelope::{Envelope, Payload, Signed};
 use crate::veil::consent::query::{Asks, Query, QueryDocument};
@@ -47,39 +45,15 @@ pub struct Wallet {
     logs: Vec<BookDocument>,
 }
 
-/// What a grant, refusal or mandate says; the wallet adds who, when, for which gateway and where in the chain.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Terms {
-    /// `ConsentGiven`, `RenewedConsentGiven` or `ConsentRefused`.
-    pub status: String,
-    /// How it was expressed, such as `signed in the wallet`.
-    pub method: String,
-    /// From when, RFC 3339 UTC; absent: at once.
-    #[serde(default)]
-    pub not_before: Option<String>,
-    /// Until when; a permit needs one.
-    #[serde(default)]
-    pub expires: Option<String>,
-    /// The privacy notice that was shown.
-    pub notice: NoticeDocument,
-    /// Who answers for the processing.
-    pub controllers: Vec<ControllerDocument>,
-    /// Who may receive; empty: everyone, where nothing is permitted.
-    pub recipients: Vec<RecipientDocument>,
-    /// What for, DPV terms; empty: everything, where nothing is permitted.
-    pub purposes: Vec<String>,
-    /// Where it may rest, and how long.
-    pub storage: StorageDocument,
-    /// Whose law applies.
-    pub jurisdiction: Vec<String>,
-    /// How to withdraw.
-    pub withdrawal: WithdrawalDocument,
-    /// What is allowed and forbidden.
-    pub rules: Vec<RuleDocument>,
-    /// Records that end when this one is taken.
-    #[serde(default)]
-    pub replaces: Vec<String>,
+/// For whom a wallet speaks, and by what right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voice {
+    /// Whose grants they are.
+    pub subject: Did,
+    /// The right.
+    pub role: SignerRole,
+    /// The vault that grants name: the wallet's own, or the one that the delegation allows.
+    pub vault_key: Option<SealKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,11 +134,24 @@ impl Wallet {
         now: UnixMs,
         entropy: &mut impl CryptoRng,
     ) -> Result<Envelope, RecordRefusal> {
+        self.grant_as(&self.voice(role), terms, gateway, head, now, entropy)
+    }
+
+    /// Signs a grant or refusal as who speaks by this voice.
+    pub fn grant_as(
+        &self,
+        voice: &Voice,
+        terms: &Terms,
+        gateway: &Origin,
+        head: Head,
+        now: UnixMs,
+        entropy: &mut impl CryptoRng,
+    ) -> Result<Envelope, RecordRefusal> {
         let terms = terms.clone();
         self.write::<Consent>(&ConsentDocument {
             record_id: uuid(entropy),
-            subject: self.did().to_string(),
-            signer: self.signer(role),
+            subject: voice.subject.to_string(),
+            signer: self.signer(voice.role),
             gateway: gateway.to_string(),
             seq: head.seq.saturating_add(1),
             prev: head.record.map(|record| record.to_string()),
@@ -173,8 +160,8 @@ impl Wallet {
             at: now.to_string(),
             not_before: terms.not_before,
             expires: terms.expires,
-            max_uses: None,
-            windows: None,
+            max_uses: terms.max_uses,
+            windows: terms.windows,
             demand: None,
             notice: terms.notice,
             controllers: terms.controllers,
@@ -183,7 +170,7 @@ impl Wallet {
             storage: terms.storage,
             jurisdiction: terms.jurisdiction,
             withdrawal: terms.withdrawal,
-            vault_key: Some(self.vault_key().to_string()),
+            vault_key: voice.vault_key.map(|key| key.to_string()),
             rules: terms.rules,
             replaces: terms.replaces,
         })
@@ -191,14 +178,19 @@ impl Wallet {
 
     /// Signs a withdrawal. It may be kept and sent later: it reaches no grant made after it.
     pub fn withdraw(&self, reach: &Reach, role: SignerRole, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
+        self.withdraw_as(&self.voice(role), reach, gateway, now)
+    }
+
+    /// Signs a withdrawal as who speaks by this voice.
+    pub fn withdraw_as(&self, voice: &Voice, reach: &Reach, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
         let (withdraws, withdraws_up_to) = match reach {
             Reach::Records(ids) => (Some(ids.iter().map(RecordId::to_string).collect()), None),
             Reach::UpTo(seq) => (None, Some(*seq)),
         };
         self.write::<Withdrawal>(&WithdrawDocument {
             status: WITHDRAWN.into(),
-            subject: self.did().to_string(),
-            signer: self.signer(role),
+            subject: voice.subject.to_string(),
+            signer: self.signer(voice.role),
             gateway: gateway.to_string(),
             at: now.to_string(),
             withdraws,
@@ -229,9 +221,16 @@ impl Wallet {
 
     /// Signs a question about the own standing, good for five minutes.
     pub fn query(&self, asks: &Asks, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
+        self.query_as(&self.voice(SignerRole::Subject), asks, gateway, now)
+    }
+
+    /// Signs a question as who speaks by this voice.
+    pub fn query_as(&self, voice: &Voice, asks: &Asks, gateway: &Origin, now: UnixMs) -> Result<Envelope, RecordRefusal> {
         let asked = QueryDocument {
             gateway: gateway.to_string(),
-            subject: self.did().to_string(),
+            subject: voice.subject.to_string(),
+            signer: voice.role.authority().map(|_| self.signer(voice.role)),
+            record: None,
             kind: "standing".into(),
             recipient: None,
             holder: None,
@@ -242,6 +241,8 @@ impl Wallet {
         self.write::<Query>(&match asks {
             Asks::Standing => asked,
             Asks::Receipts => QueryDocument { kind: "receipts".into(), ..asked },
+            Asks::Notices => QueryDocument { kind: "notices".into(), ..asked },
+            Asks::Record(record) => QueryDocument { kind: "record".into(), record: Some(record.to_string()), ..asked },
             Asks::Explain { recipient, holder, purpose, schema } => QueryDocument {
                 kind: "explain".into(),
                 recipient: Some(recipient.to_string()),
@@ -334,16 +335,23 @@ impl Wallet {
         Ok(wallet)
     }
 
-    fn signer(&self, role: SignerRole) -> SignerDocument {
-        let role = match role {
-            SignerRole::Subject => "subject",
-            SignerRole::Operator => "operator",
-        };
-        SignerDocument { key: self.did().to_string(), role: role.into(), authority: None }
+    pub(super) fn signer(&self, role: SignerRole) -> SignerDocument {
+        let authority = role.authority().map(|id| id.to_string());
+        SignerDocument { key: self.did().to_string(), role: role.word().into(), authority }
+    }
+
+    /// The key that signs.
+    pub(super) fn key(&self) -> &SignKey {
+        &self.sign
+    }
+
+    /// The wallet's own voice: for itself, or for the operator.
+    pub fn voice(&self, role: SignerRole) -> Voice {
+        Voice { subject: self.did(), role, vault_key: Some(self.vault_key()) }
     }
 
     /// Serialises, reads back as the gateway would, and signs exactly those bytes.
-    fn write<T: Payload>(&self, document: &impl Serialize) -> Result<Envelope, RecordRefusal> {
+    pub(super) fn write<T: Payload>(&self, document: &impl Serialize) -> Result<Envelope, RecordRefusal> {
         let payload = serde_json::to_vec(document).map_err(|error| RecordRefusal::Malformed(error.to_string()))?;
         T::parse(&payload)?;
         let envelope = Envelope::sign(T::MEDIA_TYPE, payload, &self.sign);

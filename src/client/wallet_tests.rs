@@ -3,6 +3,11 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::*;
+use crate::client::authority::DelegationTerms;
+use crate::veil::consent::agreement::{Agreement, QuorumDocument};
+use crate::veil::consent::delegation::{Capacity, Delegation, Right};
+use crate::veil::consent::delegation_end::{self, DelegationEnd};
+use crate::veil::consent::envelope::Verified;
 use crate::veil::consent::testing::{DAY, NOW, after, gateway, other_gateway};
 use crate::veil::terms::purpose;
 
@@ -63,7 +68,7 @@ fn what_the_wallet_signs_the_gateway_reads() {
     assert_eq!(consent.vault_key, Some(wallet.vault_key()));
     let mandate: Consent =
         verify(&wallet.grant(&terms(), SignerRole::Operator, &gateway(), Head::default(), NOW, &mut Counter(9)).expect("good"));
-    assert_eq!((mandate.role, mandate.seq), (SignerRole::Operator, 1));
+    assert_eq!((mandate.by.role, mandate.seq), (SignerRole::Operator, 1));
     for reach in [Reach::UpTo(5), Reach::Records(vec![RecordId([1; 32]), RecordId([2; 32])])] {
         let withdrawal: Withdrawal = verify(&wallet.withdraw(&reach, SignerRole::Subject, &gateway(), NOW).expect("good"));
         assert_eq!(withdrawal.reach, reach);
@@ -160,4 +165,71 @@ fn a_damaged_key_file_is_refused_without_quoting_it() {
     assert_eq!(Wallet::load(&folder.join("none")).expect_err("missing").code(), "TV-K01");
     assert!(!format!("{:?}", wallet(7)).contains(&seed[..8]));
     std::fs::remove_dir_all(folder).expect("own folder");
+}
+
+/// The wallet that signs as the veil's test key `n`.
+fn seeded(n: u8) -> Wallet {
+    Wallet::from_seeds(Secret::take(&mut [n; 32]), Secret::take(&mut [n + 100; 32])).expect("keys")
+}
+
+fn read<T: Payload>(envelope: &Envelope) -> Verified<T> {
+    Signed::new(envelope).and_then(|signed| signed.verify(&gateway())).expect("the gateway takes what wallets sign")
+}
+
+fn half() -> Envelope {
+    let scope = json!({"recipients": "any", "purposes": ["dpv:AcademicResearch"], "permits": "any"});
+    let terms = DelegationTerms {
+        delegate: seeded(2).did(),
+        capacity: Capacity::Guardian,
+        not_before: None,
+        expires: after(DAY),
+        rights: vec![Right::View, Right::Grant],
+        depth: 0,
+        scope: serde_json::from_value(scope).expect("a scope"),
+        vault_key: Some(seeded(1).vault_key()),
+    };
+    let own = seeded(1).voice(SignerRole::Subject);
+    seeded(1).delegate(&own, &terms, &gateway(), Head::default(), NOW).expect("signed")
+}
+
+#[test]
+fn a_delegation_is_whole_with_the_delegates_signature_and_no_others() {
+    let both = seeded(2).cosign(&half(), &gateway()).expect("the delegate");
+    assert_eq!(read::<Delegation>(&both).get().delegate, seeded(2).did());
+    assert_eq!(seeded(3).cosign(&half(), &gateway()), Err(RecordRefusal::NotSignedBy(seeded(2).did())));
+    assert_eq!(seeded(2).cosign(&half(), &other_gateway()).expect_err("elsewhere").code(), "TV-C12");
+}
+
+#[test]
+fn a_delegate_speaks_for_the_subject_and_names_the_delegation() {
+    let delegation = seeded(2).cosign(&half(), &gateway()).expect("the delegate").id();
+    let voice = Voice { subject: seeded(1).did(), role: SignerRole::Delegate(delegation), vault_key: Some(seeded(1).vault_key()) };
+    let terms = Terms { expires: Some(after(DAY).to_string()), ..terms() };
+    let head = Head { seq: 1, record: Some(delegation) };
+    let grant = seeded(2).grant_as(&voice, &terms, &gateway(), head, NOW, &mut Counter(9)).expect("signed");
+    let consent = read::<Consent>(&grant);
+    assert_eq!((consent.get().subject, consent.get().by.key, consent.get().by.role), (voice.subject, seeded(2).did(), voice.role));
+    assert_eq!(consent.get().vault_key, voice.vault_key);
+    let cosigned = seeded(3).cosign(&grant, &gateway()).expect("anybody may add a signature");
+    assert!(read::<Consent>(&cosigned).signed_by(&seeded(3).did()));
+    let withdrawal = seeded(2).withdraw_as(&voice, &Reach::UpTo(9), &gateway(), NOW).expect("signed");
+    assert_eq!(read::<Withdrawal>(&withdrawal).get().by.role, voice.role);
+    for asks in [Asks::Standing, Asks::Notices, Asks::Record(delegation)] {
+        let query = read::<Query>(&seeded(2).query_as(&voice, &asks, &gateway(), NOW).expect("signed"));
+        assert_eq!((query.get().subject, query.get().by.role, &query.get().asks), (voice.subject, voice.role, &asks));
+    }
+    let end = seeded(2).end_delegations(&voice, &[delegation], &gateway(), NOW).expect("signed");
+    assert_eq!((end.payload_type.as_str(), read::<DelegationEnd>(&end).get().by.key), (delegation_end::MEDIA_TYPE, seeded(2).did()));
+}
+
+#[test]
+fn an_agreement_is_signed_by_whom_an_older_one_asks_for() {
+    let rule = QuorumDocument { matches: None, need: 1, of: vec![seeded(2).did().to_string()] };
+    let role = SignerRole::Subject;
+    let first = seeded(1).agree(vec![rule], &[], role, &gateway(), Head::default(), NOW).expect("signed");
+    let head = Head { seq: 1, record: Some(first.id()) };
+    let second = seeded(1).agree(vec![], &[first.id()], role, &gateway(), head, NOW).expect("signed");
+    let second = seeded(2).cosign(&second, &gateway()).expect("the other");
+    assert_eq!(read::<Agreement>(&second).signers_among(&[seeded(1).did(), seeded(2).did()]), 2);
+    assert_eq!(seeded(1).agree(vec![], &[], role, &gateway(), Head::default(), NOW).expect_err("nothing").code(), "TV-C07");
 }

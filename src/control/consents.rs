@@ -3,24 +3,27 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tonic::{Code, Request, Response, Status};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
 
 use super::carrier;
+use super::notices::tell;
+use super::shown::{barrier, refuse, viewer};
 use crate::client::dsse;
 use crate::config::May;
 use crate::judge::{Judge, Listener};
-use crate::ledger::{Ledger, Move, Receipt, Refused, StreamSettled};
+use crate::ledger::{Ledger, Receipt, Refused};
 use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
-    self, ExplainRequest, ExplainResponse, Explained, ReceiptsRequest, ReceiptsResponse, StandingRequest, StandingResponse, StreamBarrier,
-    SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
+    self, ExplainRequest, ExplainResponse, Explained, NoticesRequest, ReceiptsRequest, ReceiptsResponse, RecordRequest, RecordResponse,
+    StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
 };
-use crate::status::{Refuse, status};
+use crate::status::Refuse;
 use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::query::{Asks, Query};
 use crate::veil::consent::refusal::RecordRefusal;
-use crate::veil::consent::standing::Grant;
 use crate::veil::name::UnixMs;
 use crate::veil::policy::Holders;
 use crate::veil::terms::Treatment;
@@ -28,6 +31,8 @@ use crate::world::Clock;
 
 /// The most receipts of one answer.
 const RECEIPTS_MAX: usize = 64;
+/// How many notices wait for a wallet that is slow to read; then it is not asked what happened until it has read them.
+const NOTICES_WAITING_MAX: usize = 64;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -56,23 +61,6 @@ fn envelope(record: Option<&intoto::Envelope>) -> Result<Envelope, Status> {
     Ok(record.map(dsse::from_proto).ok_or(Refuse::Malformed)?)
 }
 
-/// The sender gets the whole story: it may quote what the sender wrote. The log gets the code.
-fn refuse(refused: &Refused) -> Status {
-    tracing::info!(code = refused.code(), "a record or query was refused");
-    let grpc = match refused {
-        // Somebody was faster: sign again on the head that the text names.
-        Refused::Record(RecordRefusal::OutOfOrder { .. }) => Code::Aborted,
-        Refused::Record(RecordRefusal::BadSignature | RecordRefusal::NotSignedBy(_) | RecordRefusal::NotYours) => Code::PermissionDenied,
-        Refused::Clock(_) => Code::Unavailable,
-        _ => match refused.whose_move() {
-            Move::Sender => Code::InvalidArgument,
-            Move::Operator => Code::FailedPrecondition,
-            Move::Ours => Code::Unavailable,
-        },
-    };
-    status(grpc, refused.code(), refused)
-}
-
 /// Writing waits for the disk: away from the threads that carry frames.
 async fn write<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refused> + Send + 'static) -> Result<T, Status> {
     match tokio::task::spawn_blocking(work).await {
@@ -94,16 +82,6 @@ fn witness(ledger: &Ledger, seen: &str) {
 
 fn receipt(receipt: &Receipt) -> v1::Receipt {
     v1::Receipt { salt: Bytes::copy_from_slice(&receipt.salt.0), proof: receipt.proof.to_string() }
-}
-
-fn barrier(settled: StreamSettled) -> StreamBarrier {
-    StreamBarrier {
-        stream_id: Bytes::copy_from_slice(&settled.stream.0),
-        recipient: settled.recipient.to_string(),
-        purpose: settled.purpose.to_string(),
-        last_handover: settled.last_handover,
-        view: settled.view,
-    }
 }
 
 #[tonic::async_trait]
@@ -146,12 +124,17 @@ impl Consents for ConsentDesk {
     async fn receipts(&self, request: Request<ReceiptsRequest>) -> Result<Response<ReceiptsResponse>, Status> {
         carrier(&request, May::Submit)?;
         let ReceiptsRequest { query, from } = request.into_inner();
-        let (query, _) = self.query(query.as_ref())?;
+        let (query, now) = self.query(query.as_ref())?;
         if query.asks != Asks::Receipts {
             return Err(Refuse::Malformed.into());
         }
         let ledger = Arc::clone(self.judge.ledger());
-        let found = write(move || ledger.receipts(&query.subject, from, RECEIPTS_MAX)).await?;
+        let found = write(move || {
+            let standing = ledger.standing_of(&query.subject);
+            let view = viewer(&standing, &query, now)?;
+            ledger.receipts(&query.subject, from, RECEIPTS_MAX, |record| view.shows_receipt(record))
+        })
+        .await?;
         let kept =
             found.iter().map(|(record, found)| v1::Kept { record: Bytes::copy_from_slice(&record.0), receipt: Some(receipt(found)) });
         Ok(Response::new(ReceiptsResponse { receipts: kept.collect() }))
@@ -165,13 +148,8 @@ impl Consents for ConsentDesk {
         }
         let ledger = self.judge.ledger();
         let standing = ledger.standing_of(&query.subject);
-        let head = standing.head();
-        Ok(Response::new(StandingResponse {
-            seq: head.seq,
-            head: head.record.map(|record| Bytes::copy_from_slice(&record.0)).unwrap_or_default(),
-            grants: standing.grants().iter().map(|grant| granted(grant, now)).collect(),
-            streams: ledger.streams_of(&query.subject).into_iter().map(barrier).collect(),
-        }))
+        let view = viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
+        Ok(Response::new(view.standing(ledger, ledger.streams_of(&query.subject), now)))
     }
 
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
@@ -181,6 +159,8 @@ impl Consents for ConsentDesk {
         let schema = self.judge.schema(schema.as_str()).ok_or(Refuse::UnknownSchema)?;
         let listener = Listener { spiffe: recipient.clone(), did: *holder, stated_key: None };
         let standing = self.judge.ledger().standing_of(&query.subject);
+        let view = viewer(&standing, &query, now).and_then(|view| view.explains(recipient, purpose));
+        view.map_err(|refusal| refuse(&refusal.into()))?;
         let judged = self.judge.judge(schema, &listener, purpose, Some(&standing), now).map_err(|error| {
             tracing::error!(code = error.code(), schema = %schema.name(), "the policy could not be evaluated");
             Status::from(Refuse::PolicyFailed)
@@ -201,7 +181,44 @@ impl Consents for ConsentDesk {
             }
         });
         let valid_until_ms = if judged.valid_until == UnixMs::NEVER { 0 } else { judged.valid_until.0 };
-        Ok(Response::new(ExplainResponse { fields: fields.collect(), valid_until_ms, delivers: judged.delivers }))
+        Ok(Response::new(ExplainResponse {
+            fields: fields.collect(),
+            valid_until_ms,
+            delivers: judged.delivers,
+            obligations: judged.obligations.iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
+        carrier(&request, May::Submit)?;
+        let (query, now) = self.query(request.into_inner().query.as_ref())?;
+        let Asks::Record(record) = query.asks else { return Err(Refuse::Malformed.into()) };
+        let ledger = Arc::clone(self.judge.ledger());
+        let standing = ledger.standing_of(&query.subject);
+        let view = viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
+        if !view.shows(record) {
+            return Err(refuse(&RecordRefusal::Widens("record".into()).into()));
+        }
+        let found = write(move || ledger.record_of(&query.subject, record)).await?;
+        let found = found.ok_or_else(|| refuse(&RecordRefusal::UnknownRecord(record).into()))?;
+        Ok(Response::new(RecordResponse { record: Some(dsse::to_proto(&found)) }))
+    }
+
+    type NoticesStream = ReceiverStream<Result<v1::Notice, Status>>;
+
+    async fn notices(&self, request: Request<NoticesRequest>) -> Result<Response<Self::NoticesStream>, Status> {
+        carrier(&request, May::Submit)?;
+        let request = request.into_inner();
+        let (query, now) = self.query(request.query.as_ref())?;
+        if query.asks != Asks::Notices {
+            return Err(Refuse::Malformed.into());
+        }
+        let ledger = Arc::clone(self.judge.ledger());
+        viewer(&ledger.standing_of(&query.subject), &query, now).map_err(|refusal| refuse(&refusal.into()))?;
+        let watching = ledger.watched().watch(query.subject).ok_or(Refuse::TooMany)?;
+        let (out, notices) = mpsc::channel(NOTICES_WAITING_MAX);
+        tokio::spawn(tell(ledger, query, watching, request.past, out));
+        Ok(Response::new(ReceiverStream::new(notices)))
     }
 }
 
@@ -211,19 +228,5 @@ const fn holders(holders: Holders) -> &'static str {
         Holders::VaultAndRecipient => "the recipient and the subject",
         Holders::MandateVault => "the operator",
         Holders::MandateVaultAndRecipient => "the recipient and the operator",
-    }
-}
-
-fn granted(grant: &Grant, now: UnixMs) -> v1::Grant {
-    let consent = grant.consent();
-    v1::Grant {
-        record: Bytes::copy_from_slice(&grant.id().0),
-        seq: consent.seq,
-        state: grant.state(now).word().to_owned(),
-        not_before_ms: grant.from().0,
-        expires_ms: consent.expires.0,
-        recipients: consent.recipients.iter().map(|recipient| recipient.who.to_string()).collect(),
-        purposes: consent.purposes.iter().map(ToString::to_string).collect(),
-        rules: consent.rules.iter().map(ToString::to_string).collect(),
     }
 }

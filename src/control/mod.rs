@@ -2,6 +2,8 @@
 
 pub mod consents;
 pub mod keys;
+mod notices;
+mod shown;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,8 +15,9 @@ use super::codec::{BatchWriter, framed};
 use super::hub::{Chunk, Lost};
 use super::room::{FREE_BYTES, Held, Room};
 use super::subscribe::{Shared, Stream, WRITE_BUFFER_BYTES};
+use super::uses;
 use super::views::{Ask, Seen};
-use crate::ledger::Subject;
+use crate::ledger::{Subject, Took};
 use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::Refuse;
 use crate::veil::crypto::CryptoRng;
@@ -62,6 +63,8 @@ pub(super) struct Handover {
     pub(super) told: Option<Fingerprint>,
     pub(super) ended: Option<Option<Refuse>>,
     pub(super) trailers_sent: bool,
+    /// The frame at hand waits until uses of a consent are reserved; the waker is called then.
+    pub(super) held_up: bool,
     /// For a large frame that is in `out`.
     held: Held,
 }
@@ -88,6 +91,7 @@ impl Handover {
             told: None,
             ended: None,
             trailers_sent: false,
+            held_up: false,
             held: Held::none(room),
         }
     }
@@ -113,7 +117,7 @@ impl Handover {
     }
 
     /// Transforms frames that are at hand until a batch is full, or a view has to be announced first.
-    pub(super) fn collect(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
+    pub(super) fn collect(&mut self, shared: &Shared, stream: &Stream, now: UnixMs, waker: &Waker) {
         let mandate_generation = shared.maker.ledger().mandate_generation();
         while self.writer.bytes() < BATCH_BYTES {
             let Some((chunk, at)) = self.chunk.take().or_else(|| stream.queue.try_next()) else { break };
@@ -130,6 +134,13 @@ impl Handover {
                     return;
                 }
             }
+            if self.seen.get(index).is_some_and(|seen| !seen.uses().is_empty() && seen.is_open()) && !self.use_one(shared, index, waker) {
+                self.chunk = Some((chunk, at));
+                if self.held_up {
+                    return;
+                }
+                continue;
+            }
             if let Some(seen) = self.seen.get_mut(index) {
                 let number = seen.number;
                 if let Some(view) = seen.view() {
@@ -143,6 +154,7 @@ impl Handover {
                             }
                         }
                         Err(refusal) => {
+                            uses::give_back(seen.uses());
                             chunk.tally().refuse(refusal);
                             shared.counters.refused(refusal);
                             tracing::warn!(code = refusal.code(), source = %chunk.source(), recipient = %stream.ask.listener.spiffe, schema = %stream.ask.schema.name(), "a frame could not be judged for a recipient");
@@ -152,6 +164,24 @@ impl Handover {
             }
             self.chunk = Some((chunk, at + 1));
         }
+    }
+
+    /// Takes one use of each counted consent that the view rests on. False: the frame waits until some are reserved, or the view has to
+    /// be made anew, as they are used up.
+    fn use_one(&mut self, shared: &Shared, index: usize, waker: &Waker) -> bool {
+        let Some(seen) = self.seen.get_mut(index) else { return true };
+        let took = uses::take(seen.uses(), shared.maker.ledger(), waker);
+        match took {
+            Took::One => {
+                // After the last one the view closes, also where no frame comes any more.
+                if seen.uses().iter().any(|uses| uses.is_spent()) {
+                    self.recheck = Some(0);
+                }
+            }
+            Took::Spent => seen.expire(),
+            Took::Wait { .. } => self.held_up = true,
+        }
+        took == Took::One
     }
 
     /// Counts what is collected as handed over; it goes to the connection with the next bytes.
@@ -235,11 +265,19 @@ impl Handover {
         }
     }
 
+    /// Whether a counted consent that a view rests on is used up.
+    fn is_used_up(seen: &Seen) -> bool {
+        seen.is_open() && seen.uses().iter().any(|uses| uses.is_spent())
+    }
+
     /// Looks at views in order until something is to be said or all were looked at; the rest follows when that is out.
     pub(super) fn recheck_views(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
         let mandate_generation = shared.maker.ledger().mandate_generation();
         let mut index = self.recheck.take().unwrap_or(0);
-        while let Some(seen) = self.seen.get(index) {
+        while let Some(seen) = self.seen.get_mut(index) {
+            if Self::is_used_up(seen) {
+                seen.expire();
+            }
             if !seen.is_current(mandate_generation, now) {
                 self.refresh(shared, stream, index, now);
             }

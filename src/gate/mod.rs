@@ -18,6 +18,7 @@ pub mod streams;
 pub mod subscribe;
 pub mod tls;
 mod traced;
+mod uses;
 pub mod views;
 pub mod web;
 mod workers;

@@ -202,8 +202,12 @@ impl SubscribeBody {
                     }
                 }
             }
-            state.collect(&shared, &stream, now);
+            state.held_up = false;
+            state.collect(&shared, &stream, now, cx.waker());
             state.hand_over(&shared);
+            if state.held_up && state.out.is_empty() {
+                return Poll::Pending;
+            }
         }
         // Much came by and nothing of it was for this recipient: let others have a turn.
         cx.waker().wake_by_ref();

@@ -9,9 +9,10 @@ use super::live::Live;
 use super::proxy::Term;
 use crate::client::announce;
 use crate::judge::{Judgement, Listener};
-use crate::ledger::{Ledger, Subject};
+use crate::ledger::{Ledger, Subject, Uses};
 use crate::proto::v1;
 use crate::status::Refuse;
+use crate::veil::consent::obligations::Obligations;
 use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::pseudonym::{self, Domain};
 use crate::veil::crypto::seal::Suite;
@@ -114,6 +115,10 @@ pub struct Seen {
     fingerprint: Fingerprint,
     valid_until: UnixMs,
     keys: Vec<Vec<SealKey>>,
+    /// What the recipient was told that it takes upon itself.
+    obligations: Vec<Obligations>,
+    /// Of each, every message that is handed over takes one.
+    uses: Vec<Arc<Uses>>,
     /// Bumped per change of standing or by time; says why in words.
     reason: &'static str,
 }
@@ -134,6 +139,8 @@ impl Seen {
             fingerprint: Fingerprint([0; 32]),
             valid_until: UnixMs(i64::MIN),
             keys: Vec::new(),
+            obligations: Vec::new(),
+            uses: Vec::new(),
             reason: "subscribed",
         }
     }
@@ -157,6 +164,17 @@ impl Seen {
     /// Whether frames flow.
     pub fn is_open(&self) -> bool {
         self.view.is_some()
+    }
+
+    /// What each message takes one of; mostly nothing.
+    #[inline]
+    pub fn uses(&self) -> &[Arc<Uses>] {
+        &self.uses
+    }
+
+    /// What it was made from is used up: it has to be made anew.
+    pub fn expire(&mut self) {
+        self.valid_until = UnixMs(i64::MIN);
     }
 
     /// Whether its subject's elements may be seen in a message about several.
@@ -257,6 +275,7 @@ impl ViewMaker {
         (seen.rules, seen.fingerprint) = (state.generation, schema.fingerprint());
         let was_open = seen.is_open();
         seen.delivers = judgement.delivers;
+        seen.uses = judgement.spends.iter().map(|counted| self.ledger.uses(counted.record, counted.max)).collect();
         if !judgement.delivers && !ask.expects(seen) {
             seen.view = None;
             seen.keys.clear();
@@ -268,7 +287,13 @@ impl ViewMaker {
         let program = self.program(&schema, decision);
         let keys: Vec<Vec<SealKey>> = program.slots().iter().map(|holders| judgement.holders(*holders)).collect();
         let boundary = self.boundary(&judgement, now);
-        let unchanged = seen.view.as_ref().is_some_and(|view| Arc::ptr_eq(view.program(), &program) && !view.spent()) && seen.keys == keys;
+        // A call has nowhere to say them.
+        let obligations = match ask.through {
+            Through::Frames => judgement.obligations.clone(),
+            Through::Call { .. } => Vec::new(),
+        };
+        let told = seen.keys == keys && seen.obligations == obligations;
+        let unchanged = seen.view.as_ref().is_some_and(|view| Arc::ptr_eq(view.program(), &program) && !view.spent()) && told;
         if unchanged && reason != "time" {
             seen.valid_until = boundary.min(seen.valid_until);
             return Ok(None);
@@ -302,7 +327,9 @@ impl ViewMaker {
             fields: words(&schema, decision),
             keys: keys_announced,
             reason: reason.to_owned(),
+            obligations: obligations.iter().map(Into::into).collect(),
         };
+        seen.obligations = obligations;
         seen.view = Some(View::new(program, bindings));
         seen.keys = keys;
         seen.valid_until = boundary;
@@ -311,7 +338,7 @@ impl ViewMaker {
 
     fn closed(&self, ask: &Ask, seen: &Seen, now: UnixMs) -> v1::View {
         let reason = seen.reason.to_owned();
-        v1::View { view: seen.number, subject: self.label(ask, seen, now), open: false, fields: Vec::new(), keys: Vec::new(), reason }
+        v1::View { view: seen.number, subject: self.label(ask, seen, now), open: false, reason, ..v1::View::default() }
     }
 
     /// A view holds until consent says otherwise, its key is old, or pseudonyms rotate.

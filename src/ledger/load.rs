@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
-use super::fact::{self, Said};
-use super::{Ledger, OpenError, Ordering, Refused, Subject, Writer};
+use super::fact;
+use super::{Ledger, OpenError, Ordering, Refused, Subject, Uses, Writer};
 use crate::store::{Noted, StoreError};
 use crate::veil::consent::standing::Standing;
-use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{Did, Handle};
 
 impl Ledger {
@@ -34,6 +33,9 @@ impl Ledger {
     pub(super) fn load(&self, writer: &mut Writer) -> Result<BTreeSet<Did>, OpenError> {
         self.load_subjects(writer)?;
         self.load_enrolments(writer)?;
+        self.store.uses(|record, reserved, max| {
+            self.uses.entry(record).or_insert_with(|| Arc::new(Uses::new(record, max, reserved)));
+        })?;
         self.load_facts(writer)
     }
 
@@ -93,22 +95,10 @@ impl Ledger {
     /// Takes one fact as it was taken at first: checked at the instant that it was taken.
     fn replay(&self, bytes: &[u8]) -> Result<(Did, Noted), &'static str> {
         let (taken, said) = fact::read(bytes, &self.config.origin).map_err(|refusal| refusal.code())?;
-        let (did, act, record) = match &said {
-            Said::Consent(consent) => (consent.get().subject, Act::Consent, consent.id()),
-            Said::Withdrawal(withdrawal) => (withdrawal.get().subject, Act::Withdrawal, withdrawal.id()),
-        };
+        let (did, (act, record)) = (said.subject(), said.act());
         let subject = self.subject(&did).ok_or("TV-D02")?;
         let mut standing = Standing::clone(&subject.standing());
-        match said {
-            Said::Consent(consent) => {
-                standing.check(&consent, taken).map_err(|refusal| refusal.code())?;
-                standing.apply(*consent, taken);
-            }
-            Said::Withdrawal(withdrawal) => {
-                let ending = standing.check_withdrawal(&withdrawal, taken).map_err(|refusal| refusal.code())?;
-                standing.apply_withdrawal(ending);
-            }
-        }
+        said.take(&mut standing, taken).map_err(|refusal| refusal.code())?;
         subject.replace(standing);
         Ok((did, Noted { leaf: subject.leaf(act, taken, &record), of: Some((did, record)) }))
     }

@@ -10,7 +10,7 @@ use crate::veil::merkle::leaf::{Act, Leaf, Salt};
 use crate::veil::merkle::receipt::LogProof;
 use crate::veil::name::{Did, Origin, RecordId};
 
-/// That a record is in the log: for its signer, who alone can show what the leaf is about.
+/// That a record is in the log: for its subject and who signed it, who alone can show what the leaf is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// With it and the record whoever has both finds the leaf to be about that record.
@@ -50,11 +50,18 @@ impl Ledger {
         Ok(Receipt { salt: subject.salt(&record), proof })
     }
 
-    /// Every receipt of a signer whose entry is number `from` or later, in the order of the log, `most` of them.
-    pub fn receipts(&self, did: &Did, from: u64, most: usize) -> Result<Vec<(RecordId, Receipt)>, Refused> {
+    /// The receipts of a subject's records that `shows` lets through and whose entry is number `from` or later, in the order of the
+    /// log, `most` of them.
+    pub fn receipts(
+        &self,
+        did: &Did,
+        from: u64,
+        most: usize,
+        shows: impl Fn(RecordId) -> bool,
+    ) -> Result<Vec<(RecordId, Receipt)>, Refused> {
         let Some(subject) = self.subject(did) else { return Ok(Vec::new()) };
         let mut records = self.store.leaves_of(did).map_err(Refused::Unavailable)?;
-        records.retain(|(_, leaf)| *leaf >= from);
+        records.retain(|(record, leaf)| *leaf >= from && shows(*record));
         records.sort_by_key(|(_, leaf)| *leaf);
         records.truncate(most);
         records.into_iter().map(|(record, leaf)| Ok((record, self.receipt(&subject, record, leaf)?))).collect()

@@ -4,11 +4,14 @@
 //! Calls write to disk and wait for streams: an async caller moves them off its threads.
 
 pub mod announced;
+mod authority;
 mod fact;
 mod load;
 mod logged;
 pub mod refused;
 pub mod subject;
+pub mod uses;
+pub mod watch;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +23,8 @@ pub use self::announced::AnnouncedKeys;
 pub use self::logged::Receipt;
 pub use self::refused::{Move, OpenError, Refused};
 pub use self::subject::Subject;
+pub use self::uses::{Took, Uses};
+pub use self::watch::{Watched, Watching};
 use crate::log::Log;
 use crate::store::rest::RestKey;
 use crate::store::{Batch, Noted, Store};
@@ -30,6 +35,7 @@ use crate::veil::consent::record::{Consent, SignerRole};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Standing;
 use crate::veil::consent::withdrawal::Withdrawal;
+use crate::veil::consent::{agreement, delegation, delegation_end};
 use crate::veil::crypto::secret::Secret;
 use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{Did, Handle, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
@@ -74,6 +80,8 @@ pub struct Ledger {
     enrolment_generation: AtomicU64,
     barriers: RwLock<Vec<Arc<dyn Barrier>>>,
     announced: AnnouncedKeys,
+    uses: DashMap<RecordId, Arc<Uses>>,
+    watched: Watched,
     writer: Mutex<Writer>,
     strangers_max: usize,
 }
@@ -177,6 +185,8 @@ impl Ledger {
             enrolment_generation: AtomicU64::new(0),
             barriers: RwLock::default(),
             announced: AnnouncedKeys::default(),
+            uses: DashMap::new(),
+            watched: Watched::default(),
             writer: Mutex::default(),
             strangers_max,
         };
@@ -206,14 +216,17 @@ impl Ledger {
         Arc::clone(&self.people.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a grant, a refusal, a mandate or an enrolment, by its payload type. Durable and in force when it answers.
+    /// Takes a grant, a refusal, a mandate, a delegation, an agreement or an enrolment, by its payload type. Durable and in force when it answers.
     pub fn submit(&self, envelope: &Envelope) -> Result<Submitted, Refused> {
-        if envelope.payload_type == enrolment::MEDIA_TYPE {
-            return self.enrol(envelope);
+        match envelope.payload_type.as_str() {
+            enrolment::MEDIA_TYPE => return self.enrol(envelope),
+            delegation::MEDIA_TYPE | agreement::MEDIA_TYPE => return self.take_authority(envelope),
+            delegation_end::MEDIA_TYPE => return Err(RecordRefusal::WrongCall { call: "Withdraw" }.into()),
+            _ => {}
         }
         let consent = Signed::<Consent>::new(envelope)?.verify(&self.config.origin)?;
         let did = consent.get().subject;
-        if consent.get().role == SignerRole::Operator && !self.is_operator(&did) {
+        if consent.get().by.role == SignerRole::Operator && !self.is_operator(&did) {
             return Err(Refused::NotAnOperator);
         }
         let now = self.clock.now()?;
@@ -222,8 +235,7 @@ impl Ledger {
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         standing.check(&consent, now)?;
         let (record, seq) = (consent.id(), consent.get().seq);
-        let batch = Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() };
-        let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Consent, record), now, batch)?;
+        let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Consent, record), now, fact::batch(now, envelope))?;
         standing.apply(consent, now);
         subject.replace(standing);
         drop(writer);
@@ -231,9 +243,14 @@ impl Ledger {
         Ok(Submitted { record, seq, receipt: self.receipt(&subject, record, leaf)? })
     }
 
-    /// Takes a withdrawal. Durable, and in force on every open stream, when it answers. It waits for no chain, and not
+    /// Takes a withdrawal, or the end of a delegation. Durable, and in force on every open stream, when it answers. It waits for no chain, and not
     /// for the clock: where that is behind, the latest instant seen stands for now.
     pub fn withdraw(&self, envelope: &Envelope) -> Result<Withdrawn, Refused> {
+        match envelope.payload_type.as_str() {
+            delegation_end::MEDIA_TYPE => return self.end_delegations(envelope),
+            delegation::MEDIA_TYPE | agreement::MEDIA_TYPE => return Err(RecordRefusal::WrongCall { call: "Submit" }.into()),
+            _ => {}
+        }
         let withdrawal = Signed::<Withdrawal>::new(envelope)?.verify(&self.config.origin)?;
         let (did, record) = (withdrawal.get().subject, withdrawal.id());
         let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
@@ -246,8 +263,7 @@ impl Ledger {
             let leaf = self.store.leaf_of(&did, &record).map_err(Refused::Unavailable)?;
             known.zip(leaf)
         } else {
-            let batch = Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() };
-            let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Withdrawal, record), now, batch)?;
+            let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Withdrawal, record), now, fact::batch(now, envelope))?;
             standing.apply_withdrawal(ending);
             subject.replace(standing);
             Some((subject, leaf))
@@ -304,6 +320,20 @@ impl Ledger {
     /// The key announcements that were made lately.
     pub fn announced(&self) -> &AnnouncedKeys {
         &self.announced
+    }
+
+    /// Whoever waits for changes of a standing.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// A record of a subject's chain, as it was signed; none, where it is not there.
+    pub fn record_of(&self, did: &Did, record: RecordId) -> Result<Option<Envelope>, Refused> {
+        if !self.standing_of(did).has(record) {
+            return Ok(None);
+        }
+        let fact = self.store.fact_of(&record).map_err(Refused::Unavailable)?;
+        Ok(fact.map(|fact| fact::envelope(&fact)).transpose()?.map(|(_, envelope)| envelope))
     }
 
     /// The gateway's name in its log.
@@ -415,6 +445,7 @@ impl Ledger {
     /// Waits until every stream stands on the new standing. What an operator's key signs may change the mandate, which
     /// every stream stands on.
     fn settle(&self, did: &Did) -> Vec<StreamSettled> {
+        self.watched.changed(did);
         let mandate = self.is_operator(did);
         if mandate {
             self.mandate_generation.fetch_add(1, Ordering::Release);

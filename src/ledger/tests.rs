@@ -512,3 +512,66 @@ fn what_the_ledger_says_is_one_line_with_a_code_and_a_move() {
     ];
     assert_eq!(open.iter().map(OpenError::code).collect::<Vec<_>>(), OpenError::ALL);
 }
+
+#[test]
+fn delegations_agreements_and_ends_are_kept_and_come_back_the_same() {
+    let mut world = World::new();
+    let delegation = testing::delegation(1, 2, 1, None, |_| ());
+    assert_eq!(world.ledger.submit(&delegation).expect("both signed").seq, 1);
+    let given = testing::delegated(1, 2, delegation.id(), 2, Some(delegation.id()), |_| ());
+    world.ledger.submit(&given).expect("the guardian's");
+    let agreement = testing::agreement(1, 3, Some(given.id()), 1, &[2], |_| ());
+    assert_eq!(world.ledger.submit(&agreement).expect("hers").seq, 3);
+    let before = world.ledger.standing_of(&key(1).did());
+    world.restart();
+    assert_eq!(format!("{:?}", world.ledger.standing_of(&key(1).did())), format!("{before:?}"));
+    assert_eq!(world.states(1), [GrantState::Live]);
+    // The end acts when it answers, and answers as well when it is sent again.
+    let streams = world.streams();
+    let end = testing::end_delegation(1, 2, &[delegation.id()]);
+    let (facts, answer) = (world.facts(), world.ledger.withdraw(&end).expect("the delegate's"));
+    assert_eq!((answer.record, answer.ended, answer.streams.len(), world.facts()), (end.id(), 1, 1, facts + 1));
+    assert_eq!(world.states(1), [GrantState::Ended]);
+    let again = world.ledger.withdraw(&end).expect("again");
+    assert_eq!((again.ended, again.streams.len(), world.facts()), (0, 1, facts + 1));
+    assert_eq!(streams.asked(), [Some(key(1).did()); 2]);
+    world.restart();
+    assert_eq!(world.states(1), [GrantState::Ended]);
+}
+
+#[test]
+fn a_delegation_goes_to_submit_and_its_end_to_withdraw() {
+    let world = World::new();
+    let delegation = testing::delegation(1, 2, 1, None, |_| ());
+    let agreement = testing::agreement(1, 1, None, 1, &[2], |_| ());
+    for record in [&delegation, &agreement] {
+        assert_eq!(world.ledger.withdraw(record).expect_err("a grant's call").code(), "TV-C13");
+    }
+    let end = testing::end_delegation(1, 1, &[delegation.id()]);
+    assert_eq!(world.ledger.submit(&end).expect_err("a withdrawal's call").code(), "TV-C13");
+    // An end that comes first waits for its delegation, also across a restart; what is refused leaves nothing.
+    let mut world = world;
+    assert_eq!(world.ledger.withdraw(&end).expect("kept").ended, 0);
+    world.restart();
+    world.ledger.submit(&delegation).expect("the chain goes on");
+    let given = testing::delegated(1, 2, delegation.id(), 2, Some(delegation.id()), |_| ());
+    assert_eq!(world.ledger.submit(&given).expect_err("ended").code(), "TV-C22");
+    let mandate = testing::agreement(1, 2, Some(delegation.id()), 1, &[2], |document| document["signer"]["role"] = json!("operator"));
+    assert_eq!(world.ledger.submit(&mandate).expect_err("no operator").code(), "TV-L03");
+}
+
+#[test]
+fn an_end_is_taken_while_the_clock_is_behind_and_not_while_the_disk_is_full() {
+    let world = World::new();
+    let delegation = testing::delegation(1, 2, 1, None, |_| ());
+    world.ledger.submit(&delegation).expect("both signed");
+    let end = testing::end_delegation(1, 1, &[delegation.id()]);
+    world.clock.shift(-HOUR);
+    world.store.set_full(true);
+    assert_eq!(world.ledger.withdraw(&end).expect_err("full").code(), "TV-L06");
+    assert_eq!(world.ledger.submit(&testing::delegation(1, 3, 2, Some(delegation.id()), |_| ())).expect_err("behind").code(), "TV-T01");
+    world.store.set_full(false);
+    world.ledger.withdraw(&end).expect("waits for nothing");
+    let standing = world.ledger.standing_of(&key(1).did());
+    assert!(standing.delegations()[0].ended().is_some());
+}

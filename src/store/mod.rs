@@ -19,12 +19,15 @@ use crate::veil::merkle::leaf::{LEAF_BYTES, Leaf};
 use crate::veil::name::{Did, Handle, RecordId, UnixMs};
 
 const FACTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("facts");
+/// Which fact holds which record.
+const RECORDS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("records");
+const USES: TableDefinition<'_, &[u8; 32], &[u8; 16]> = TableDefinition::new("uses");
 const ENROLMENTS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("enrolments");
 const SECRETS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subject secrets");
 /// Leaves that may not be in the log yet, by their number there.
 const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
-/// Which leaf is about which record, by signer and record.
-const RECORDS: TableDefinition<'_, &[u8; 64], u64> = TableDefinition::new("records in the log");
+/// Which leaf is about which record, by subject and record.
+const LOGGED: TableDefinition<'_, &[u8; 64], u64> = TableDefinition::new("records in the log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const CLOCK: &str = "clock";
 const ORIGIN: &str = "origin";
@@ -46,10 +49,14 @@ pub struct Store {
 pub struct Batch {
     /// Facts, appended in order.
     pub facts: Vec<Vec<u8>>,
+    /// The record that the first of the facts holds, to find it by.
+    pub record: Option<RecordId>,
     /// A source's value, as its handle, and whom it means.
     pub enrolment: Option<(Handle, Did)>,
     /// A new subject's sealed secret.
     pub secret: Option<(Did, Vec<u8>)>,
+    /// A record whose uses are counted, how many of them are reserved, and how many there are. A count never goes back.
+    pub uses: Option<(RecordId, u64, u64)>,
     /// The clock's high-water mark; it never goes back.
     pub clock: Option<UnixMs>,
     /// The name of the log that the store belongs to.
@@ -67,7 +74,7 @@ pub struct Batch {
 pub struct Noted {
     /// The leaf.
     pub leaf: Leaf,
-    /// The signer and the record that it is about, where it is about one.
+    /// The subject and the record that it is about, where it is about one.
     pub of: Option<(Did, RecordId)>,
 }
 
@@ -98,7 +105,7 @@ impl Store {
                 Some(VERSION_NOW) if !logs => {
                     // From before there was a log: the ledger notes what is missing.
                     write.open_table(LEAVES)?;
-                    write.open_table(RECORDS)?;
+                    write.open_table(LOGGED)?;
                     write.commit()?;
                 }
                 Some(_) => write.abort()?,
@@ -109,7 +116,7 @@ impl Store {
                     write.open_table(ENROLMENTS)?;
                     write.open_table(SECRETS)?;
                     write.open_table(LEAVES)?;
-                    write.open_table(RECORDS)?;
+                    write.open_table(LOGGED)?;
                     write.commit()?;
                 }
             }
@@ -130,9 +137,18 @@ impl Store {
                 for (seq, fact) in (next..).zip(&batch.facts) {
                     facts.insert(seq, fact.as_slice())?;
                 }
+                if let Some(record) = &batch.record {
+                    write.open_table(RECORDS)?.insert(&record.0, next)?;
+                }
             }
             if let Some((handle, did)) = &batch.enrolment {
                 write.open_table(ENROLMENTS)?.insert(&handle.0, &did.0)?;
+            }
+            if let Some((record, reserved, max)) = &batch.uses {
+                let mut uses = write.open_table(USES)?;
+                let known = uses.get(&record.0)?.map_or(0, |known| used(known.value()).0);
+                let row: [u8; 16] = (u128::from((*reserved).max(known)) << 64 | u128::from(*max)).to_be_bytes();
+                uses.insert(&record.0, &row)?;
             }
             if let Some((did, sealed)) = &batch.secret {
                 write.open_table(SECRETS)?.insert(&did.0, sealed.as_slice())?;
@@ -141,11 +157,11 @@ impl Store {
             let first = leaf;
             {
                 let mut leaves = write.open_table(LEAVES)?;
-                let mut records = write.open_table(RECORDS)?;
+                let mut logged = write.open_table(LOGGED)?;
                 for noted in &batch.leaves {
                     leaves.insert(leaf, noted.leaf.bytes().as_slice())?;
                     if let Some((did, record)) = &noted.of {
-                        records.insert(&of(did, record), leaf)?;
+                        logged.insert(&of(did, record), leaf)?;
                     }
                     leaf += 1;
                 }
@@ -192,17 +208,17 @@ impl Store {
         if damaged { Err(StoreError::Damaged(format!("a leaf is not {LEAF_BYTES} bytes of its kind"))) } else { Ok(()) }
     }
 
-    /// The number of the leaf about a signer's record.
+    /// The number of the leaf about a subject's record.
     pub fn leaf_of(&self, did: &Did, record: &RecordId) -> Result<Option<u64>, StoreError> {
-        self.with(|database| Ok(database.begin_read()?.open_table(RECORDS)?.get(&of(did, record))?.map(|number| number.value())))
+        self.with(|database| Ok(database.begin_read()?.open_table(LOGGED)?.get(&of(did, record))?.map(|number| number.value())))
     }
 
-    /// Every record of a signer that has a leaf, and its number.
+    /// Every record of a subject that has a leaf, and its number.
     pub fn leaves_of(&self, did: &Did) -> Result<Vec<(RecordId, u64)>, StoreError> {
         self.with(|database| {
             let (first, last) = (of(did, &RecordId([0; 32])), of(did, &RecordId([0xff; 32])));
             let mut found = Vec::new();
-            for row in database.begin_read()?.open_table(RECORDS)?.range::<&[u8; 64]>(&first..=&last)? {
+            for row in database.begin_read()?.open_table(LOGGED)?.range::<&[u8; 64]>(&first..=&last)? {
                 let (key, number) = row?;
                 if let Some((_, record)) = key.value().split_first_chunk::<32>()
                     && let Ok(record) = record.try_into()
@@ -225,6 +241,39 @@ impl Store {
             for row in database.begin_read()?.open_table(FACTS)?.range(from..)? {
                 let (seq, fact) = row?;
                 each(seq.value(), fact.value());
+            }
+            Ok(())
+        })
+    }
+
+    /// The fact that holds a record.
+    pub fn fact_of(&self, record: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|database| {
+            let read = database.begin_read()?;
+            let numbers = match read.open_table(RECORDS) {
+                Ok(numbers) => numbers,
+                // Nothing was taken yet.
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let Some(number) = numbers.get(&record.0)? else { return Ok(None) };
+            Ok(read.open_table(FACTS)?.get(number.value())?.map(|fact| fact.value().to_vec()))
+        })
+    }
+
+    /// Hands over every record whose uses were counted: how many are reserved, of how many.
+    pub fn uses(&self, mut each: impl FnMut(RecordId, u64, u64)) -> Result<(), StoreError> {
+        self.with(|database| {
+            let uses = match database.begin_read()?.open_table(USES) {
+                Ok(uses) => uses,
+                // Nothing was counted yet.
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            for row in uses.iter()? {
+                let (record, row) = row?;
+                let (reserved, max) = used(row.value());
+                each(RecordId(*record.value()), reserved, max);
             }
             Ok(())
         })
@@ -302,7 +351,7 @@ impl Store {
         let forget = |database: &Database| {
             let write = database.begin_write()?;
             write.delete_table(LEAVES)?;
-            write.delete_table(RECORDS)?;
+            write.delete_table(LOGGED)?;
             write.open_table(META)?.remove(LEAF_COUNT)?;
             write.open_table(META)?.remove(ACTS)?;
             Ok(write.commit()?)
@@ -330,6 +379,12 @@ fn of(did: &Did, record: &RecordId) -> [u8; 64] {
 
 fn count(bytes: &[u8]) -> u64 {
     bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
+}
+
+/// How many are reserved, of how many.
+fn used(row: &[u8; 16]) -> (u64, u64) {
+    let both = u128::from_be_bytes(*row);
+    ((both >> 64) as u64, both as u64)
 }
 
 fn instant(bytes: &[u8]) -> Option<UnixMs> {
@@ -423,6 +478,8 @@ mod tests {
         let folder = folder("again");
         let whole = Batch {
             facts: vec![b"one".to_vec(), b"two".to_vec()],
+            record: Some(RecordId([4; 32])),
+            uses: Some((RecordId([4; 32]), 3, 9)),
             enrolment: Some((Handle([1; 32]), Did([2; 32]))),
             secret: Some((Did([2; 32]), vec![3; 60])),
             clock: Some(UnixMs(5)),
@@ -432,6 +489,12 @@ mod tests {
         Store::open(&folder).and_then(|store| store.commit(&whole)).expect("a new folder");
         let store = Store::open(&folder).expect("closed before");
         store.commit(&batch(b"three")).expect("room");
+        assert_eq!(store.fact_of(&RecordId([4; 32])).expect("readable").as_deref(), Some(&b"one"[..]));
+        assert_eq!(store.fact_of(&RecordId([5; 32])).expect("readable"), None);
+        store.commit(&Batch { uses: Some((RecordId([4; 32]), 2, 9)), ..Batch::default() }).expect("room");
+        let mut uses = Vec::new();
+        store.uses(|record, reserved, max| uses.push((record, reserved, max))).expect("readable");
+        assert_eq!(uses, [(RecordId([4; 32]), 3, 9)], "a count never goes back");
         assert_eq!(facts(&store), [(0, b"one".to_vec()), (1, b"two".to_vec()), (2, b"three".to_vec())]);
         let (mut enrolments, mut secrets) = (Vec::new(), Vec::new());
         store.enrolments(|handle, did| enrolments.push((handle, did))).expect("readable");

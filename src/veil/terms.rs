@@ -320,3 +320,29 @@ pub fn purpose(text: &str) -> Option<Purpose> {
     let term = text.strip_prefix("dpv:")?;
     super::dpv::PURPOSES.binary_search(&term).ok().map(|_| Purpose::new(text))
 }
+
+/// Whether a rule's selector covers the site with this path: it is the path, or the path of something around it.
+pub fn covers(selector: &str, path: &str) -> bool {
+    let Some(rest) = path.strip_prefix(selector) else { return false };
+    if selector.is_empty() {
+        return false;
+    }
+    // A dot or bracket inside a quoted key is no boundary.
+    (rest.is_empty() || rest.starts_with('.') || rest.starts_with('[')) && !inside_brackets(selector)
+}
+
+/// Whether the text ends inside `[…]`.
+fn inside_brackets(text: &str) -> bool {
+    let (mut bracket, mut quote, mut escaped) = (false, false, false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quote => escaped = true,
+            '"' if bracket => quote = !quote,
+            '[' if !quote => bracket = true,
+            ']' if !quote => bracket = false,
+            _ => {}
+        }
+    }
+    bracket
+}

@@ -1,5 +1,7 @@
 //! Do the commands say what their transcripts in tests/cmd say, and do they fit together around a running gateway?
 
+mod stories;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! Does what people sign act as it says, when it says, and for whom it says? Over real sockets, while frames flow.
 
+mod authority;
 mod keys;
+mod obligations;
 mod records;
 
 use std::sync::Arc;

@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use twinveil::veil::consent::agreement::Agreement;
+use twinveil::veil::consent::delegation::Delegation;
+use twinveil::veil::consent::delegation_end::DelegationEnd;
 use twinveil::veil::consent::enrolment::Enrolment;
 use twinveil::veil::consent::envelope::{Envelope, Payload, Signed};
 use twinveil::veil::consent::query::Query;
@@ -124,13 +127,26 @@ fn the_examples_of_documents_are_read_as_they_stand() {
         T::parse(text.as_bytes()).map(drop)
     }
     let examples = examples();
-    let [consent, withdrawal, enrolment, query, key] = examples.as_slice() else { panic!("{} examples", examples.len()) };
+    let [consent, withdrawal, delegation, end, agreement, enrolment, query, key] = examples.as_slice() else {
+        panic!("{} examples", examples.len())
+    };
+    assert_eq!(reads::<Delegation>(delegation), Ok(()));
+    assert_eq!(reads::<DelegationEnd>(end), Ok(()));
+    assert_eq!(reads::<Agreement>(agreement), Ok(()));
     assert_eq!(reads::<Consent>(consent), Ok(()));
     assert_eq!(reads::<Withdrawal>(withdrawal), Ok(()));
     assert_eq!(reads::<Enrolment>(enrolment), Ok(()));
     assert_eq!(reads::<Query>(query), Ok(()));
     assert_eq!(reads::<RecipientKey>(key), Ok(()));
-    let types = [Consent::MEDIA_TYPE, Enrolment::MEDIA_TYPE, Query::MEDIA_TYPE, RecipientKey::MEDIA_TYPE];
+    let types = [
+        Consent::MEDIA_TYPE,
+        Delegation::MEDIA_TYPE,
+        DelegationEnd::MEDIA_TYPE,
+        Agreement::MEDIA_TYPE,
+        Enrolment::MEDIA_TYPE,
+        Query::MEDIA_TYPE,
+        RecipientKey::MEDIA_TYPE,
+    ];
     assert!(types.iter().all(|media_type| page("signing").contains(&format!("`{media_type}`"))));
 }
 

@@ -6,7 +6,7 @@ use twinveil::veil::consent::deciding::{Deciding, DecidingRule};
 use twinveil::veil::consent::rule::{Effect, Rule};
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::wrap::OpenKey;
-use twinveil::veil::name::{FieldPath, RecordId, Spiffe, UnixMs};
+use twinveil::veil::name::{FieldPath, RecordId, Spiffe};
 use twinveil::veil::policy::floor::Policy;
 use twinveil::veil::policy::{Decided, Holders, decide};
 use twinveil::veil::schema::{Schema, Site, load_annotated};
@@ -110,7 +110,7 @@ fn shown(recipient: &Recipient, policy: &Policy, schema: &Schema, mandate: bool)
         .collect();
     let rules = (0..).zip(&rules).map(|(index, rule)| DecidingRule { record: RecordId([1; 32]), index, rule }).collect();
     let key = |byte: u8| Some(OpenKey::from_seed(&Secret::take(&mut [byte; 32])).unwrap().seal_key());
-    let deciding = Deciding { rules, recipient_key: key(4), vault_key: key(3), valid_until: UnixMs::NEVER };
+    let deciding = Deciding { rules, recipient_key: key(4), vault_key: key(3), ..Deciding::default() };
     let floors = policy.floors(schema, &Spiffe::parse(recipient.spiffe).unwrap(), &purpose(recipient.purpose).unwrap(), "EU").unwrap();
     let (subject, mandate) = if mandate { (None, Some(&deciding)) } else { (Some(&deciding), None) };
     let decision = decide(schema, &floors, subject, mandate);

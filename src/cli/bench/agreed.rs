@@ -12,7 +12,7 @@ use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::record::{Consent, SignerRole};
 use crate::veil::consent::rule::{Effect, Rule};
 use crate::veil::consent::standing::Head;
-use crate::veil::name::{Origin, Purpose, RecordId, SealKey, Spiffe, UnixMs};
+use crate::veil::name::{Origin, Purpose, RecordId, SealKey, Spiffe};
 use crate::veil::policy::{Decision, FloorTable, decide};
 use crate::veil::schema::Schema;
 use crate::veil::terms::{Sensitivity, Treatment};
@@ -52,7 +52,7 @@ impl Agreed {
             (rules, []) => (rules.to_vec(), all, "subjects permit what the command line says, the operator everything".to_owned()),
             (_, consents) => {
                 let (subject, mandate) = (from(SignerRole::Subject), from(SignerRole::Operator));
-                let mandated = consents.iter().any(|consent| consent.role == SignerRole::Operator);
+                let mandated = consents.iter().any(|consent| consent.by.role.is_mandate());
                 let words = format!(
                     "{} rules of the consents apply, {}",
                     subject.len(),
@@ -92,15 +92,12 @@ impl Agreed {
         let of = |effect: Effect| (0..).zip(rules).filter(move |(_, rule)| rule.effect == effect);
         let rules = of(Effect::Forbid).chain(of(Effect::Permit));
         let rules = rules.map(|(index, rule)| DecidingRule { record: RecordId([0; 32]), index, rule }).collect();
-        Deciding { rules, recipient_key: Some(self.key), vault_key: Some(self.key), valid_until: UnixMs::NEVER }
+        Deciding { rules, recipient_key: Some(self.key), vault_key: Some(self.key), ..Deciding::default() }
     }
 
     /// The record that says so, to these recipients; none, where there is nothing to say.
     pub(super) fn sign(&self, wallet: &Wallet, role: SignerRole, to: &[&Spiffe]) -> Result<Option<Envelope>, CliError> {
-        let rules = match role {
-            SignerRole::Subject => &self.subject,
-            SignerRole::Operator => &self.mandate,
-        };
+        let rules = if role.is_mandate() { &self.mandate } else { &self.subject };
         if rules.is_empty() {
             return Ok(None);
         }

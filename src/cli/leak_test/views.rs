@@ -7,7 +7,7 @@ use crate::veil::consent::deciding::{Deciding, DecidingRule};
 use crate::veil::consent::record::{Consent, Matcher, SignerRole};
 use crate::veil::consent::rule::{Effect, Rule};
 use crate::veil::dpv::PURPOSES;
-use crate::veil::name::{Purpose, RecordId, SealKey, UnixMs};
+use crate::veil::name::{Purpose, RecordId, SealKey};
 use crate::veil::oracle::Dice;
 use crate::veil::policy::{Decision, FloorTable, decide};
 use crate::veil::schema::Schema;
@@ -102,15 +102,15 @@ fn permit(sensitivity: Sensitivity, treatment: Treatment) -> Rule {
 
 fn deciding(rules: &[Rule]) -> Deciding<'_> {
     let rules = (0..).zip(rules).map(|(index, rule)| DecidingRule { record: RecordId([0; 32]), index, rule }).collect();
-    Deciding { rules, recipient_key: Some(SOME_KEY), vault_key: Some(SOME_KEY), valid_until: UnixMs::NEVER }
+    Deciding { rules, recipient_key: Some(SOME_KEY), vault_key: Some(SOME_KEY), ..Deciding::default() }
 }
 
 /// What the consents say to this recipient and purpose, as if all of them were in force. One that names a recipient by its
 /// did:key is taken to mean whoever is tried.
 pub(in crate::cli) fn given<'c>(consents: &'c [Consent], role: SignerRole, party: &Party, purpose: &Purpose) -> Deciding<'c> {
-    let mut deciding = Deciding { rules: Vec::new(), recipient_key: None, vault_key: None, valid_until: UnixMs::NEVER };
+    let mut deciding = Deciding::default();
     let mut permits = Vec::new();
-    for consent in consents.iter().filter(|consent| consent.role == role) {
+    for consent in consents.iter().filter(|consent| consent.by.role.is_mandate() == role.is_mandate()) {
         let named = consent.recipients.iter().find(|recipient| match &recipient.who {
             Matcher::Spiffe(spiffe) => *spiffe == party.spiffe,
             Matcher::Did(_) => true,

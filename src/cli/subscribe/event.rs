@@ -16,10 +16,18 @@ use crate::proto::v1;
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Line<'e> {
     Header { stream: String, origin: &'e str, gateway_key: &'e str, schema_fingerprint: String, write_buffer_bytes: u32 },
-    View { view: u32, subject: &'e str, open: bool, reason: &'e str, fields: Fields<'e> },
+    View { view: u32, subject: &'e str, open: bool, reason: &'e str, fields: Fields<'e>, obligations: Vec<Obligation<'e>> },
     Frame { view: u32, handover: u64, sealed: usize, opened: usize, message: DynamicMessage },
     Gap { frames: u64 },
     End { code: &'e str, reason: &'e str },
+}
+
+/// What the recipient takes upon itself.
+#[derive(Serialize)]
+struct Obligation<'e> {
+    places: &'e [String],
+    retention: &'e str,
+    jurisdictions: &'e [String],
 }
 
 /// A treatment by path, in the order of the schema; how it is generalized where it is.
@@ -53,7 +61,19 @@ pub(super) fn write(lines: &mut Vec<u8>, event: &Event, message: &MessageDescrip
             write_buffer_bytes: header.write_buffer_bytes,
         },
         Event::View(view) => {
-            Line::View { view: view.view, subject: &view.subject, open: view.open, reason: &view.reason, fields: Fields(&view.fields) }
+            let obligations = view.obligations.iter().map(|one| Obligation {
+                places: &one.places,
+                retention: &one.retention,
+                jurisdictions: &one.jurisdictions,
+            });
+            Line::View {
+                view: view.view,
+                subject: &view.subject,
+                open: view.open,
+                reason: &view.reason,
+                fields: Fields(&view.fields),
+                obligations: obligations.collect(),
+            }
         }
         Event::Frame(frame) => {
             let decoded = DynamicMessage::decode(message.clone(), &frame.message[..]);
@@ -118,11 +138,15 @@ mod tests {
             field("note", v1::Treatment::Encrypt, ""),
             field("note", v1::Treatment::Keep, ""),
         ];
-        let view = v1::View { view: 1, subject: "abc".into(), open: true, fields, ..v1::View::default() };
+        let obligation =
+            v1::Obligation { places: vec!["AT".into()], retention: "P6M".into(), jurisdictions: vec!["AT".into(), "DE".into()] };
+        let obligations = vec![obligation];
+        let view = v1::View { view: 1, subject: "abc".into(), open: true, fields, obligations, ..v1::View::default() };
         assert_eq!(
             line(&Event::View(view)),
             "{\"event\":\"view\",\"view\":1,\"subject\":\"abc\",\"open\":true,\"reason\":\"\",\
-             \"fields\":{\"vitals.x\":\"generalize in steps of 5\",\"note\":\"encrypt\"}}\n"
+             \"fields\":{\"vitals.x\":\"generalize in steps of 5\",\"note\":\"encrypt\"},\
+             \"obligations\":[{\"places\":[\"AT\"],\"retention\":\"P6M\",\"jurisdictions\":[\"AT\",\"DE\"]}]}\n"
         );
     }
 

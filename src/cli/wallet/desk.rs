@@ -3,21 +3,25 @@
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::super::connect::{Connection, refused};
+use super::super::connect::{Connection, code, refused};
 use super::super::{CliError, now};
+use super::receipts::Book;
 use super::unsigned;
 use crate::client::dsse;
 use crate::client::receipts::RECEIPTS_MAX;
-use crate::client::wallet::Wallet;
+use crate::client::wallet::{Voice, Wallet};
 use crate::proto::v1::consents_client::ConsentsClient;
 use crate::proto::v1::{
-    ExplainRequest, ExplainResponse, Kept, ReceiptsRequest, StandingRequest, StandingResponse, SubmitRequest, SubmitResponse,
-    WithdrawRequest, WithdrawResponse,
+    ExplainRequest, ExplainResponse, Kept, Notice, NoticesRequest, ReceiptsRequest, RecordRequest, StandingRequest, StandingResponse,
+    SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
 };
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::query::Asks;
 use crate::veil::consent::standing::Head;
 use crate::veil::name::{Origin, RecordId};
+
+/// `RecordRefusal::OutOfOrder`: another wallet of the same chain was faster.
+const OUT_OF_ORDER: &str = "TV-C14";
 
 /// One connection to it.
 pub(in crate::cli) struct Desk {
@@ -36,6 +40,25 @@ impl Desk {
         Ok(self.client.submit(request).await?.into_inner())
     }
 
+    /// Signs the next record of a chain and hands it in; once more where another wallet was faster.
+    pub(super) async fn submit_next(
+        &mut self,
+        (wallet, voice): (&Wallet, &Voice),
+        gateway: &Origin,
+        book: &Book,
+        sign: impl Fn(&StandingResponse) -> Result<Envelope, CliError>,
+    ) -> Result<SubmitResponse, CliError> {
+        let record = sign(&self.standing(wallet, voice, gateway).await?)?;
+        let answer = match self.submit(&record, book.seen()).await {
+            Err(status) if code(&status) == OUT_OF_ORDER => {
+                let record = sign(&self.standing(wallet, voice, gateway).await?)?;
+                self.submit(&record, book.seen()).await
+            }
+            answer => answer,
+        };
+        answer.map_err(|status| refused(&status))
+    }
+
     pub(super) async fn withdraw(&mut self, record: &Envelope, seen: String) -> Result<WithdrawResponse, CliError> {
         let request = WithdrawRequest { record: Some(dsse::to_proto(record)), seen };
         let answer = self.client.withdraw(request).await;
@@ -43,18 +66,18 @@ impl Desk {
     }
 
     /// What all records of the wallet add up to.
-    pub(super) async fn standing(&mut self, wallet: &Wallet, gateway: &Origin) -> Result<StandingResponse, CliError> {
-        let query = wallet.query(&Asks::Standing, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+    pub(super) async fn standing(&mut self, wallet: &Wallet, voice: &Voice, gateway: &Origin) -> Result<StandingResponse, CliError> {
+        let query = wallet.query_as(voice, &Asks::Standing, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
         let answer = self.client.standing(StandingRequest { query: Some(dsse::to_proto(&query)) }).await;
         Ok(answer.map_err(|status| refused(&status))?.into_inner())
     }
 
-    /// The receipts of the wallet's records, all of them.
-    pub(super) async fn receipts(&mut self, wallet: &Wallet, gateway: &Origin) -> Result<Vec<Kept>, CliError> {
+    /// The receipts of the subject's records, all that may be seen.
+    pub(super) async fn receipts(&mut self, wallet: &Wallet, voice: &Voice, gateway: &Origin) -> Result<Vec<Kept>, CliError> {
         let mut all: Vec<Kept> = Vec::new();
         let mut from = 0;
         loop {
-            let query = wallet.query(&Asks::Receipts, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+            let query = wallet.query_as(voice, &Asks::Receipts, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
             let answer = self.client.receipts(ReceiptsRequest { query: Some(dsse::to_proto(&query)), from }).await;
             let page = answer.map_err(|status| refused(&status))?.into_inner().receipts;
             let last = page.last().and_then(|kept| super::receipts::entry(kept.receipt.as_ref()?));
@@ -67,9 +90,42 @@ impl Desk {
     }
 
     /// What a recipient gets of the wallet's frames.
-    pub(in crate::cli) async fn explain(&mut self, wallet: &Wallet, asks: &Asks, gateway: &Origin) -> Result<ExplainResponse, CliError> {
-        let query = wallet.query(asks, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+    pub(in crate::cli) async fn explain(
+        &mut self,
+        wallet: &Wallet,
+        voice: &Voice,
+        asks: &Asks,
+        gateway: &Origin,
+    ) -> Result<ExplainResponse, CliError> {
+        let query = wallet.query_as(voice, asks, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
         let answer = self.client.explain(ExplainRequest { query: Some(dsse::to_proto(&query)) }).await;
+        Ok(answer.map_err(|status| refused(&status))?.into_inner())
+    }
+
+    /// A record as it was signed; it is the one that was asked for, whatever the gateway says.
+    pub(super) async fn record(
+        &mut self,
+        wallet: &Wallet,
+        voice: &Voice,
+        record: RecordId,
+        gateway: &Origin,
+    ) -> Result<Envelope, CliError> {
+        let query = wallet.query_as(voice, &Asks::Record(record), gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+        let answer = self.client.record(RecordRequest { query: Some(dsse::to_proto(&query)) }).await;
+        let found = answer.map_err(|status| refused(&status))?.into_inner().record.as_ref().map(dsse::from_proto);
+        found.filter(|found| found.id() == record).ok_or_else(|| CliError::broken("the gateway's answer makes no sense: another record"))
+    }
+
+    /// What happens, from here on.
+    pub(super) async fn notices(
+        &mut self,
+        wallet: &Wallet,
+        voice: &Voice,
+        past: bool,
+        gateway: &Origin,
+    ) -> Result<tonic::Streaming<Notice>, CliError> {
+        let query = wallet.query_as(voice, &Asks::Notices, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+        let answer = self.client.notices(NoticesRequest { query: Some(dsse::to_proto(&query)), past }).await;
         Ok(answer.map_err(|status| refused(&status))?.into_inner())
     }
 }
@@ -88,10 +144,14 @@ pub(super) fn whole_ids(given: &[String], standing: &StandingResponse) -> Result
 
 fn whole_id(given: &str, standing: &StandingResponse) -> Result<RecordId, CliError> {
     let shown = super::super::plain(given);
-    let mut found = standing.grants.iter().filter(|grant| given.len() >= ID_DIGITS_MIN && super::hex(&grant.record).starts_with(given));
+    let records = standing.grants.iter().map(|grant| &grant.record);
+    let records = records.chain(standing.delegations.iter().map(|delegation| &delegation.record));
+    let records = records.chain(standing.agreements.iter().map(|agreement| &agreement.record)).map(|record| super::hex(record));
+    let mut found = records.filter(|record| given.len() >= ID_DIGITS_MIN && record.starts_with(given));
     match (found.next(), found.next()) {
-        (Some(grant), None) => RecordId::parse(&super::hex(&grant.record))
-            .map_err(|_| CliError::broken("the gateway's answer makes no sense: a grant without a record id")),
+        (Some(record), None) => {
+            RecordId::parse(&record).map_err(|_| CliError::broken("the gateway's answer makes no sense: a grant without a record id"))
+        }
         (Some(_), Some(_)) => Err(CliError::broken(format!("`{shown}` begins more than one record id: write more of it"))),
         (None, _) => Err(CliError::broken(format!("`{shown}` is no record of this wallet: `twinveil wallet standing` lists them"))),
     }

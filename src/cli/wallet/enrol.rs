@@ -96,7 +96,7 @@ pub(super) fn countersign(args: &CountersignArgs) -> Result<(), CliError> {
     }
 }
 
-async fn send(record: &Envelope, connection: &Connection, seen: String) -> Result<SubmitResponse, CliError> {
+pub(super) async fn send(record: &Envelope, connection: &Connection, seen: String) -> Result<SubmitResponse, CliError> {
     let answer = Desk::open(connection, Some(CARRIER)).await?.submit(record, seen).await;
     answer.map_err(|status| refused(&status))
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::connect::{Connection, code, refused};
+use super::super::connect::Connection;
 use super::super::{CliError, OutputArgs, now, plain, read_text, say};
 use super::desk::{self, Desk};
 use super::receipts::Book;
-use super::{CARRIER, Role, hex, load, rule, unsigned, write_envelope};
-use crate::client::wallet::{Terms, Wallet};
+use super::{CARRIER, Role, Speaker, cosign, hex, hours, load, rule, unsigned, write_envelope};
+use crate::client::wallet::{Terms, Voice, Wallet};
 use crate::proto::v1::{StandingResponse, SubmitResponse};
 use crate::veil::consent::document::{
     ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument,
@@ -18,12 +18,11 @@ use crate::veil::consent::document::{
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Head;
+use crate::veil::consent::windows::WindowDocument;
 use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
 use crate::world::entropy;
 
-const MS_PER_DAY: i64 = 86_400_000;
-/// `RecordRefusal::OutOfOrder`: another wallet with the same key was faster.
-const OUT_OF_ORDER: &str = "TV-C14";
+pub(super) const MS_PER_DAY: i64 = 86_400_000;
 
 /// Grant, narrow or forbid: sign the next record of the wallet and send it.
 #[derive(Debug, clap::Args)]
@@ -42,6 +41,12 @@ Examples:
   twinveil wallet grant --dir demo --wallet operator.json --role operator --days 365 \\
       --to spiffe://example.org/recipient/vendor --purpose dpv:TechnicalServiceProvision \\
       --permit operation=keep --permit site=encrypt
+  twinveil wallet grant --dir demo --wallet patient.json --days 30 \\
+      --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \\
+      --permit health=keep --hours 'mon-fri 08:00-16:30 Europe/Vienna'
+  twinveil wallet grant --dir demo --wallet guardian.json --days 30 \\
+      --for did:key:z6Mk… --authority 0a8f… --permit health=keep \\
+      --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision
   twinveil wallet grant --dir demo --wallet patient.json --forbid location \\
       --offline --head 0 --out refusal.json")]
 pub(super) struct Args {
@@ -69,6 +74,12 @@ pub(super) struct Args {
     /// From when (RFC 3339); at once where absent
     #[arg(long, value_name = "INSTANT")]
     not_before: Option<jiff::Timestamp>,
+    /// At which hours of the week only, such as `mon-fri 08:00-16:30 Europe/Vienna`; may be repeated
+    #[arg(long, value_name = "HOURS", value_parser = hours::window)]
+    hours: Vec<WindowDocument>,
+    /// How many messages may be handed over under it, counted for all recipients together
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    uses: Option<u64>,
     /// The recipient's key for what is encrypted (z6LS…); needs exactly one recipient
     #[arg(long, value_name = "KEY", value_parser = seal_key)]
     key: Option<String>,
@@ -84,6 +95,11 @@ pub(super) struct Args {
     /// As whom to speak: `subject`, or `operator` for a mandate
     #[arg(long, value_enum, default_value_t = Role::Subject, hide_possible_values = true)]
     role: Role,
+    #[command(flatten)]
+    speaker: Speaker,
+    /// Another wallet whose signature an agreement asks for; may be repeated
+    #[arg(long, value_name = "WALLET")]
+    cosign: Vec<PathBuf>,
     /// Only sign: print the record, or write it to --out, for `twinveil wallet submit`
     #[arg(long, requires = "head")]
     offline: bool,
@@ -111,7 +127,7 @@ struct Frame {
     withdrawal: WithdrawalDocument,
 }
 
-fn recipient(text: &str) -> Result<RecipientDocument, String> {
+pub(super) fn recipient(text: &str) -> Result<RecipientDocument, String> {
     if text.starts_with("did:") {
         let did = Did::parse(text).map_err(|bad| bad.to_string())?;
         return Ok(RecipientDocument { did: Some(did.to_string()), ..RecipientDocument::default() });
@@ -143,7 +159,9 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     if let (true, Some(head)) = (args.offline, args.head) {
         let ids =
             desk::in_full(&args.replaces).ok_or_else(|| CliError::broken("offline, `--replaces` takes whole record ids: 64 digits"))?;
-        let record = args.sign(&wallet, &origin, terms, head, &ids).map_err(|refusal| unsigned(&refusal))?;
+        let voice = args.speaker.voice(&wallet, args.role.into());
+        let record = args.sign(&wallet, &voice, &origin, terms, head, &ids).map_err(|refusal| unsigned(&refusal))?;
+        let record = cosign::with(&args.cosign, record, &origin)?;
         return write_envelope(&record, args.out.as_deref());
     }
     super::super::block_on(send(args, &wallet, &origin, terms))
@@ -151,20 +169,15 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 
 async fn send(args: &Args, wallet: &Wallet, origin: &Origin, terms: Terms) -> Result<(), CliError> {
     let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
+    let voice = args.speaker.voice(wallet, args.role.into());
     let sign = |standing: &StandingResponse| {
         let ids = desk::whole_ids(&args.replaces, standing)?;
-        args.sign(wallet, origin, terms.clone(), desk::head(standing)?, &ids).map_err(|refusal| unsigned(&refusal))
+        let voice = Voice { vault_key: voice.vault_key.or_else(|| args.speaker.vault(standing)), ..voice };
+        let record = args.sign(wallet, &voice, origin, terms.clone(), desk::head(standing)?, &ids);
+        cosign::with(&args.cosign, record.map_err(|refusal| unsigned(&refusal))?, origin)
     };
     let book = Book::open(wallet, &args.connection)?;
-    let record = sign(&desk.standing(wallet, origin).await?)?;
-    let answer = match desk.submit(&record, book.seen()).await {
-        Err(status) if code(&status) == OUT_OF_ORDER => {
-            let record = sign(&desk.standing(wallet, origin).await?)?;
-            desk.submit(&record, book.seen()).await
-        }
-        answer => answer,
-    };
-    let answer = answer.map_err(|status| refused(&status))?;
+    let answer = desk.submit_next((wallet, &voice), origin, &book, sign).await?;
     tell(&answer, args.output)?;
     book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
@@ -202,6 +215,8 @@ impl Args {
             method: frame.method,
             not_before: self.not_before.map(|from| UnixMs(from.as_millisecond()).to_string()),
             expires: expires.map(|until| until.to_string()),
+            max_uses: self.uses,
+            windows: self.hours.clone(),
             notice: frame.notice,
             controllers: frame.controllers,
             recipients: self.recipients()?,
@@ -240,6 +255,7 @@ impl Args {
     fn sign(
         &self,
         wallet: &Wallet,
+        voice: &Voice,
         origin: &Origin,
         mut terms: Terms,
         head: Head,
@@ -257,7 +273,7 @@ impl Args {
             // `not_before` in the past means at once.
             terms.not_before = None;
         }
-        wallet.grant(&terms, self.role.into(), origin, head, at, &mut entropy())
+        wallet.grant_as(voice, &terms, origin, head, at, &mut entropy())
     }
 }
 

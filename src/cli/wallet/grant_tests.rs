@@ -28,7 +28,9 @@ fn signed(name: &str, line: &str) -> Result<Consent, String> {
     let terms = args.terms(now().expect("clock")).map_err(|error| error.to_string());
     std::fs::remove_dir_all(&dir).expect("clean");
     let head = args.head.unwrap_or_default();
-    let record = args.sign(&wallet, &origin, terms?, head, &[]).map_err(|refusal| refusal.to_string())?;
+    let record = args
+        .sign(&wallet, &args.speaker.voice(&wallet, args.role.into()), &origin, terms?, head, &[])
+        .map_err(|refusal| refusal.to_string())?;
     let verified = Signed::<Consent>::new(&record).and_then(|signed| signed.verify(&origin)).map_err(|refusal| refusal.to_string())?;
     Ok(verified.get().clone())
 }
@@ -39,7 +41,7 @@ const TO: &str = "--to spiffe://example.org/recipient/clinician --purpose dpv:Se
 fn a_grant_says_who_gets_what_for_how_long() {
     let consent = signed("grant", &format!("{TO} --permit health=keep --permit note=encrypt --forbid location --give-key --days 30"))
         .expect("signed");
-    assert_eq!((consent.status, consent.role, consent.seq), (Status::Given, SignerRole::Subject, 1));
+    assert_eq!((consent.status, consent.by.role, consent.seq), (Status::Given, SignerRole::Subject, 1));
     assert!((consent.expires.0 - consent.at.0 - 30 * MS_PER_DAY).abs() < 60_000);
     assert_eq!(consent.rules.iter().map(|rule| rule.recipient_holds_key).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(consent.recipients.len(), 1);
@@ -49,7 +51,7 @@ fn a_grant_says_who_gets_what_for_how_long() {
 #[test]
 fn a_mandate_a_refusal_and_the_next_record_of_a_chain() {
     let mandate = signed("mandate", &format!("{TO} --permit operation=keep --role operator --days 1")).expect("signed");
-    assert_eq!(mandate.role, SignerRole::Operator);
+    assert_eq!(mandate.by.role, SignerRole::Operator);
     let refusal = signed("refusal", "--forbid location").expect("signed");
     assert_eq!((refusal.status, refusal.recipients.len()), (Status::Refused, 0));
     let id = "cd".repeat(32);

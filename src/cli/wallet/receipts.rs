@@ -8,10 +8,11 @@ use super::super::connect::Connection;
 use super::super::table::Table;
 use super::super::{CliError, OutputArgs, complain, log_key, say};
 use super::desk::Desk;
-use super::{CARRIER, load, wrong};
+use super::{CARRIER, Speaker, load, wrong};
 use crate::client::receipts::LogBook;
 use crate::client::wallet::Wallet;
 use crate::proto::v1;
+use crate::veil::consent::record::SignerRole;
 use crate::veil::merkle::Doubt;
 use crate::veil::merkle::note::VerifierKey;
 use crate::veil::merkle::receipt::LogProof;
@@ -27,6 +28,8 @@ Examples:
   twinveil wallet receipts --wallet patient.json
   twinveil wallet receipts --wallet patient.json --verify
   twinveil wallet receipts --wallet patient.json --fetch --dir demo
+  twinveil wallet receipts --wallet guardian.json --fetch --dir demo \\
+      --for did:key:z6Mk… --authority 0a8f…
   twinveil wallet receipts --wallet patient.json --out proofs
 
 Exit code 1 with --verify: a receipt does not hold, or two contradict each other.")]
@@ -40,6 +43,8 @@ pub(super) struct Args {
     /// Ask the gateway for receipts that are missing
     #[arg(long)]
     fetch: bool,
+    #[command(flatten)]
+    speaker: Speaker,
     /// The key of the gateway's log (name+hash+key), to pin; DIR/log.vkey where absent
     #[arg(long, value_name = "FILE", requires = "fetch")]
     log_key: Option<PathBuf>,
@@ -161,8 +166,9 @@ async fn fetch(args: &Args) -> Result<(), CliError> {
     if book.0.is_none() {
         return Err(CliError::broken("the key of the gateway's log is not known: say `--log-key FILE`, or `--dir` with a log.vkey in it"));
     }
+    let voice = args.speaker.voice(&wallet, SignerRole::Subject);
     let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
-    for kept in desk.receipts(&wallet, &origin).await? {
+    for kept in desk.receipts(&wallet, &voice, &origin).await? {
         book.keep_if_any(&args.wallet, &kept.record, kept.receipt.as_ref())?;
     }
     Ok(())

@@ -32,7 +32,7 @@ pub(in crate::cli) fn forbid(text: &str) -> Result<RuleDocument, String> {
 }
 
 /// A category, `sensitivity:WORD`, or a path. `category:` and `path:` in front take away every doubt.
-fn matching(text: &str) -> Result<MatchDocument, String> {
+pub(super) fn matching(text: &str) -> Result<MatchDocument, String> {
     let category = |word: &str| MatchDocument { category: Some(word.into()), ..MatchDocument::default() };
     let sensitivity = |word: &str| MatchDocument { sensitivity: Some(word.into()), ..MatchDocument::default() };
     if let Some(word) = text.strip_prefix("sensitivity:") {

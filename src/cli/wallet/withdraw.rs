@@ -9,10 +9,12 @@ use super::super::table::Table;
 use super::super::{CliError, OutputArgs, now, say};
 use super::desk::{self, Desk};
 use super::receipts::Book;
-use super::{CARRIER, Role, hex, load, unsigned, write_envelope};
+use super::{CARRIER, Role, Speaker, hex, load, speaker, unsigned, write_envelope};
+use crate::client::wallet::{Voice, Wallet};
 use crate::proto::v1::{StreamBarrier, WithdrawResponse};
+use crate::veil::consent::record::SignerRole;
 use crate::veil::consent::withdrawal::Reach;
-use crate::veil::name::UnixMs;
+use crate::veil::name::{Did, RecordId, UnixMs};
 
 /// End what was granted.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,10 @@ over under the old consent. It ends permits only; to end a forbid, grant with `-
 Examples:
   twinveil wallet withdraw --dir demo --wallet patient.json --all
   twinveil wallet withdraw --dir demo --wallet patient.json 5f3ac0b1
+  twinveil wallet withdraw --dir demo --wallet guardian.json --all \\
+      --for did:key:z6Mk… --authority 0a8f…
+  twinveil wallet withdraw --dir demo --wallet council.json 5f3a… \\
+      --of did:key:z6Mk… --agreement 77b1…
   twinveil wallet withdraw --dir demo --wallet patient.json --up-to 7 \\
       --offline --out withdrawal.json")]
 pub(super) struct Args {
@@ -42,6 +48,14 @@ pub(super) struct Args {
     /// As whom to speak: `subject`, or `operator` for a mandate
     #[arg(long, value_enum, default_value_t = Role::Subject, hide_possible_values = true)]
     role: Role,
+    #[command(flatten)]
+    speaker: Speaker,
+    /// As one of those whose signatures this agreement asks for: its whole id; with --of
+    #[arg(long, value_name = "ID", value_parser = speaker::record, requires = "of", conflicts_with_all = ["subject", "all"])]
+    agreement: Option<RecordId>,
+    /// The subject whose agreement it is
+    #[arg(long, value_name = "DID", value_parser = speaker::did, requires = "agreement")]
+    of: Option<Did>,
     /// Only sign: print the record, or write it to --out, for `twinveil wallet submit`
     #[arg(long, conflicts_with = "all")]
     offline: bool,
@@ -59,11 +73,19 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         return super::super::block_on(send(args));
     }
     let reach = args.reach_offline().ok_or_else(|| CliError::broken("offline, a withdrawal takes whole record ids: 64 digits"))?;
-    let record = load(&args.wallet)?.withdraw(&reach, args.role.into(), &args.connection.origin()?, now()?);
+    let wallet = load(&args.wallet)?;
+    let record = wallet.withdraw_as(&args.voice(&wallet), &reach, &args.connection.origin()?, now()?);
     write_envelope(&record.map_err(|refusal| unsigned(&refusal))?, args.out.as_deref())
 }
 
 impl Args {
+    fn voice(&self, wallet: &Wallet) -> Voice {
+        match (self.of, self.agreement) {
+            (Some(subject), Some(agreement)) => Voice { subject, role: SignerRole::Signatory(agreement), vault_key: None },
+            _ => self.speaker.voice(wallet, self.role.into()),
+        }
+    }
+
     /// What can be said without asking the gateway.
     fn reach_offline(&self) -> Option<Reach> {
         match self.up_to {
@@ -76,18 +98,22 @@ impl Args {
 
 async fn send(args: &Args) -> Result<(), CliError> {
     let (wallet, origin) = (load(&args.wallet)?, args.connection.origin()?);
+    let voice = args.voice(&wallet);
     let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
     let reach = match args.reach_offline() {
         Some(reach) => reach,
+        None if args.agreement.is_some() => {
+            return Err(CliError::broken("under an agreement, a withdrawal takes whole record ids: 64 digits"));
+        }
         None => {
-            let standing = desk.standing(&wallet, &origin).await?;
+            let standing = desk.standing(&wallet, &voice, &origin).await?;
             if args.all && standing.seq == 0 {
                 return tell(&WithdrawResponse::default(), args.output);
             }
             if args.all { Reach::UpTo(standing.seq) } else { Reach::Records(desk::whole_ids(&args.ids, &standing)?) }
         }
     };
-    let record = wallet.withdraw(&reach, args.role.into(), &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
+    let record = wallet.withdraw_as(&voice, &reach, &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
     let book = Book::open(&wallet, &args.connection)?;
     let answer = desk.withdraw(&record, book.seen()).await?;
     tell(&answer, args.output)?;
@@ -130,7 +156,6 @@ mod tests {
     use clap::{Args as _, FromArgMatches};
 
     use super::*;
-    use crate::veil::name::RecordId;
 
     fn args(line: &str) -> Result<Args, String> {
         let words = ["withdraw", "--wallet", "w.json"].into_iter().chain(line.split_terminator(' '));

@@ -5,6 +5,7 @@ mod several;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use bytes::BytesMut;
 use prost::Message;
@@ -14,8 +15,9 @@ use crate::gate::codec::PREFIX_BYTES;
 use crate::gate::handover::random;
 use crate::gate::streams::Settle;
 use crate::gate::subscribe::Shared;
+use crate::gate::uses;
 use crate::gate::views::{Ask, Seen};
-use crate::ledger::{StreamSettled, Subject};
+use crate::ledger::{StreamSettled, Subject, Took};
 use crate::proto::v1;
 use crate::status::Refuse;
 use crate::veil::name::{Did, Spiffe, StreamId, UnixMs, ViewId};
@@ -169,7 +171,7 @@ impl Lane {
         raw: Raw<'_>,
         subject: Option<&Arc<Subject>>,
         due: impl FnOnce(Mark, bool) -> bool,
-        now: UnixMs,
+        (now, waker): (UnixMs, &Waker),
         out: &mut BytesMut,
     ) -> Result<Veiling, Veto> {
         let index = self.place_of(views, subject);
@@ -179,7 +181,11 @@ impl Lane {
         if !seen.is_current(mandate_generation, now) {
             refresh(&self.shared, &self.ask, seen, announcement, shown, now).map_err(Veto::End)?;
         }
+        if !seen.uses().is_empty() {
+            self.use_one(seen, announcement, shown, (now, waker))?;
+        }
         let mark = Mark { view: index, round: *round, change: announcement.change };
+        let taken = seen.uses().to_vec();
         let Some(view) = seen.view() else {
             // A key of low order closes views that are expected, too: then the message comes empty.
             if !self.ask.expected {
@@ -188,10 +194,35 @@ impl Lane {
             push_message(out, &[], &[])?;
             return Ok(Veiling::Done { marks: mark.into(), announced: false });
         };
-        let veiled = view.apply(raw, space).map_err(Veto::Message)?;
+        let veiled = view.apply(raw, space).map_err(|refusal| {
+            uses::give_back(&taken);
+            Veto::Message(refusal)
+        })?;
         let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
         push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
         Ok(Veiling::Done { marks: mark.into(), announced })
+    }
+
+    /// Takes one use of each counted consent that the view rests on; where they are used up, makes the view anew.
+    fn use_one(
+        &self,
+        seen: &mut Seen,
+        announcement: &mut Announcement,
+        shown: &mut u32,
+        (now, waker): (UnixMs, &Waker),
+    ) -> Result<(), Veto> {
+        while seen.is_open() && !seen.uses().is_empty() {
+            match uses::take(seen.uses(), self.shared.maker.ledger(), waker) {
+                Took::One => return Ok(()),
+                Took::Wait { .. } => return Err(Veto::Wait),
+                // What is made now does not rest on what is used up.
+                Took::Spent => {
+                    seen.expire();
+                    refresh(&self.shared, &self.ask, seen, announcement, shown, now).map_err(Veto::End)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether what was made through these views may still be handed over.
@@ -275,6 +306,8 @@ pub(super) enum Veto {
     Message(Refusal),
     /// Nothing can.
     End(Refuse),
+    /// It waits until uses of a consent are reserved; the waker is called then.
+    Wait,
 }
 
 fn refresh(

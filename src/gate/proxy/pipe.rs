@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -95,6 +95,8 @@ pub(super) struct Pipe {
     held: Held,
     /// Why nothing comes behind `out`.
     failed: Option<Refuse>,
+    /// The next message waits until uses of a consent are reserved; the waker is called then.
+    held_up: bool,
     /// Through which views the last message in `out` went, if a part of it is still there.
     rest: Option<Marks>,
     /// By view: the announcement that this call has had, and when.
@@ -116,6 +118,7 @@ impl Pipe {
             messages: 0,
             out: BytesMut::new(),
             failed: None,
+            held_up: false,
             rest: None,
             announced: HashMap::new(),
         }
@@ -133,10 +136,10 @@ impl Pipe {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
         for _ in 0..ROUNDS_MAX {
-            let waits = self.gather(cx);
-            match self.piece() {
+            let waits = !self.held_up && self.gather(cx);
+            match self.piece(cx.waker()) {
                 Ok(Some(piece)) => return Poll::Ready(Piece::Data(piece)),
-                Ok(None) if waits => return Poll::Pending,
+                Ok(None) if waits || self.held_up => return Poll::Pending,
                 Ok(None) if self.from.is_some() => {}
                 Ok(None) if self.broke || self.deframer.is_midway() => return Poll::Ready(Piece::Broke),
                 Ok(None) => return Poll::Ready(Piece::End(self.trailers.take())),
@@ -176,7 +179,7 @@ impl Pipe {
     }
 
     /// What the connection takes now: judged and counted under the lane's lock.
-    fn piece(&mut self) -> Result<Option<Bytes>, Refuse> {
+    fn piece(&mut self, waker: &Waker) -> Result<Option<Bytes>, Refuse> {
         if self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway() {
             return Ok(None);
         }
@@ -188,7 +191,7 @@ impl Pipe {
                 return Err(refuse);
             }
             // What was good goes first.
-            self.failed = self.fill(&lane, &mut views, now).err();
+            self.failed = self.fill(&lane, &mut views, (now, waker)).err();
             if !self.held.hold(self.out.len()) {
                 return Err(Refuse::NoRoom);
             }
@@ -214,11 +217,13 @@ impl Pipe {
     }
 
     /// Transforms what is at hand until a piece is full.
-    fn fill(&mut self, lane: &Lane, views: &mut Views, now: UnixMs) -> Result<(), Refuse> {
+    fn fill(&mut self, lane: &Lane, views: &mut Views, now: (UnixMs, &Waker)) -> Result<(), Refuse> {
         let Self { chunks, deframer, fitting, messages, out, rest, announced, .. } = self;
-        let mut judge = Judging { lane, views, fitting, now, out, rest, announced, told: None, handed_over: 0, withheld: 0 };
+        let mut judge =
+            Judging { lane, views, fitting, now, out, rest, announced, told: None, handed_over: 0, withheld: 0, held_up: false };
         let done = judge.messages(chunks, deframer, messages);
-        let Judging { views, handed_over, withheld, .. } = judge;
+        let Judging { views, handed_over, withheld, held_up, .. } = judge;
+        self.held_up = held_up;
         lane.hand_over(views, handed_over);
         if withheld > 0 {
             lane.shared.counters.messages_withheld.add(withheld);
@@ -227,12 +232,20 @@ impl Pipe {
     }
 }
 
+/// How a message fared.
+enum Fared {
+    Out,
+    Withheld,
+    /// It is still there.
+    Waits,
+}
+
 /// Messages on their way through the views of a lane.
 struct Judging<'a> {
     lane: &'a Lane,
     views: &'a mut Views,
     fitting: &'a Fitting,
-    now: UnixMs,
+    now: (UnixMs, &'a Waker),
     out: &'a mut BytesMut,
     rest: &'a mut Option<Marks>,
     announced: &'a mut HashMap<Mark, Instant>,
@@ -240,6 +253,7 @@ struct Judging<'a> {
     told: Option<Mark>,
     handed_over: u64,
     withheld: u64,
+    held_up: bool,
 }
 
 impl Judging<'_> {
@@ -265,28 +279,37 @@ impl Judging<'_> {
                 return Err(Refuse::Malformed);
             }
             let taken = message.len();
-            let goes = if packed {
+            let fared = if packed {
                 let start = self.out.len();
-                let goes = match packing.open(message, bytes_max) {
+                let fared = match packing.open(message, bytes_max) {
                     Ok(message) => self.message(&message)?,
                     Err(Unopened::Malformed) => return Err(Refuse::Malformed),
                     Err(Unopened::TooLarge) => return Err(Refuse::TooLarge),
                 };
-                if goes {
+                if matches!(fared, Fared::Out) {
                     again.pack(self.out, start);
                 }
-                goes
+                fared
             } else {
                 self.message(message)?
             };
+            match fared {
+                Fared::Out => self.handed_over += 1,
+                Fared::Withheld => self.withheld += 1,
+                Fared::Waits => {
+                    // It is looked at once more.
+                    *messages -= 1;
+                    self.held_up = true;
+                    break;
+                }
+            }
             deframer.pass(taken);
-            if goes { self.handed_over += 1 } else { self.withheld += 1 }
         }
         Ok(())
     }
 
-    /// Judges one message; whether it goes out.
-    fn message(&mut self, message: &[u8]) -> Result<bool, Refuse> {
+    /// Judges one message.
+    fn message(&mut self, message: &[u8]) -> Result<Fared, Refuse> {
         let Self { lane, views, fitting, now, out, rest, announced, told, .. } = self;
         let raw = Raw::new(message);
         let streams = lane.side.streams;
@@ -317,15 +340,16 @@ impl Judging<'_> {
                     lane.note_announced(views, marks.message);
                 }
                 **rest = Some(marks);
-                Ok(true)
+                Ok(Fared::Out)
             }
-            Ok(Veiling::Withheld) => Ok(false),
+            Ok(Veiling::Withheld) => Ok(Fared::Withheld),
             Err(Veto::End(refuse)) => Err(refuse),
+            Err(Veto::Wait) => Ok(Fared::Waits),
             Err(Veto::Message(refusal)) => {
                 lane.shared.counters.refused(refusal);
                 tracing::warn!(code = refusal.code(), schema = %lane.ask.schema.name(), recipient = %lane.ask.listener.spiffe, "a message could not be judged");
                 match fitting.undecidable {
-                    Undecidable::DropAndReport if streams => Ok(false),
+                    Undecidable::DropAndReport if streams => Ok(Fared::Withheld),
                     _ => Err(Refuse::Undecidable),
                 }
             }

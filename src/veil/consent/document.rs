@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::windows::WindowDocument;
+
 /// A consent record, member by member.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,12 +35,12 @@ pub struct ConsentDocument {
     /// Until when; a permit needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// How often; not accepted yet.
+    /// How many messages may be handed over under it, where something is permitted; absent: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_uses: Option<Value>,
-    /// At which times of the day or week; not accepted yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub windows: Option<Value>,
+    pub max_uses: Option<u64>,
+    /// At which hours of the week, where something is permitted; absent: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowDocument>,
     /// For which legal demand; not accepted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demand: Option<Value>,
@@ -72,11 +74,11 @@ pub struct ConsentDocument {
 pub struct SignerDocument {
     /// The did:key that signs.
     pub key: String,
-    /// `subject`, or `operator` for a mandate.
+    /// `subject`, `operator` for a mandate, `delegate`, or `signatory` of an agreement.
     pub role: String,
-    /// The delegation that the signer acts under; not accepted yet.
+    /// The delegation, or agreement, that the signer acts under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authority: Option<Value>,
+    pub authority: Option<String>,
 }
 
 /// The privacy notice that was shown.

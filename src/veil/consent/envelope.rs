@@ -56,6 +56,11 @@ pub trait Payload: Sized {
 
     /// The key that speaks in the payload, and so must have signed it.
     fn signer(&self) -> Did;
+
+    /// Another key that must have signed, too, where the payload is an agreement of two.
+    fn cosigner(&self) -> Option<Did> {
+        None
+    }
 }
 
 /// An envelope that claims to hold a `T`.
@@ -90,8 +95,8 @@ impl<'e, T: Payload> Signed<'e, T> {
             return Err(RecordRefusal::BadSignature);
         }
         let value = T::parse(&self.envelope.payload)?;
-        if !keys.contains(&value.signer()) {
-            return Err(RecordRefusal::NotSignedBy(value.signer()));
+        if let Some(missing) = [Some(value.signer()), value.cosigner()].into_iter().flatten().find(|key| !keys.contains(key)) {
+            return Err(RecordRefusal::NotSignedBy(missing));
         }
         if value.gateway() != gateway {
             return Err(RecordRefusal::WrongGateway { expected: gateway.clone() });

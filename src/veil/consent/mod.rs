@@ -4,20 +4,32 @@
 //! Every payload is JSON in a DSSE envelope. It is parsed once, after a signature verified, never re-serialised, and
 //! bound to one gateway; a member that nobody knows, or that this gateway can't honour yet, refuses the record.
 
+pub mod agreement;
+pub mod authority;
 pub mod chain;
 pub mod deciding;
+pub mod delegation;
+pub mod delegation_end;
 pub mod document;
 pub mod enrolment;
 pub mod envelope;
+pub mod grant;
+#[cfg(test)]
+mod model_tests;
+pub mod notice;
+pub mod obligations;
 pub mod query;
 pub mod recipient_key;
 pub mod record;
 pub mod refusal;
 pub mod rule;
+pub mod scope;
+pub mod signer;
 pub mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+pub mod windows;
 pub mod withdrawal;
 
 /// How far the clock of a signer may be from the gateway's.

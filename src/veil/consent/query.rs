@@ -1,13 +1,15 @@
-//! A question about the signer's own standing. Fresh for five minutes, so that a copy found later answers nobody.
+//! A question about a standing: of the subject, or of a delegate with the right to view. Fresh for five minutes, so that a copy found later answers nobody.
 
 use serde::{Deserialize, Serialize};
 
 use super::SKEW_MS_MAX;
+use super::document::SignerDocument;
 use super::envelope::Payload;
 use super::record;
 use super::refusal::RecordRefusal;
+use super::signer::{Allowed, By, SignerRole};
 use super::text;
-use crate::veil::name::{Did, Origin, Purpose, SchemaName, Spiffe, UnixMs};
+use crate::veil::name::{Did, Origin, Purpose, RecordId, SchemaName, Spiffe, UnixMs};
 
 /// The media type of queries.
 pub const MEDIA_TYPE: &str = "application/vnd.twinveil.query+json;v=1";
@@ -20,7 +22,10 @@ pub struct QueryDocument {
     pub gateway: String,
     /// Who asks, about themselves.
     pub subject: String,
-    /// `standing`, `explain` or `receipts`.
+    /// Who signs, where it is a delegate; absent: the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<SignerDocument>,
+    /// `standing`, `explain`, `record`, `receipts` or `notices`.
     pub kind: String,
     /// Explain: what this workload gets …
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +39,9 @@ pub struct QueryDocument {
     /// … of frames of this schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// Record: this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     /// When it was signed, RFC 3339 UTC.
     pub at: String,
 }
@@ -43,8 +51,10 @@ pub struct QueryDocument {
 pub struct Query {
     /// The gateway it is for.
     pub gateway: Origin,
-    /// Who asks.
+    /// About whom.
     pub subject: Did,
+    /// Who asks, and by what right.
+    pub by: By,
     /// What is asked.
     pub asks: Asks,
     /// When it was signed, by the clock of the signer.
@@ -69,6 +79,10 @@ pub enum Asks {
         /// The schema.
         schema: SchemaName,
     },
+    /// A record as it was signed.
+    Record(RecordId),
+    /// What happens to grants and delegations, from now on.
+    Notices,
 }
 
 impl Query {
@@ -83,10 +97,14 @@ impl Payload for Query {
 
     fn parse(payload: &[u8]) -> Result<Self, RecordRefusal> {
         let document: QueryDocument = text::json(payload)?;
-        let asks = match (document.kind.as_str(), &document.recipient, &document.purpose, &document.schema) {
-            ("standing", None, None, None) if document.holder.is_none() => Asks::Standing,
-            ("receipts", None, None, None) if document.holder.is_none() => Asks::Receipts,
-            ("explain", Some(recipient), Some(purpose), Some(schema)) => {
+        let explains = (&document.recipient, &document.purpose, &document.schema);
+        let alone = document.holder.is_none() && explains == (&None, &None, &None);
+        let asks = match (document.kind.as_str(), &document.record, explains) {
+            ("standing", None, _) if alone => Asks::Standing,
+            ("receipts", None, _) if alone => Asks::Receipts,
+            ("notices", None, _) if alone => Asks::Notices,
+            ("record", Some(record), _) if alone => Asks::Record(text::record_id("record", record)?),
+            ("explain", None, (Some(recipient), Some(purpose), Some(schema))) => {
                 text::text("schema", schema)?;
                 Asks::Explain {
                     recipient: text::spiffe("recipient", recipient)?,
@@ -95,20 +113,19 @@ impl Payload for Query {
                     schema: SchemaName::new(schema.as_str()),
                 }
             }
-            ("standing" | "receipts" | "explain", ..) => {
-                return Err(RecordRefusal::member(
-                    "kind",
-                    "`standing` or `receipts` alone, or `explain` with a `recipient`, `purpose` and `schema`",
-                ));
+            ("standing" | "explain" | "record" | "receipts" | "notices", ..) => {
+                let expected = "`standing`, `receipts` or `notices` alone, `record` with one, or `explain` with a `recipient`, `purpose` \
+                                and `schema`";
+                return Err(RecordRefusal::member("kind", expected));
             }
-            _ => return Err(RecordRefusal::member("kind", "`standing`, `receipts` or `explain`")),
+            _ => return Err(RecordRefusal::member("kind", "`standing`, `explain`, `record`, `receipts` or `notices`")),
         };
-        Ok(Self {
-            gateway: text::origin("gateway", &document.gateway)?,
-            subject: text::did("subject", &document.subject)?,
-            asks,
-            at: text::instant("at", &document.at)?,
-        })
+        let subject = text::did("subject", &document.subject)?;
+        let by = match &document.signer {
+            Some(signer) => signer.check(subject, Allowed::ForSubject)?,
+            None => By { key: subject, role: SignerRole::Subject },
+        };
+        Ok(Self { gateway: text::origin("gateway", &document.gateway)?, subject, by, asks, at: text::instant("at", &document.at)? })
     }
 
     fn gateway(&self) -> &Origin {
@@ -116,7 +133,7 @@ impl Payload for Query {
     }
 
     fn signer(&self) -> Did {
-        self.subject
+        self.by.key
     }
 }
 
@@ -142,6 +159,16 @@ mod tests {
         assert_eq!(read(json!({"kind": "receipts"})).expect("good").asks, Asks::Receipts);
         let explain = json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": "a.B"});
         assert!(matches!(read(explain).expect("good").asks, Asks::Explain { .. }));
+        assert_eq!(read(json!({"kind": "notices"})).expect("good").asks, Asks::Notices);
+        let record = read(json!({"kind": "record", "record": "ab".repeat(32)})).expect("good");
+        assert_eq!((record.asks, record.by.role), (Asks::Record(RecordId([0xab; 32])), SignerRole::Subject));
+    }
+
+    #[test]
+    fn a_delegate_asks_about_the_subject_by_name() {
+        let signer = json!({"key": key(1).did().to_string(), "role": "delegate", "authority": "ab".repeat(32)});
+        let query = read(json!({"kind": "standing", "subject": key(2).did().to_string(), "signer": signer})).expect("good");
+        assert_eq!((query.subject, query.by.key, query.by.role), (key(2).did(), key(1).did(), SignerRole::Delegate(RecordId([0xab; 32]))));
     }
 
     #[test]
@@ -150,6 +177,11 @@ mod tests {
             (json!({"kind": "everything"}), "TV-C07"),
             (json!({"kind": "standing", "schema": "a.B"}), "TV-C07"),
             (json!({"kind": "receipts", "recipient": "spiffe://lab.example/r"}), "TV-C07"),
+            (json!({"kind": "notices", "holder": key(2).did().to_string()}), "TV-C07"),
+            (json!({"kind": "record"}), "TV-C07"),
+            (json!({"kind": "record", "record": "ab"}), "TV-C07"),
+            (json!({"kind": "standing", "record": "ab".repeat(32)}), "TV-C07"),
+            (json!({"kind": "standing", "signer": {"key": key(1).did().to_string(), "role": "operator"}}), "TV-C07"),
             (json!({"kind": "explain", "schema": "a.B"}), "TV-C07"),
             (json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:Fun", "schema": "a.B"}), "TV-C09"),
             (json!({"kind": "standing", "subject": key(2).did().to_string()}), "TV-C05"),

@@ -5,12 +5,18 @@
 //! Purposes are compared as they are written: a broader DPV term does not include a narrower one.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::document::{ConsentDocument, RecipientDocument, RuleDocument};
+use super::document::{ConsentDocument, MatchDocument, RecipientDocument, RuleDocument};
 use super::envelope::Payload;
+use super::obligations::Obligations;
 use super::refusal::RecordRefusal;
-use super::rule::{Effect, Rule};
+use super::rule::{Effect, Rule, Which};
+pub use super::signer::SignerRole;
+use super::signer::{Allowed, By};
 use super::text;
+use super::windows::{WINDOWS_MAX, Window};
+use crate::veil::crypto::hash::sha256;
 use crate::veil::name::{Did, FieldPath, Origin, Purpose, RecordId, SealKey, Spiffe, UnixMs};
 use crate::veil::terms::{self, Category, Sensitivity, Treatment};
 
@@ -33,10 +39,10 @@ const CODES_MAX: usize = 32;
 /// A checked consent record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {
-    /// Whom or what it is about; its key signs.
+    /// Whom or what it is about.
     pub subject: Did,
-    /// As whom the signer speaks.
-    pub role: SignerRole,
+    /// Who signs, and as whom.
+    pub by: By,
     /// The gateway it is for.
     pub gateway: Origin,
     /// The number in the subject's chain, from 1.
@@ -51,6 +57,10 @@ pub struct Consent {
     pub not_before: Option<UnixMs>,
     /// Until when; [`UnixMs::NEVER`] only where nothing is permitted.
     pub expires: UnixMs,
+    /// How many messages may be handed over under its permits; none: any number.
+    pub max_uses: Option<u64>,
+    /// At which hours its permits act; none: at all. Its forbids know no hours.
+    pub windows: Vec<Window>,
     /// Who may receive, or is forbidden to; empty: everyone, and nothing is permitted.
     pub recipients: Vec<Recipient>,
     /// What for; empty: everything, and nothing is permitted.
@@ -61,15 +71,10 @@ pub struct Consent {
     pub rules: Vec<Rule>,
     /// Records that end when this one is taken.
     pub replaces: Vec<RecordId>,
-}
-
-/// As whom the signer speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignerRole {
-    /// For themselves.
-    Subject,
-    /// For the operator of an asset: the record is a mandate.
-    Operator,
+    /// Where the data may rest, for how long, under whose law.
+    pub obligations: Arc<Obligations>,
+    /// What it says, whoever says it, when and until when: equal in a renewal.
+    pub terms: [u8; 32],
 }
 
 /// What happened.
@@ -125,7 +130,7 @@ impl Payload for Consent {
     }
 
     fn signer(&self) -> Did {
-        self.subject
+        self.by.key
     }
 }
 
@@ -150,35 +155,19 @@ pub(super) fn status_of(payload: &[u8]) -> Option<String> {
     serde_json::from_slice::<Peek>(payload).ok().map(|peek| peek.status)
 }
 
-/// As whom the signer speaks; the roles of a delegation are known and not accepted.
-pub(super) fn signer_role(role: &str) -> Result<SignerRole, RecordRefusal> {
-    match role {
-        "subject" => Ok(SignerRole::Subject),
-        "operator" => Ok(SignerRole::Operator),
-        "delegate" | "guardian" | "parent" | "representative" => Err(RecordRefusal::NotYet(format!("signer.role = {role}"))),
-        _ => Err(RecordRefusal::member("signer.role", "`subject` or `operator`")),
-    }
-}
-
 impl ConsentDocument {
     fn check(self) -> Result<Consent, RecordRefusal> {
         self.refuse_what_is_not_accepted_yet()?;
         self.check_what_informs()?;
-        let role = signer_role(&self.signer.role)?;
         let subject = text::did("subject", &self.subject)?;
-        if text::did("signer.key", &self.signer.key)? != subject {
-            return Err(RecordRefusal::NotYours);
-        }
+        let by = self.signer.check(subject, Allowed::ToGrant)?;
         let status = match self.status.as_str() {
             "ConsentGiven" => Status::Given,
             "RenewedConsentGiven" => Status::Renewed,
             "ConsentRefused" => Status::Refused,
             _ => return Err(RecordRefusal::member("status", "`ConsentGiven`, `RenewedConsentGiven` or `ConsentRefused`")),
         };
-        let prev = self.prev.as_deref().map(|prev| text::record_id("prev", prev)).transpose()?;
-        if self.seq == 0 || (self.seq == 1) != prev.is_none() {
-            return Err(RecordRefusal::member("seq", "1 without a `prev`, or more with one"));
-        }
+        let prev = text::place_in_chain(self.seq, self.prev.as_deref())?;
         text::count("rules", &self.rules, usize::from(status != Status::Refused), RULES_MAX, "a list of 1 to 256 rules")?;
         let rules = self.rules.iter().enumerate().map(|(i, rule)| rule.check(i)).collect::<Result<Vec<_>, _>>()?;
         let permits = rules.iter().any(|rule| rule.effect == Effect::Permit);
@@ -188,29 +177,36 @@ impl ConsentDocument {
         }
         let at = text::instant("at", &self.at)?;
         let not_before = self.not_before.as_deref().map(|from| text::instant("not_before", from)).transpose()?;
-        if not_before.is_some_and(|from| from < at) {
-            return Err(RecordRefusal::member("not_before", "at or after `at`: consent does not reach back"));
-        }
         let expires = match self.expires.as_deref() {
             Some(expires) => text::instant("expires", expires)?,
             None => UnixMs::NEVER,
         };
-        if expires <= not_before.unwrap_or(at) {
-            return Err(RecordRefusal::member("expires", "after the beginning"));
-        }
+        text::lifetime(at, not_before, expires)?;
         if permits && expires.0.saturating_sub(at.0) > PERMIT_MS_MAX {
             return Err(RecordRefusal::Endless);
         }
+        if !permits && !self.windows.is_empty() {
+            return Err(RecordRefusal::member("windows", "absent, as it must be where nothing is permitted"));
+        }
+        if self.max_uses == Some(0) || (!permits && self.max_uses.is_some()) {
+            return Err(RecordRefusal::member("max_uses", "a number from 1, or absent, as it must be where nothing is permitted"));
+        }
+        text::count("windows", &self.windows, 0, WINDOWS_MAX, "a list of at most 32 windows")?;
+        let windows = self.windows.iter().enumerate().map(|(i, window)| window.check(i)).collect::<Result<Vec<_>, _>>()?;
         text::count("recipients", &self.recipients, usize::from(permits), RECIPIENTS_MAX, "a list of 1 to 64 recipients")?;
-        let recipients =
-            self.recipients.iter().enumerate().map(|(i, recipient)| recipient.check(i, forbids)).collect::<Result<Vec<_>, _>>()?;
+        let recipients = self
+            .recipients
+            .iter()
+            .enumerate()
+            .map(|(i, recipient)| recipient.check("recipients", i, forbids))
+            .collect::<Result<Vec<_>, _>>()?;
         text::count("purposes", &self.purposes, usize::from(permits), PURPOSES_MAX, "a list of 1 to 128 purposes")?;
         let purposes = self.purposes.iter().map(|term| purpose(term)).collect::<Result<Vec<_>, _>>()?;
         text::count("replaces", &self.replaces, 0, IDS_MAX, "a list of at most 64 record ids")?;
         let replaces = self.replaces.iter().map(|id| text::record_id("replaces", id)).collect::<Result<Vec<_>, _>>()?;
         Ok(Consent {
             subject,
-            role,
+            by,
             gateway: text::origin("gateway", &self.gateway)?,
             seq: self.seq,
             prev,
@@ -218,26 +214,29 @@ impl ConsentDocument {
             at,
             not_before,
             expires,
+            max_uses: self.max_uses,
+            windows,
             recipients,
             purposes,
             vault_key: self.vault_key.as_deref().map(|key| text::seal_key("vault_key", key)).transpose()?,
             rules,
             replaces,
+            obligations: Arc::new(Obligations::new(&self.storage, &self.jurisdiction)),
+            terms: self.terms()?,
         })
     }
 
-    /// A member that narrows (`max_uses`) or hands on (`authority`) must not be read past.
+    /// A hash over everything that a renewal leaves as it was.
+    fn terms(&self) -> Result<[u8; 32], RecordRefusal> {
+        let who = (&self.recipients, &self.purposes, &self.rules, &self.windows, &self.vault_key);
+        let told = (&self.notice, &self.controllers, &self.storage, &self.jurisdiction, &self.withdrawal);
+        let terms = serde_json::to_vec(&(who, told)).map_err(|error| RecordRefusal::Malformed(text::unread(&error)))?;
+        Ok(sha256(&[&terms]))
+    }
+
+    /// A member that narrows must not be read past.
     fn refuse_what_is_not_accepted_yet(&self) -> Result<(), RecordRefusal> {
-        let members = [
-            ("signer.authority", &self.signer.authority),
-            ("max_uses", &self.max_uses),
-            ("windows", &self.windows),
-            ("demand", &self.demand),
-        ];
-        match members.iter().find(|(_, value)| value.is_some()) {
-            Some((member, _)) => Err(RecordRefusal::NotYet((*member).into())),
-            None => Ok(()),
-        }
+        if self.demand.is_some() { Err(RecordRefusal::NotYet("demand".into())) } else { Ok(()) }
     }
 
     /// What ISO/IEC TS 27560 wants in every record and no machine acts on.
@@ -293,8 +292,8 @@ fn uuid(text: &str) -> Result<(), RecordRefusal> {
 }
 
 impl RecipientDocument {
-    fn check(&self, i: usize, forbids: bool) -> Result<Recipient, RecordRefusal> {
-        let at = |member: &str| format!("recipients[{i}]{member}");
+    pub(super) fn check(&self, list: &str, i: usize, forbids: bool) -> Result<Recipient, RecordRefusal> {
+        let at = |member: &str| format!("{list}[{i}]{member}");
         for (member, value) in [(".credential", &self.credential), (".prid", &self.prid)] {
             if value.is_some() {
                 return Err(RecordRefusal::NotYet(at(member)));
@@ -329,32 +328,30 @@ impl RuleDocument {
             (Effect::Forbid, None | Some("strip")) => Treatment::Strip,
             (Effect::Forbid, Some(_)) => return Err(bad("treatment", "`strip`, as a forbid must have, or absent")),
         };
-        let recipient_holds_key = match self.keys.as_deref() {
-            None | Some("none") => false,
-            Some("recipient") if treatment == Treatment::Encrypt => true,
-            Some("recipient") => return Err(bad("keys", "`none`, as it must be unless the treatment is `encrypt`")),
-            Some(_) => return Err(bad("keys", "`none` or `recipient`")),
-        };
-        let category = self.matches.category.as_deref();
-        let sensitivity = self.matches.sensitivity.as_deref();
-        let selector = self.matches.selector.as_deref();
-        if category.is_none() && sensitivity.is_none() && selector.is_none() {
+        let recipient_holds_key = text::holds_key(&format!("rules[{i}].keys"), self.keys.as_deref(), treatment)?;
+        let Which { category, sensitivity, selector } = self.matches.check(&format!("rules[{i}]"))?;
+        Ok(Rule { effect, category, sensitivity, selector, treatment, recipient_holds_key })
+    }
+}
+
+impl MatchDocument {
+    pub(super) fn check(&self, at: &str) -> Result<Which, RecordRefusal> {
+        let bad = |member: &str, expected| RecordRefusal::member(format!("{at}.{member}"), expected);
+        let (category, sensitivity) = (self.category.as_deref(), self.sensitivity.as_deref());
+        if category.is_none() && sensitivity.is_none() && self.selector.is_none() {
             return Err(bad("match", "one with a `category`, `sensitivity` or `selector`"));
         }
-        if let Some(path) = selector {
-            text::text(&format!("rules[{i}].match.selector"), path)?;
+        if let Some(path) = &self.selector {
+            text::text(&format!("{at}.match.selector"), path)?;
         }
-        Ok(Rule {
-            effect,
+        Ok(Which {
             category: category
                 .map(|word| Category::parse(word).ok_or_else(|| bad("match.category", "a category, such as `health`")))
                 .transpose()?,
             sensitivity: sensitivity
                 .map(|word| Sensitivity::parse(word).ok_or_else(|| bad("match.sensitivity", "a sensitivity, such as `special`")))
                 .transpose()?,
-            selector: selector.map(FieldPath::new),
-            treatment,
-            recipient_holds_key,
+            selector: self.selector.as_deref().map(FieldPath::new),
         })
     }
 }

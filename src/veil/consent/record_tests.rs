@@ -32,7 +32,7 @@ fn refused(pointer: &str, value: Value, code: &str) {
 fn a_record_with_every_mandatory_member_is_read() {
     let consent = read(&document(1, 1, None)).expect("good");
     assert_eq!((consent.subject, consent.seq, consent.prev), (key(1).did(), 1, None));
-    assert_eq!((consent.status, consent.role), (Status::Given, SignerRole::Subject));
+    assert_eq!((consent.status, consent.by.role), (Status::Given, SignerRole::Subject));
     assert_eq!((consent.at, consent.not_before, consent.expires), (NOW, None, after(30 * DAY)));
     assert_eq!(consent.gateway.as_str(), GATEWAY);
     assert_eq!(consent.rules.len(), 1);
@@ -98,17 +98,9 @@ fn a_member_given_twice_refuses_the_record() {
 
 #[test]
 fn what_is_not_accepted_yet_is_named_and_never_read_past() {
-    let did = key(1).did().to_string();
     for (pointer, value, named) in [
-        ("/signer", json!({"key": did, "role": "subject", "authority": "ab"}), "signer.authority"),
-        ("/signer/role", json!("delegate"), "signer.role = delegate"),
-        ("/signer/role", json!("guardian"), "signer.role = guardian"),
-        ("/signer/role", json!("parent"), "signer.role = parent"),
-        ("/signer/role", json!("representative"), "signer.role = representative"),
         ("/recipients/0", json!({"credential": {"query": {}, "issuers": []}}), "recipients[0].credential"),
         ("/recipients/0", json!({"spiffe": "spiffe://lab.example/reader", "prid": "00ff"}), "recipients[0].prid"),
-        ("/max_uses", json!(1), "max_uses"),
-        ("/windows", json!(["Mo-Fr 08:00-18:00"]), "windows"),
         ("/demand", json!("ab"), "demand"),
     ] {
         assert_eq!(with(pointer, value), Err(RecordRefusal::NotYet(named.into())));
@@ -151,6 +143,8 @@ fn an_unknown_word_refuses_the_record() {
     for (pointer, value, code) in [
         ("/status", json!("ConsentMaybe"), "TV-C07"),
         ("/signer/role", json!("friend"), "TV-C07"),
+        ("/signer/role", json!("guardian"), "TV-C07"),
+        ("/signer/role", json!("signatory"), "TV-C07"),
         ("/purposes/0", json!("dpv:Fun"), "TV-C09"),
         ("/purposes/0", json!("AcademicResearch"), "TV-C09"),
         ("/rules/0/effect", json!("allow"), "TV-C07"),
@@ -260,6 +254,32 @@ fn a_forbid_names_workloads_or_everyone_and_needs_no_end() {
     document["recipients"] = json!([]);
     document["rules"][0]["treatment"] = json!("keep");
     assert_eq!(read(&document).expect_err("keep").code(), "TV-C07");
+}
+
+#[test]
+fn uses_are_counted_from_one_and_for_what_is_permitted() {
+    assert_eq!(with("/max_uses", json!(1)).expect("good").max_uses, Some(1));
+    refused("/max_uses", json!(0), "TV-C07");
+    for value in [json!(-1), json!(1.5), json!("1")] {
+        refused("/max_uses", value, "TV-C06");
+    }
+    let mut forbid = document(1, 1, None);
+    forbid["max_uses"] = json!(1);
+    forbid["rules"] = json!([{"effect": "forbid", "match": {"category": "location"}}]);
+    assert_eq!(read(&forbid).expect_err("a forbid").code(), "TV-C07");
+}
+
+#[test]
+fn hours_are_for_what_is_permitted() {
+    let hours = json!({"zone": "Europe/Vienna", "days": ["mon"], "from": "08:00", "to": "16:30"});
+    assert_eq!(with("/windows", json!([hours])).expect("good").windows.len(), 1);
+    assert!(with("/windows", json!(vec![hours.clone(); WINDOWS_MAX])).is_ok());
+    refused("/windows", json!(vec![hours.clone(); WINDOWS_MAX + 1]), "TV-C07");
+    refused("/windows", json!(["Mo-Fr 08:00-18:00"]), "TV-C06");
+    let mut forbid = document(1, 1, None);
+    forbid["windows"] = json!([hours]);
+    forbid["rules"] = json!([{"effect": "forbid", "match": {"category": "location"}}]);
+    assert_eq!(read(&forbid).expect_err("a forbid").code(), "TV-C07");
 }
 
 #[test]

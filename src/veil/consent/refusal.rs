@@ -86,13 +86,33 @@ pub enum RecordRefusal {
     TooMany(&'static str),
     /// A statement about a key names another workload than the one that brings it.
     WrongHolder,
+    /// The delegation (or agreement) that the signer names is unknown, not the signer's, or not in force.
+    NoAuthority(RecordId),
+    /// The delegation does not give this right.
+    NoRight(&'static str),
+    /// A member goes beyond the delegation.
+    Widens(String),
+    /// A renewal is not of one record in force, on the same terms.
+    NotARenewal(&'static str),
+    /// An agreement asks for more signatures.
+    TooFewSignatures {
+        /// The agreement.
+        agreement: RecordId,
+        /// How many of its keys must sign.
+        need: u8,
+        /// How many did.
+        have: u8,
+    },
+    /// No such record in the subject's chain.
+    UnknownRecord(RecordId),
 }
 
 impl RecordRefusal {
     /// Every code.
     pub const ALL: &'static [&'static str] = &[
         "TV-C01", "TV-C02", "TV-C03", "TV-C04", "TV-C05", "TV-C06", "TV-C07", "TV-C08", "TV-C09", "TV-C10", "TV-C11", "TV-C12", "TV-C13",
-        "TV-C14", "TV-C15", "TV-C16", "TV-C17", "TV-C18", "TV-C19", "TV-C20", "TV-C21",
+        "TV-C14", "TV-C15", "TV-C16", "TV-C17", "TV-C18", "TV-C19", "TV-C20", "TV-C21", "TV-C22", "TV-C23", "TV-C24", "TV-C25", "TV-C26",
+        "TV-C27",
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -119,6 +139,12 @@ impl RecordRefusal {
             Self::Stale { .. } => "TV-C19",
             Self::TooMany(_) => "TV-C20",
             Self::WrongHolder => "TV-C21",
+            Self::NoAuthority(_) => "TV-C22",
+            Self::NoRight(_) => "TV-C23",
+            Self::Widens(_) => "TV-C24",
+            Self::NotARenewal(_) => "TV-C25",
+            Self::TooFewSignatures { .. } => "TV-C26",
+            Self::UnknownRecord(_) => "TV-C27",
         }
     }
 
@@ -166,6 +192,16 @@ impl fmt::Display for RecordRefusal {
             Self::WrongHolder => {
                 f.write_str("the key statement names another workload than the caller: have it signed for the caller's SPIFFE id")
             }
+            Self::NoAuthority(id) => {
+                write!(f, "`{id}` gives the signer no authority: it is unknown, another's, or no longer (or not yet) in force")
+            }
+            Self::NoRight(right) => write!(f, "the delegation does not give the right to {right}: have the subject sign, or delegate it"),
+            Self::Widens(member) => write!(f, "`{member}` goes beyond the delegation: say less, or have the subject sign"),
+            Self::NotARenewal(why) => write!(f, "not a renewal: {why}; sign what is new as `ConsentGiven`"),
+            Self::UnknownRecord(id) => write!(f, "`{id}` is no record of the subject's chain: ask for one that its standing lists"),
+            Self::TooFewSignatures { agreement, need, have } => {
+                write!(f, "agreement `{agreement}` asks for {need} signatures and {have} are there: have the others sign, too")
+            }
         }
     }
 }
@@ -202,6 +238,12 @@ mod tests {
             RecordRefusal::Stale { now },
             RecordRefusal::TooMany("records"),
             RecordRefusal::WrongHolder,
+            RecordRefusal::NoAuthority(id),
+            RecordRefusal::NoRight("grant"),
+            RecordRefusal::Widens("purposes".into()),
+            RecordRefusal::NotARenewal("`replaces` names no record"),
+            RecordRefusal::TooFewSignatures { agreement: id, need: 2, have: 1 },
+            RecordRefusal::UnknownRecord(id),
         ];
         assert_eq!(all.iter().map(RecordRefusal::code).collect::<Vec<_>>(), RecordRefusal::ALL);
         for refusal in all {

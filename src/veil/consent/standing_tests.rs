@@ -245,6 +245,29 @@ fn a_decision_holds_until_the_nearest_beginning_or_end() {
 }
 
 #[test]
+fn a_permit_acts_in_its_hours_and_a_forbid_beside_it_always() {
+    // NOW is a Saturday, 10:00 in Vienna.
+    let mut standing = Standing::default();
+    let id = standing.take(|document| {
+        document["windows"] = json!([{"zone": "Europe/Vienna", "days": ["sat", "mon"], "from": "08:00", "to": "12:00"}]);
+        document["rules"] = json!([
+            {"effect": "permit", "match": {"category": "health"}, "treatment": "keep"},
+            {"effect": "forbid", "match": {"category": "location"}},
+        ]);
+    });
+    let (closes, opens) = (after(2 * HOUR), after(46 * HOUR));
+    let seen = |standing: &Standing, at| (standing.grants()[0].state(at), effects(standing, at).len(), deciding(standing, at).valid_until);
+    assert_eq!(seen(&standing, NOW), (GrantState::Live, 2, closes));
+    assert_eq!(seen(&standing, closes), (GrantState::Closed, 1, opens));
+    assert_eq!(seen(&standing, opens), (GrantState::Live, 2, after(50 * HOUR)));
+    // its end comes before the next edge
+    assert_eq!(seen(&standing, after(30 * DAY - 1)).2, after(30 * DAY));
+    // withdrawn at another hour it does not open again
+    assert_eq!(standing.end(&withdraw_records(1, NOW, &[id]), closes), 1);
+    assert_eq!(seen(&standing, opens), (GrantState::Withdrawn, 1, after(30 * DAY)));
+}
+
+#[test]
 fn keys_come_from_the_newest_deciding_record_or_the_did_that_matched() {
     let mut standing = Standing::default();
     let did = key(3).did();

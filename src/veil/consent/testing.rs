@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::envelope::{Envelope, Payload, Signed, Verified};
 use super::record::{Consent, MEDIA_TYPE};
 use super::withdrawal::Withdrawal;
+use super::{agreement, delegation, delegation_end};
 use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::crypto::wrap::OpenKey;
@@ -96,6 +97,74 @@ pub(crate) fn mandate(n: u8, seq: u64, prev: Option<RecordId>) -> Envelope {
         document["signer"]["role"] = json!("operator");
         document["rules"] = json!([{"effect": "permit", "match": {"sensitivity": "operational"}, "treatment": "keep"}]);
     })
+}
+
+/// A delegation by subject `n` to `delegate`, with every right and no bounds, for 60 days.
+pub(crate) fn delegation(n: u8, delegate: u8, seq: u64, prev: Option<RecordId>, change: impl FnOnce(&mut Value)) -> Envelope {
+    let did = key(n).did().to_string();
+    let mut document = json!({
+        "subject": did, "signer": {"key": did, "role": "subject"}, "delegate": key(delegate).did().to_string(), "capacity": "guardian",
+        "gateway": GATEWAY, "seq": seq, "at": NOW.to_string(), "expires": after(60 * DAY).to_string(),
+        "rights": ["view", "grant", "renew", "withdraw"],
+        "scope": {"recipients": "any", "purposes": "any", "permits": "any"},
+    });
+    if let Some(prev) = prev {
+        document["prev"] = json!(prev.to_string());
+    }
+    change(&mut document);
+    signed(delegation::MEDIA_TYPE, &document, &[&key(n), &key(delegate)])
+}
+
+/// A [`document`] of subject `n`, as `delegate` signs it under `authority`.
+pub(crate) fn delegated(
+    n: u8,
+    delegate: u8,
+    authority: RecordId,
+    seq: u64,
+    prev: Option<RecordId>,
+    change: impl FnOnce(&mut Value),
+) -> Envelope {
+    let mut document = document(n, seq, prev);
+    document["signer"] = json!({"key": key(delegate).did().to_string(), "role": "delegate", "authority": authority.to_string()});
+    change(&mut document);
+    signed(MEDIA_TYPE, &document, &[&key(delegate)])
+}
+
+/// The end of delegations of subject `n`, by themselves or, as their delegate under the first of them, by `by`.
+pub(crate) fn end_delegation(n: u8, by: u8, ids: &[RecordId]) -> Envelope {
+    let mut document = json!({
+        "subject": key(n).did().to_string(), "signer": {"key": key(by).did().to_string(), "role": "subject"}, "gateway": GATEWAY,
+        "at": NOW.to_string(), "ends": ids.iter().map(RecordId::to_string).collect::<Vec<_>>(),
+    });
+    if by != n {
+        document["signer"]["role"] = json!("delegate");
+        document["signer"]["authority"] = document["ends"][0].clone();
+    }
+    signed(delegation_end::MEDIA_TYPE, &document, &[&key(by)])
+}
+
+/// An agreement of subject `n`: `need` of the keys sign every permit.
+pub(crate) fn agreement(n: u8, seq: u64, prev: Option<RecordId>, need: u8, of: &[u8], change: impl FnOnce(&mut Value)) -> Envelope {
+    let did = key(n).did().to_string();
+    let mut document = json!({
+        "subject": did, "signer": {"key": did, "role": "subject"}, "gateway": GATEWAY, "seq": seq, "at": NOW.to_string(),
+        "rules": [{"need": need, "of": of.iter().map(|n| key(*n).did().to_string()).collect::<Vec<_>>()}],
+    });
+    if let Some(prev) = prev {
+        document["prev"] = json!(prev.to_string());
+    }
+    change(&mut document);
+    signed(agreement::MEDIA_TYPE, &document, &[&key(n)])
+}
+
+/// A withdrawal of subject `n`'s records, changed.
+pub(crate) fn withdraw_as(n: u8, by: u8, role: &str, authority: RecordId, member: &str, reach: Value) -> Envelope {
+    let mut document = json!({
+        "status": "ConsentWithdrawn", "subject": key(n).did().to_string(), "gateway": GATEWAY, "at": NOW.to_string(),
+        "signer": {"key": key(by).did().to_string(), "role": role, "authority": authority.to_string()},
+    });
+    document[member] = reach;
+    signed(MEDIA_TYPE, &document, &[&key(by)])
 }
 
 fn withdraw(n: u8, at: UnixMs, member: &str, reach: Value) -> Envelope {

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::refusal::RecordRefusal;
 use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
+use crate::veil::terms::Treatment;
 
 /// The longest text of a member, in bytes, unless it says otherwise.
 pub(super) const TEXT_BYTES_MAX: usize = 1_024;
@@ -69,6 +70,36 @@ pub(super) fn record_id(member: &str, text: &str) -> Result<RecordId, RecordRefu
 pub(super) fn origin(member: &str, name: &str) -> Result<Origin, RecordRefusal> {
     text(member, name)?;
     Ok(Origin::new(name))
+}
+
+/// The place of a record in its subject's chain: 1 without a record before it, or more with one.
+pub(super) fn place_in_chain(seq: u64, prev: Option<&str>) -> Result<Option<RecordId>, RecordRefusal> {
+    let prev = prev.map(|prev| record_id("prev", prev)).transpose()?;
+    if seq == 0 || (seq == 1) != prev.is_none() {
+        return Err(RecordRefusal::member("seq", "1 without a `prev`, or more with one"));
+    }
+    Ok(prev)
+}
+
+/// From when until when: nothing reaches back, and nothing ends before it begins.
+pub(super) fn lifetime(at: UnixMs, not_before: Option<UnixMs>, expires: UnixMs) -> Result<(), RecordRefusal> {
+    if not_before.is_some_and(|from| from < at) {
+        return Err(RecordRefusal::member("not_before", "at or after `at`: consent does not reach back"));
+    }
+    if expires <= not_before.unwrap_or(at) {
+        return Err(RecordRefusal::member("expires", "after the beginning"));
+    }
+    Ok(())
+}
+
+/// Whether the recipient gets the key of what is encrypted.
+pub(super) fn holds_key(member: &str, keys: Option<&str>, treatment: Treatment) -> Result<bool, RecordRefusal> {
+    match keys {
+        None | Some("none") => Ok(false),
+        Some("recipient") if treatment == Treatment::Encrypt => Ok(true),
+        Some("recipient") => Err(RecordRefusal::member(member, "`none`, as it must be unless the treatment is `encrypt`")),
+        Some(_) => Err(RecordRefusal::member(member, "`none` or `recipient`")),
+    }
 }
 
 fn article(expected: &'static str) -> &'static str {

@@ -6,6 +6,7 @@ use super::document::SignerDocument;
 use super::envelope::Payload;
 use super::record::{self, IDS_MAX, MEDIA_TYPE, WITHDRAWN};
 use super::refusal::RecordRefusal;
+use super::signer::{Allowed, By};
 use super::text;
 use crate::veil::name::{Did, Origin, RecordId, UnixMs};
 
@@ -34,8 +35,10 @@ pub struct WithdrawDocument {
 /// A checked withdrawal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawal {
-    /// Whose permits end; its key signs.
+    /// Whose permits end.
     pub subject: Did,
+    /// Who signs, and as whom.
+    pub by: By,
     /// The gateway it is for.
     pub gateway: Origin,
     /// When it was signed, by the clock of the signer.
@@ -61,14 +64,8 @@ impl Payload for Withdrawal {
             return Err(RecordRefusal::WrongCall { call: "Submit" });
         }
         let document: WithdrawDocument = text::json(payload)?;
-        if document.signer.authority.is_some() {
-            return Err(RecordRefusal::NotYet("signer.authority".into()));
-        }
-        record::signer_role(&document.signer.role)?;
         let subject = text::did("subject", &document.subject)?;
-        if text::did("signer.key", &document.signer.key)? != subject {
-            return Err(RecordRefusal::NotYours);
-        }
+        let by = document.signer.check(subject, Allowed::ToWithdraw)?;
         let reach = match (&document.withdraws, document.withdraws_up_to) {
             (Some(ids), None) => {
                 text::count("withdraws", ids, 1, IDS_MAX, "a list of 1 to 64 record ids")?;
@@ -80,7 +77,7 @@ impl Payload for Withdrawal {
                 return Err(RecordRefusal::member("withdraws", "there, or else `withdraws_up_to`, but not both"));
             }
         };
-        Ok(Self { subject, gateway: text::origin("gateway", &document.gateway)?, at: text::instant("at", &document.at)?, reach })
+        Ok(Self { subject, by, gateway: text::origin("gateway", &document.gateway)?, at: text::instant("at", &document.at)?, reach })
     }
 
     fn gateway(&self) -> &Origin {
@@ -88,7 +85,7 @@ impl Payload for Withdrawal {
     }
 
     fn signer(&self) -> Did {
-        self.subject
+        self.by.key
     }
 }
 
@@ -136,7 +133,7 @@ mod tests {
         assert_eq!(with("subject", json!(key(2).did().to_string())).expect_err("other").code(), "TV-C11");
         assert_eq!(with("status", json!("ConsentGiven")).expect_err("grant").code(), "TV-C13");
         let did = key(1).did().to_string();
-        assert_eq!(with("signer", json!({"key": did, "role": "subject", "authority": "x"})).expect_err("authority").code(), "TV-C08");
-        assert_eq!(with("signer", json!({"key": did, "role": "delegate"})).expect_err("delegate").code(), "TV-C08");
+        assert_eq!(with("signer", json!({"key": did, "role": "subject", "authority": "x"})).expect_err("authority").code(), "TV-C07");
+        assert_eq!(with("signer", json!({"key": did, "role": "delegate"})).expect_err("delegate").code(), "TV-C07");
     }
 }

@@ -27,6 +27,12 @@ pub enum Act {
     Withdrawal,
     /// A source's value was tied to a did:key.
     Enrolment,
+    /// Somebody may speak for a subject.
+    Delegation,
+    /// They may not any more.
+    DelegationEnd,
+    /// Whose signatures grants need was taken.
+    Agreement,
     /// An operator's policy came into force.
     Policy,
     /// A schema came into force.
@@ -37,7 +43,17 @@ pub enum Act {
 
 impl Act {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Consent, Self::Withdrawal, Self::Enrolment, Self::Policy, Self::Schema, Self::Key];
+    pub const ALL: [Self; 9] = [
+        Self::Consent,
+        Self::Withdrawal,
+        Self::Enrolment,
+        Self::Delegation,
+        Self::DelegationEnd,
+        Self::Agreement,
+        Self::Policy,
+        Self::Schema,
+        Self::Key,
+    ];
 
     /// Its number in commitments, and in the open where the act is an institution's.
     pub const fn number(self) -> u8 {
@@ -48,13 +64,16 @@ impl Act {
             Self::Consent => 128,
             Self::Withdrawal => 129,
             Self::Enrolment => 130,
+            Self::Delegation => 131,
+            Self::DelegationEnd => 132,
+            Self::Agreement => 133,
         }
     }
 
     /// Whether it is about a person, so that its kind is hidden.
     pub const fn is_personal(self) -> bool {
         match self {
-            Self::Consent | Self::Withdrawal | Self::Enrolment => true,
+            Self::Consent | Self::Withdrawal | Self::Enrolment | Self::Delegation | Self::DelegationEnd | Self::Agreement => true,
             Self::Policy | Self::Schema | Self::Key => false,
         }
     }
@@ -69,6 +88,9 @@ impl Act {
             Self::Consent => "consent",
             Self::Withdrawal => "withdrawal",
             Self::Enrolment => "enrolment",
+            Self::Delegation => "delegation",
+            Self::DelegationEnd => "end of a delegation",
+            Self::Agreement => "agreement",
             Self::Policy => "policy",
             Self::Schema => "schema",
             Self::Key => "key",
@@ -173,13 +195,16 @@ mod tests {
 
     #[test]
     fn an_act_about_a_person_shows_the_hour_and_nothing_else() {
-        let leaves = [Act::Consent, Act::Withdrawal, Act::Enrolment].map(|act| Leaf::new(act, AT, &Salt([9; 32]), &OBJECT));
-        for leaf in leaves {
+        let personal = Act::ALL.into_iter().filter(|act| act.is_personal());
+        let leaves: Vec<Leaf> = personal.map(|act| Leaf::new(act, AT, &Salt([9; 32]), &OBJECT)).collect();
+        assert_eq!(leaves.len(), 6);
+        for leaf in leaves.iter().copied() {
             assert_eq!((leaf.act(), leaf.bucket()), (None, UnixMs(AT.0 / BUCKET_MS * BUCKET_MS)));
             assert_eq!(leaf.bytes()[..10], leaves[0].bytes()[..10], "kinds look alike");
             assert_eq!(Leaf::parse(leaf.bytes()), Ok(leaf));
         }
-        assert!(leaves[0] != leaves[1] && leaves[1] != leaves[2]);
+        let different: std::collections::BTreeSet<_> = leaves.iter().map(|leaf| *leaf.bytes()).collect();
+        assert_eq!(different.len(), leaves.len(), "and no two are the same");
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! no further, and nothing is sealed there (see `src/manual/several.md`).
 
 use super::super::consent::deciding::Deciding;
-use super::super::consent::rule::{Effect, Rule};
+use super::super::consent::rule::{Effect, Rule, Which};
 use super::super::name::{PolicyId, RecordId};
 use super::super::schema::{Content, NodeId, Schema, Site, SiteId, selector};
 use super::super::terms::{Sensitivity, Treatment};
@@ -60,7 +60,8 @@ impl Decision {
     pub fn delivers(&self, schema: &Schema, subject: Option<&Deciding<'_>>, mandate: Option<&Deciding<'_>>) -> bool {
         let permitted = |deciding: Option<&Deciding<'_>>| {
             deciding.is_some_and(|deciding| {
-                deciding.rules.iter().any(|deciding| deciding.rule.effect == Effect::Permit && deciding.rule.treatment != Treatment::Strip)
+                let reveals = |rule: &Rule| rule.effect == Effect::Permit && rule.treatment != Treatment::Strip;
+                deciding.rules.iter().any(|at| reveals(at.rule) && deciding.counts(at))
             })
         };
         let visible = match schema.is_about_several() {
@@ -156,12 +157,14 @@ fn agreed<'a>(site: &Site, subject: Option<&'a Deciding<'a>>, mandate: Option<&'
     let nobody = |treatment, reason| Agreed { treatment, reason, by: None, recipient_holds_key: false };
     match site.facts.sensitivity {
         Sensitivity::Public => nobody(Treatment::Keep, Reason::Public),
-        Sensitivity::Operational => permitted(site, subject, Whose::Subject)
-            .or_else(|| permitted(site, mandate, Whose::Mandate))
-            .unwrap_or_else(|| nobody(Treatment::Strip, Reason::NoMandate)),
-        Sensitivity::Personal | Sensitivity::Special | Sensitivity::Identifying => {
-            permitted(site, subject, Whose::Subject).unwrap_or_else(|| nobody(Treatment::Strip, Reason::NoConsent))
+        Sensitivity::Operational => {
+            permitted(site, subject, Whose::Subject).or_else(|| permitted(site, mandate, Whose::Mandate)).unwrap_or_else(|| {
+                let agreement = unsigned(site, subject).or_else(|| unsigned(site, mandate));
+                nobody(Treatment::Strip, agreement.map_or(Reason::NoMandate, Reason::Unsigned))
+            })
         }
+        Sensitivity::Personal | Sensitivity::Special | Sensitivity::Identifying => permitted(site, subject, Whose::Subject)
+            .unwrap_or_else(|| nobody(Treatment::Strip, unsigned(site, subject).map_or(Reason::NoConsent, Reason::Unsigned))),
     }
 }
 
@@ -171,6 +174,9 @@ fn permitted<'a>(site: &Site, deciding: Option<&'a Deciding<'a>>, whose: Whose) 
     let strictness = |rule: &Rule| (rule.treatment, !(rule.treatment == Treatment::Encrypt && rule.recipient_holds_key));
     let mut most: Option<(&Rule, RecordId, u32)> = None;
     for at in deciding.rules.iter().filter(|at| at.rule.effect == Effect::Permit && matches(at.rule, site)) {
+        if lacking(site, deciding, at.record).is_some() {
+            continue;
+        }
         // The first of equals is named.
         if most.is_none_or(|(so_far, ..)| strictness(at.rule) > strictness(so_far)) {
             most = Some((at.rule, at.record, at.index));
@@ -184,13 +190,27 @@ fn permitted<'a>(site: &Site, deciding: Option<&'a Deciding<'a>>, whose: Whose) 
     })
 }
 
+/// The agreement that asks for more signatures on a record's permits for the site.
+fn lacking(site: &Site, deciding: &Deciding<'_>, record: RecordId) -> Option<RecordId> {
+    let meant = |which: &Which| which.has(site.facts.category, site.facts.sensitivity, site.path.as_str());
+    let mut of_record = deciding.lacking.iter().filter(|lacking| lacking.record == record);
+    of_record.find(|lacking| lacking.which.is_none_or(meant)).map(|lacking| lacking.agreement)
+}
+
+/// The agreement for want of whose signatures no permit for the site counts.
+fn unsigned(site: &Site, deciding: Option<&Deciding<'_>>) -> Option<RecordId> {
+    let deciding = deciding?;
+    let mut permits = deciding.rules.iter().filter(|at| at.rule.effect == Effect::Permit && matches(at.rule, site));
+    permits.find_map(|at| lacking(site, deciding, at.record))
+}
+
 fn forbidden(site: &Site, deciding: Option<&Deciding<'_>>) -> Option<(RecordId, u32)> {
     deciding?.rules.iter().find(|at| at.rule.effect == Effect::Forbid && matches(at.rule, site)).map(|at| (at.record, at.index))
 }
 
 /// Whether all matchers that the rule has match. A rule without any says nothing: as a permit it matches no site, and as a
 /// forbid every site.
-fn matches(rule: &Rule, site: &Site) -> bool {
+pub(super) fn matches(rule: &Rule, site: &Site) -> bool {
     if rule.category.is_none() && rule.sensitivity.is_none() && rule.selector.is_none() {
         return rule.effect == Effect::Forbid;
     }

@@ -4,8 +4,10 @@
 mod decide;
 #[cfg(feature = "policy")]
 pub mod floor;
+mod spends;
 
 pub use decide::decide;
+pub use spends::spends;
 
 use super::name::{FieldPath, PolicyId, RecordId};
 use super::terms::Treatment;
@@ -78,6 +80,8 @@ pub enum Reason {
     NoConsent,
     /// No mandate of the operator covers it.
     NoMandate,
+    /// A record permits it, and lacks signatures that this agreement asks for.
+    Unsigned(RecordId),
     /// A rule that forbids, counted from 0.
     Forbidden(RecordId, u32),
     /// It would be encrypted, but nobody named a key for it.
@@ -105,6 +109,7 @@ impl std::fmt::Display for Reason {
             Self::Mandate(record, rule) => write!(f, "mandate {}, rule {rule}", short(record)),
             Self::NoConsent => f.write_str("no consent covers it"),
             Self::NoMandate => f.write_str("no mandate covers it"),
+            Self::Unsigned(agreement) => write!(f, "agreement {} asks for more signatures", short(agreement)),
             Self::Forbidden(record, rule) => write!(f, "forbidden by {}, rule {rule}", short(record)),
             Self::NoKey => f.write_str("nobody named a key to encrypt it to"),
             Self::Undefined(treatment) => write!(f, "`{treatment}` does not exist for this type"),

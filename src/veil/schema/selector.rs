@@ -10,6 +10,7 @@
 use std::fmt;
 
 use super::descriptor::{is_identifier, shown};
+pub use crate::veil::terms::covers;
 
 /// The longest selector.
 pub const SELECTOR_BYTES_MAX: usize = 1_024;
@@ -197,32 +198,6 @@ pub fn quoted(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// Whether a rule's selector covers the site with this path: it is the path, or the path of something around it.
-pub fn covers(selector: &str, path: &str) -> bool {
-    let Some(rest) = path.strip_prefix(selector) else { return false };
-    if selector.is_empty() {
-        return false;
-    }
-    // A dot or bracket inside a quoted key is no boundary.
-    (rest.is_empty() || rest.starts_with('.') || rest.starts_with('[')) && !inside_brackets(selector)
-}
-
-/// Whether the text ends inside `[…]`.
-fn inside_brackets(text: &str) -> bool {
-    let (mut bracket, mut quote, mut escaped) = (false, false, false);
-    for c in text.chars() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quote => escaped = true,
-            '"' if bracket => quote = !quote,
-            '[' if !quote => bracket = true,
-            ']' if !quote => bracket = false,
-            _ => {}
-        }
-    }
-    bracket
 }
 
 #[cfg(test)]

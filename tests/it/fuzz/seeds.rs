@@ -153,6 +153,21 @@ fn consent() -> Seeds {
     let enrolment = json!({"gateway": "log.hospital.example", "source": "spiffe://hospital.example/monitor", "value": "patient-4711",
                            "did": did, "at": "2026-01-31T09:00:00Z"});
     let query = json!({"gateway": "log.hospital.example", "subject": did, "kind": "standing", "at": "2026-01-31T09:00:00Z"});
+    let mut by_delegate = grant.clone();
+    let other = SignKey::from_seed(&Secret::take(&mut [3; 32])).did().to_string();
+    by_delegate["signer"] = json!({"key": other, "role": "delegate", "authority": "ab".repeat(32)});
+    by_delegate["windows"] = json!([{"zone": "Europe/Vienna", "days": ["mon", "fri"], "from": "08:00", "to": "24:00"}]);
+    let delegation = json!({
+        "subject": did, "signer": {"key": did, "role": "subject"}, "delegate": other, "capacity": "guardian",
+        "gateway": "log.hospital.example", "seq": 1, "at": "2026-01-31T09:00:00Z", "expires": "2026-03-02T09:00:00Z",
+        "rights": ["view", "grant"], "depth": 1,
+        "scope": {"recipients": [{"spiffe": "spiffe://lab.example/reader"}], "purposes": "any",
+                  "permits": [{"match": {"category": "health"}, "treatment": "encrypt", "keys": "recipient"}]},
+    });
+    let end = json!({"subject": did, "signer": {"key": did, "role": "subject"}, "gateway": "log.hospital.example",
+                     "at": "2026-01-31T09:00:00Z", "ends": ["ab".repeat(32)]});
+    let agreement = json!({"subject": did, "signer": {"key": did, "role": "subject"}, "gateway": "log.hospital.example", "seq": 1,
+                           "at": "2026-01-31T09:00:00Z", "rules": [{"match": {"category": "operator_conduct"}, "need": 1, "of": [did, other]}]});
     let mode = |mode: u8, document: &Value| [&[mode], document.to_string().as_bytes()].concat();
     let envelope = |document: &Value| Envelope::sign(MEDIA_TYPE, document.to_string().into_bytes(), &key()).to_json().into_bytes();
     let mut twice = Envelope::sign(MEDIA_TYPE, withdrawal.to_string().into_bytes(), &key());
@@ -166,6 +181,12 @@ fn consent() -> Seeds {
         ("withdrawal-up-to", mode(3, &up_to)),
         ("enrolment", mode(4, &enrolment)),
         ("query", mode(5, &query)),
+        ("by-delegate", mode(2, &by_delegate)),
+        ("delegation", mode(8, &delegation)),
+        ("delegation-end", mode(9, &end)),
+        ("agreement", mode(10, &agreement)),
+        // Delegated, granted under it, ended by the delegate, tried again.
+        ("standing-delegated", vec![6, 128, 0, 9, 128, 2, 0, 128, 5, 0, 128, 2, 0]),
         // Given, given again in its place, an hour later withdrawn.
         ("standing-replaced", vec![6, 0, 0, 0x10, 0, 0, 0x21, 3, 1, 0, 2, 1, 9]),
         // Withdrawn before it was given; a forbid; numbers that do not follow; a day later.

@@ -13,6 +13,7 @@ use twinveil::veil::consent::envelope::Envelope;
 use twinveil::veil::consent::query::Asks;
 use twinveil::veil::consent::record::SignerRole;
 use twinveil::veil::consent::standing::Head;
+use twinveil::veil::consent::windows::WindowDocument;
 use twinveil::veil::consent::withdrawal::Reach;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::name::{Did, Origin, RecordId, SchemaName, UnixMs};
@@ -72,6 +73,8 @@ impl Given {
             method: "signed in the wallet".into(),
             not_before: None,
             expires: Some(UnixMs(world.now().0 + 3_600_000).to_string()),
+            max_uses: None,
+            windows: Vec::new(),
             notice: NoticeDocument { uri: "https://hospital.example/notice".into(), sha256: "ab".repeat(32), lang: "en".into() },
             controllers: vec![ControllerDocument {
                 id: "https://hospital.example".into(),
@@ -125,6 +128,28 @@ impl Given {
     pub(crate) fn from(mut self, at: UnixMs) -> Self {
         self.0.not_before = Some(at.to_string());
         self
+    }
+
+    /// How many messages may be handed over.
+    pub(crate) fn uses(mut self, max: u64) -> Self {
+        self.0.max_uses = Some(max);
+        self
+    }
+
+    pub(crate) fn windows(mut self, windows: Vec<WindowDocument>) -> Self {
+        self.0.windows = windows;
+        self
+    }
+
+    /// Where the data may rest, and for how long.
+    pub(crate) fn storage(mut self, places: &[&str], retention: &str) -> Self {
+        self.0.storage = StorageDocument { places: places.iter().map(|place| (*place).into()).collect(), retention: retention.into() };
+        self
+    }
+
+    /// All that it says.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.0
     }
 
     /// As a wallet signs it, wherever the chain stands.

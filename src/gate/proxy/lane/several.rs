@@ -2,12 +2,13 @@
 //! them through nobody's, all of it under the one lock.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::BytesMut;
 
 use super::{Lane, Mark, Marks, REMEMBERED_MAX, Veiling, Veto, Views, push_message, refresh};
-use crate::ledger::Subject;
-use crate::status::Refuse;
+use crate::gate::uses;
+use crate::ledger::{Subject, Uses};
 use crate::veil::name::UnixMs;
 use crate::veil::view::{Elements, Raw, SubjectValue, Whose};
 
@@ -18,7 +19,7 @@ impl Lane {
         views: &mut Views,
         raw: Raw<'_>,
         due: impl FnOnce(Mark, bool) -> bool,
-        now: UnixMs,
+        (now, waker): (UnixMs, &Waker),
         out: &mut BytesMut,
     ) -> Result<Veiling, Veto> {
         // Not in the middle of a message: positions stay what they are.
@@ -35,6 +36,8 @@ impl Lane {
         if !seen.is_current(mandate_generation, now) {
             refresh(&self.shared, &self.ask, seen, announcement, &mut views.shown, now).map_err(Veto::End)?;
         }
+        self.use_one(seen, announcement, &mut views.shown, (now, waker))?;
+        let taken = seen.uses().to_vec();
         let message = Mark { view: nobody, round, change: announcement.change };
         let nobody_shows = seen.shows_elements();
         let Some(mut around) = seen.lend() else {
@@ -46,14 +49,18 @@ impl Lane {
             return Ok(Veiling::Done { marks: message.into(), announced: false });
         };
         let mut space = std::mem::take(&mut views.space);
-        let mut met = Met { lane: self, views: &mut *views, mandate_generation, now, nobody_shows, marks: Vec::new(), failed: None };
+        let mut met =
+            Met { lane: self, views: &mut *views, mandate_generation, now, waker, nobody_shows, marks: Vec::new(), taken, failed: None };
         let veiled = around.apply_each(raw, &mut space, &mut met, !self.side.streams);
-        let Met { marks: elements, failed, .. } = met;
+        let Met { marks: elements, taken, failed, .. } = met;
+        if failed.is_some() || !matches!(veiled, Ok(Some(_))) {
+            uses::give_back(&taken);
+        }
         if let Some(seen) = views.seen.get_mut(nobody) {
             seen.give_back(around);
         }
         let done = match (failed, veiled) {
-            (Some(refuse), _) => Err(Veto::End(refuse)),
+            (Some(veto), _) => Err(veto),
             (None, Err(refusal)) => Err(Veto::Message(refusal)),
             // That there was a message would tell of the elements that were left out.
             (None, Ok(None)) => Ok(Veiling::Withheld),
@@ -77,10 +84,13 @@ struct Met<'l> {
     views: &'l mut Views,
     mandate_generation: u64,
     now: UnixMs,
+    waker: &'l Waker,
     nobody_shows: bool,
     marks: Vec<Mark>,
-    /// Why nothing can be judged.
-    failed: Option<Refuse>,
+    /// Uses of counted consents.
+    taken: Vec<Arc<Uses>>,
+    /// Why nothing can be judged, or not now.
+    failed: Option<Veto>,
 }
 
 impl Met<'_> {
@@ -111,11 +121,19 @@ impl Elements for Met<'_> {
             false => refresh(&self.lane.shared, &self.lane.ask, seen, announcement, shown, self.now),
         };
         if let Err(refuse) = refreshed {
-            self.failed = Some(refuse);
+            self.failed = Some(Veto::End(refuse));
             return Whose::Hidden;
         }
+        let first = announcement.met != *met;
+        if first && !seen.uses().is_empty() {
+            if let Err(veto) = self.lane.use_one(seen, announcement, shown, (self.now, self.waker)) {
+                self.failed = Some(veto);
+                return Whose::Hidden;
+            }
+            self.taken.extend_from_slice(seen.uses());
+        }
         let Some(view) = seen.view() else { return Whose::Hidden };
-        if announcement.met != *met {
+        if first {
             announcement.met = *met;
             self.marks.push(Mark { view: index, round: *round, change: announcement.change });
         }

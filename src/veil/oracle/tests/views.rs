@@ -8,7 +8,7 @@ use crate::veil::consent::rule::{Effect, Rule};
 use crate::veil::crypto::pseudonym::{Domain, number, pseudonym, text};
 use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::secret::Secret;
-use crate::veil::name::{Origin, Purpose, RecordId, SealKey, UnixMs, ViewId};
+use crate::veil::name::{Origin, Purpose, RecordId, SealKey, ViewId};
 use crate::veil::outcome::Refusal;
 use crate::veil::policy::{Decided, Decision, Floor, FloorTable, Holders, Reason, decide};
 use crate::veil::schema::{Schema, SiteId};
@@ -174,5 +174,5 @@ fn rules(schema: &Schema, dice: &mut Dice) -> Vec<Rule> {
 fn deciding<'r>(rules: &'r [Rule], dice: &mut Dice) -> Deciding<'r> {
     let rules = (0..).zip(rules).map(|(index, rule)| DecidingRule { record: RecordId([1; 32]), index, rule }).collect();
     let key = |dice: &mut Dice| (!dice.one_in(3)).then_some(SealKey([9; 32]));
-    Deciding { rules, recipient_key: key(dice), vault_key: key(dice), valid_until: UnixMs::NEVER }
+    Deciding { rules, recipient_key: key(dice), vault_key: key(dice), ..Deciding::default() }
 }

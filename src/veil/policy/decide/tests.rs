@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::veil::consent::deciding::DecidingRule;
-use crate::veil::name::{FieldPath, SealKey, UnixMs};
+use crate::veil::name::{FieldPath, SealKey};
 use crate::veil::schema::{Kind, load, load_annotated};
 use crate::veil::terms::Category;
 
@@ -51,7 +51,7 @@ fn deciding(rules: &[Rule]) -> Deciding<'_> {
         rules: (0..).zip(rules).map(numbered).collect(),
         recipient_key: Some(SealKey([1; 32])),
         vault_key: Some(SealKey([2; 32])),
-        valid_until: UnixMs::NEVER,
+        ..Deciding::default()
     }
 }
 

@@ -11,7 +11,7 @@ use twinveil::veil::consent::rule::{Effect, Rule};
 use twinveil::veil::crypto::seal::Suite;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::wrap::OpenKey;
-use twinveil::veil::name::{Origin, RecordId, SealKey, UnixMs, ViewId};
+use twinveil::veil::name::{Origin, RecordId, SealKey, ViewId};
 use twinveil::veil::policy::{Decision, Floor, FloorTable, decide};
 use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, Content, NodeId, SEALED_FIELD, Schema, SiteId};
 use twinveil::veil::terms::{Category, Sensitivity, Treatment, purpose};
@@ -95,7 +95,7 @@ fn deciding(rules: &[Rule]) -> Deciding<'_> {
     // Any key will do: whether there is one decides, not which.
     let key = Some(SealKey([9; 32]));
     let rules = (0u32..).zip(rules).map(|(index, rule)| DecidingRule { record: RecordId([7; 32]), index, rule });
-    Deciding { rules: rules.collect(), recipient_key: key, vault_key: key, valid_until: UnixMs::NEVER }
+    Deciding { rules: rules.collect(), recipient_key: key, vault_key: key, ..Deciding::default() }
 }
 
 fn bindings(program: &Program, holders: &[SealKey]) -> (Bindings, Vec<(Epoch, Announced)>) {

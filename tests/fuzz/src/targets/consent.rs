@@ -5,8 +5,12 @@
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use twinveil::client::wallet::{Terms, Wallet};
+use twinveil::client::authority::DelegationTerms;
+use twinveil::client::wallet::{Terms, Voice, Wallet};
+use twinveil::veil::consent::agreement::Agreement;
 use twinveil::veil::consent::deciding::RecipientIdentity;
+use twinveil::veil::consent::delegation::{Capacity, Delegation, Right};
+use twinveil::veil::consent::delegation_end::DelegationEnd;
 use twinveil::veil::consent::enrolment::Enrolment;
 use twinveil::veil::consent::envelope::{Envelope, Payload, Signed, Verified};
 use twinveil::veil::consent::query::Query;
@@ -25,7 +29,7 @@ use super::{Input, Steps, one_line};
 
 pub(super) fn run(data: &[u8]) {
     let mut input = Input(data);
-    match input.byte() % 8 {
+    match input.byte() % 11 {
         0 | 1 => envelope(input.rest()),
         2 => {
             if let Some(consent) = payload::<Consent>(input.rest()) {
@@ -42,6 +46,15 @@ pub(super) fn run(data: &[u8]) {
             let text = input.rest();
             payload::<RecipientKey>(text);
             payload::<Query>(text);
+        }
+        8 => {
+            payload::<Delegation>(input.rest());
+        }
+        9 => {
+            payload::<DelegationEnd>(input.rest());
+        }
+        10 => {
+            payload::<Agreement>(input.rest());
         }
         _ => standing(input),
     }
@@ -66,6 +79,9 @@ fn envelope(json: &[u8]) {
     verify::<Consent>(&envelope);
     verify::<Withdrawal>(&envelope);
     verify::<Enrolment>(&envelope);
+    verify::<Delegation>(&envelope);
+    verify::<DelegationEnd>(&envelope);
+    verify::<Agreement>(&envelope);
 }
 
 /// Whatever verifies was signed by the one whom it names, for this gateway.
@@ -74,6 +90,7 @@ fn verify<T: Payload>(envelope: &Envelope) -> Option<Verified<T>> {
     match Signed::<T>::new(envelope).and_then(|signed| signed.verify(&gateway)) {
         Ok(verified) => {
             assert!(verified.signed_by(&verified.get().signer()) && *verified.get().gateway() == gateway);
+            assert!(verified.get().cosigner().is_none_or(|other| verified.signed_by(&other)), "half a signature");
             assert_eq!(verified.id(), envelope.id());
             let mut bent = envelope.clone();
             bent.payload.push(b' ');
@@ -97,7 +114,10 @@ fn payload<T: Payload>(payload: &[u8]) -> Option<T> {
     let verified = verify::<T>(&envelope);
     match &read {
         Err(_) => assert!(verified.is_none()),
-        Ok(read) => assert_eq!(verified.is_some(), read.signer() == key().did() && *read.gateway() == Origin::new(GATEWAY)),
+        Ok(read) => {
+            let alone = read.cosigner().is_none_or(|other| other == key().did());
+            assert_eq!(verified.is_some(), alone && read.signer() == key().did() && *read.gateway() == Origin::new(GATEWAY));
+        }
     }
     read.ok()
 }
@@ -128,6 +148,11 @@ fn key() -> &'static SignKey {
     KEY.get_or_init(|| SignKey::from_seed(&Secret::take(&mut [1; 32])))
 }
 
+fn delegate() -> &'static Wallet {
+    static WALLET: OnceLock<Wallet> = OnceLock::new();
+    WALLET.get_or_init(|| Wallet::from_seeds(Secret::take(&mut [3; 32]), Secret::take(&mut [4; 32])).expect("keys"))
+}
+
 /// What a step of a standing's story leaves behind.
 #[derive(Default)]
 struct Story {
@@ -135,6 +160,9 @@ struct Story {
     taken: Vec<RecordId>,
     /// Withdrawn by name, seen or not.
     withdrawn: Vec<RecordId>,
+    /// Delegations, and those that were ended.
+    delegations: Vec<RecordId>,
+    ended: Vec<RecordId>,
     now: i64,
 }
 
@@ -147,6 +175,12 @@ fn standing(mut input: Input<'_>) {
             break;
         }
         let (what, a, b) = (input.byte(), input.byte(), input.byte());
+        if what >= 128 {
+            ended = true;
+            delegation(&mut story, step, a, b);
+            holds(&story);
+            continue;
+        }
         match what % 4 {
             0 | 1 => {
                 let Some(record) = grant(&story, step, a, b) else { continue };
@@ -156,7 +190,8 @@ fn standing(mut input: Input<'_>) {
                         took.push((record.clone(), story.now));
                         story.standing.apply(record.clone(), UnixMs(story.now));
                         story.taken.push(id);
-                        assert_eq!(story.standing.head(), Head { seq: story.taken.len() as u64, record: Some(id) });
+                        let seq = (story.taken.len() + story.delegations.len()) as u64;
+                        assert_eq!(story.standing.head(), Head { seq, record: Some(id) });
                         assert!(story.standing.check(&record, UnixMs(story.now)).is_err(), "taken twice");
                     }
                     Err(refusal) => {
@@ -219,6 +254,70 @@ fn grant(story: &Story, step: u64, a: u8, b: u8) -> Option<Verified<Consent>> {
     Some(verify::<Consent>(&envelope).expect("what a wallet signs verifies"))
 }
 
+/// A delegation, its end, or a grant under one.
+fn delegation(story: &mut Story, step: u64, a: u8, b: u8) {
+    let (gateway, now) = (Origin::new(GATEWAY), UnixMs(story.now));
+    let under = story.delegations.get(usize::from(b & 3)).copied();
+    match (a & 3, under) {
+        (0, _) | (_, None) => {
+            let scope = if a & 4 == 0 {
+                json!({"recipients": "any", "purposes": "any", "permits": "any"})
+            } else {
+                json!({"recipients": "any", "purposes": "any", "permits": [{"match": {"category": "health"}, "treatment": "generalize"}]})
+            };
+            let terms = DelegationTerms {
+                delegate: delegate().did(),
+                capacity: Capacity::Proxy,
+                not_before: None,
+                expires: UnixMs(story.now + i64::from(b) * HOUR_MS + HOUR_MS),
+                rights: Right::ALL.to_vec(),
+                depth: a >> 6,
+                scope: serde_json::from_value(scope).expect("a scope"),
+                vault_key: None,
+            };
+            let own = wallet().voice(SignerRole::Subject);
+            let half = wallet().delegate(&own, &terms, &gateway, story.standing.head(), now).expect("a proper delegation");
+            let both = delegate().cosign(&half, &gateway).expect("the delegate");
+            let record = verify::<Delegation>(&both).expect("what both signed verifies");
+            match story.standing.check_delegation(&record, now) {
+                Ok(()) => {
+                    story.delegations.push(record.id());
+                    story.standing.apply_delegation(record, now);
+                }
+                Err(refusal) => said(&refusal),
+            }
+        }
+        (1, Some(id)) => {
+            let voice = if a & 4 == 0 { wallet().voice(SignerRole::Subject) } else { speaking(id) };
+            let signer = if a & 4 == 0 { wallet() } else { delegate() };
+            let end = signer.end_delegations(&voice, &[id], &gateway, now).expect("a proper end");
+            let ends = story.standing.check_end(&verify::<DelegationEnd>(&end).expect("verifies"), now).expect("either side");
+            story.standing.apply_end(ends);
+            story.ended.push(id);
+        }
+        (_, Some(id)) => {
+            let rules =
+                json!([{"effect": "permit", "match": {"category": "health"}, "treatment": if a & 8 == 0 { "keep" } else { "strip" }}]);
+            let mut terms = terms(rules, Vec::new());
+            terms.expires = Some(UnixMs(story.now + i64::from(a >> 4) * HOUR_MS + HOUR_MS).to_string());
+            let signed = delegate().grant_as(&speaking(id), &terms, &gateway, story.standing.head(), now, &mut Steps(step));
+            let record = verify::<Consent>(&signed.expect("a proper grant")).expect("verifies");
+            match story.standing.check(&record, now) {
+                Ok(()) => {
+                    assert!(!story.ended.contains(&id), "an ended delegation grants");
+                    story.taken.push(record.id());
+                    story.standing.apply(record, now);
+                }
+                Err(refusal) => said(&refusal),
+            }
+        }
+    }
+}
+
+fn speaking(id: RecordId) -> Voice {
+    Voice { subject: wallet().did(), role: SignerRole::Delegate(id), vault_key: None }
+}
+
 fn withdraw(story: &mut Story, a: u8, b: u8) {
     let named: Vec<RecordId> = match a & 3 {
         0 => story.taken.first().copied().into_iter().collect(),
@@ -240,7 +339,8 @@ fn withdraw(story: &mut Story, a: u8, b: u8) {
     }
     story.withdrawn.extend(named);
     if let Reach::UpTo(seq) = reach {
-        story.withdrawn.extend(story.taken.iter().take(seq as usize));
+        let reached = story.standing.grants().iter().filter(|grant| grant.consent().seq <= seq);
+        story.withdrawn.extend(reached.map(|grant| grant.id()));
     }
 }
 
@@ -250,6 +350,9 @@ fn holds(story: &Story) {
     for grant in story.standing.grants() {
         if story.withdrawn.contains(&grant.id()) && grant.consent().permits() {
             assert_ne!(grant.state(now), GrantState::Live, "withdrawn and live");
+        }
+        if grant.consent().by.role.authority().is_some_and(|id| story.ended.contains(&id)) {
+            assert_ne!(grant.state(now), GrantState::Live, "live under a delegation that has ended");
         }
         assert!(grant.state(now) != GrantState::Live || (grant.from() <= now && now < grant.consent().expires));
     }
@@ -261,7 +364,7 @@ fn holds(story: &Story) {
     for rule in deciding.rules.iter().filter(|rule| rule.rule.effect == Effect::Permit) {
         let grant = story.standing.grants().iter().find(|grant| grant.id() == rule.record).expect("a record that was taken");
         assert_eq!(grant.state(now), GrantState::Live, "a permit decides that is not live");
-        assert_eq!(grant.consent().role, SignerRole::Subject);
+        assert_ne!(grant.consent().by.role, SignerRole::Operator);
     }
 }
 

@@ -1,0 +1,65 @@
+//! What happens to a subject's grants, told as it happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
+use tonic::Status;
+
+use super::shown::{refuse, viewer};
+use crate::ledger::{Ledger, Watching};
+use crate::proto::v1;
+use crate::status::Refuse;
+use crate::veil::consent::notice::{Notice, Told};
+use crate::veil::consent::query::Query;
+
+/// How long it sleeps at the most before it looks at the clock.
+const IDLE_MS_MAX: i64 = 60_000;
+
+/// Tells until the wallet goes, the right to view ends, or the gateway stops.
+pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watching, past: bool, out: Sender<Result<v1::Notice, Status>>) {
+    let mut told = Told::NOTHING;
+    let mut first = true;
+    loop {
+        let Ok(now) = ledger.clock().now() else {
+            let _gone = out.send(Err(Refuse::ClockBehind.into())).await;
+            return;
+        };
+        // A change after this wakes it, as it is read before.
+        let standing = ledger.standing_of(&query.subject);
+        let view = match viewer(&standing, &query, now) {
+            Ok(view) => view,
+            Err(refusal) => {
+                let _gone = out.send(Err(refuse(&refusal.into()))).await;
+                return;
+            }
+        };
+        if past || !first {
+            for notice in standing.notices(told, now).into_iter().filter(|notice| view.shows(notice.record)) {
+                if out.send(Ok(shown(&notice))).await.is_err() {
+                    return;
+                }
+            }
+        }
+        (told, first) = (standing.told(now), false);
+        let next = standing.next_notice(now).0.saturating_sub(now.0).clamp(1, IDLE_MS_MAX);
+        tokio::select! {
+            goes_on = watching.changed() => if !goes_on {
+                let _gone = out.send(Err(Refuse::Shutdown.into())).await;
+                return;
+            },
+            () = out.closed() => return,
+            () = tokio::time::sleep(Duration::from_millis(next.unsigned_abs())) => {}
+        }
+    }
+}
+
+fn shown(notice: &Notice) -> v1::Notice {
+    v1::Notice {
+        at_ms: notice.at.0,
+        what: notice.what.word().to_owned(),
+        record: Bytes::copy_from_slice(&notice.record.0),
+        by: notice.by.map(|by| by.to_string()).unwrap_or_default(),
+    }
+}
