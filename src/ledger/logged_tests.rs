@@ -46,6 +46,42 @@ fn every_record_that_is_taken_is_in_the_log_when_it_answers() {
 }
 
 #[test]
+fn delegations_their_ends_and_agreements_are_in_the_log_and_come_into_it_from_an_older_store() {
+    let mut world = World::new();
+    let delegation = testing::delegation(1, 2, 1, None, |_| ());
+    let given = testing::delegated(1, 2, delegation.id(), 2, Some(delegation.id()), |_| ());
+    let agreement = testing::agreement(1, 3, Some(given.id()), 1, &[2], |_| ());
+    let end = testing::end_delegation(1, 2, &[delegation.id()]);
+    let acts = [(&delegation, Act::Delegation), (&given, Act::Consent), (&agreement, Act::Agreement), (&end, Act::DelegationEnd)];
+    for (entry, (record, act)) in (0..).zip(acts) {
+        let receipt = match act {
+            Act::DelegationEnd => world.ledger.withdraw(record).expect("good").receipt.expect("something ended"),
+            _ => world.ledger.submit(record).expect("good").receipt,
+        };
+        assert_eq!(holds(&world, &receipt, act, record), entry);
+    }
+    // The end again is the entry that it was; one that has nothing to end is none.
+    let again = world.ledger.withdraw(&end).expect("good").receipt.expect("it was kept");
+    assert_eq!((holds(&world, &again, Act::DelegationEnd, &end), world.ledger.log.size()), (3, 4));
+    let nothing = world.ledger.withdraw(&testing::end_delegation(1, 1, &[delegation.id()])).expect("good");
+    assert_eq!((nothing.ended, nothing.receipt, world.ledger.log.size()), (0, None, 4));
+    // All of them are the subject's, whoever signed.
+    let all = |world: &World| world.ledger.receipts(&key(1).did(), 0, 9, |_| true).expect("room");
+    assert_eq!(all(&world).iter().map(|(record, _)| *record).collect::<Vec<_>>(), acts.map(|(record, _)| record.id()));
+    assert_eq!(world.ledger.receipts(&key(2).did(), 0, 9, |_| true).expect("room").len(), 0);
+    let some = world.ledger.receipts(&key(1).did(), 0, 1, |record| record != delegation.id()).expect("room");
+    assert_eq!((some.len(), some[0].0), (1, given.id()), "what is not shown takes nobody's place");
+
+    world.store.forget_log();
+    world.disk = Memory::default();
+    world.restart();
+    for ((record, act), (_, receipt)) in acts.iter().zip(all(&world)) {
+        holds(&world, &receipt, *act, record);
+    }
+    assert_eq!(world.ledger.log.size(), 4);
+}
+
+#[test]
 fn a_record_whose_leaf_did_not_get_into_the_log_is_logged_at_the_next_start() {
     let mut world = World::new();
     let first = grant(1, 1, None, |_| ());

@@ -6,6 +6,7 @@ mod refusals;
 mod rights;
 mod several;
 mod upstreams;
+mod uses;
 
 use bytes::Bytes;
 use tonic::client::Grpc;

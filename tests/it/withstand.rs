@@ -51,6 +51,7 @@ impl Ceiling {
     }
 
     #[track_caller]
+    #[expect(clippy::print_stdout, reason = "figures, for whoever runs the long tests")]
     fn holds(self, what: &str, process: &Process) {
         let peak = process.peak_kib();
         println!("{{\"withstood\":{what:?},\"peak_kib\":{peak},\"resident_kib\":{},\"ceiling_kib\":{}}}", process.resident_kib(), self.0);

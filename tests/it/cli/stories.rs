@@ -67,8 +67,23 @@ fn a_patients_guardian_grants_a_cardiologist_and_withdraws() {
         told.iter().map(|notice| (text(&notice["what"]), text(&notice["by"]))).collect::<Vec<_>>(),
         [("delegated".to_owned(), "subject".to_owned()), ("granted".into(), by_guardian.clone()), ("withdrawn".into(), by_guardian)]
     );
+    // Who signed has the receipt; the child asks for all of them, and the guardian for what they may see.
+    let acts = |wallet: &str| -> Vec<String> {
+        assert!(gateway.run(&format!("wallet receipts --wallet {wallet} --verify")).status.success());
+        let lines = gateway.run(&format!("wallet receipts --wallet {wallet} --output json")).stdout;
+        let lines = String::from_utf8(lines).unwrap();
+        lines.lines().map(|line| text(&serde_json::from_str::<Value>(line).unwrap()["act"])).collect()
+    };
+    assert_eq!(
+        (acts("child.json"), acts("guardian.json")),
+        (vec!["enrolment".into()], ["delegation", "consent", "withdrawal"].map(str::to_owned).to_vec())
+    );
+    assert!(gateway.run("wallet receipts --wallet child.json --fetch").status.success());
+    assert_eq!(acts("child.json"), ["enrolment", "delegation", "consent", "withdrawal"]);
+    assert!(gateway.run(&format!("wallet receipts {by} --fetch")).status.success());
     // The guardian steps back; from then on nobody speaks for the child.
     assert_eq!(gateway.json(&format!("wallet end-delegation {by}"))["ended"], 0);
+    assert_eq!(acts("guardian.json").last().unwrap(), "end of a delegation");
     assert_eq!(gateway.denied(&format!("wallet grant {by} {CLINICIAN} --permit health=keep --days 30")), "TV-C22");
 }
 

@@ -7,7 +7,8 @@ use twinveil::client::dsse;
 use twinveil::client::wallet::{Terms, Voice, Wallet};
 use twinveil::proto::sample::PatientFrame;
 use twinveil::proto::v1::{
-    ExplainRequest, Notice, NoticesRequest, RecordRequest, StandingRequest, StandingResponse, WithdrawRequest, WithdrawResponse,
+    ExplainRequest, Notice, NoticesRequest, ReceiptsRequest, RecordRequest, StandingRequest, StandingResponse, WithdrawRequest,
+    WithdrawResponse,
 };
 use twinveil::veil::consent::agreement::QuorumDocument;
 use twinveil::veil::consent::delegation::{Capacity, Right};
@@ -118,6 +119,35 @@ async fn a_guardian_grants_and_the_end_of_the_delegation_closes_the_open_stream(
     assert_eq!((standing.grants[0].state.as_str(), standing.delegations[0].state.as_str()), ("ended", "ended"));
     assert_eq!(standing.delegations[0].over_by, format!("delegate {}", guardian.did()));
     says(world.submit(&world.signed_by(&guardian, &voice, &ada, &for_clinician(&world)).await).await, Code::PermissionDenied, "TV-C22");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delegate_gets_receipts_of_what_the_scope_shows_and_the_subject_of_everything() {
+    let world = World::start().await;
+    let (ada, guardian, proxy, blind) = (world.patient("ada").await, world.wallet(), world.wallet(), world.wallet());
+    let scope = json!({"recipients": [{"spiffe": world.spiffe("researcher").to_string()}], "purposes": "any", "permits": "any"});
+    let all = world.delegation(&ada, &guardian, EVERYTHING, any()).await;
+    let some = world.delegation(&ada, &proxy, &[Right::View], scope).await;
+    let none = world.delegation(&ada, &blind, &[Right::Grant], any()).await;
+    let delegation = |voice: &Voice| voice.role.authority().unwrap();
+    let given = world.signed_by(&guardian, &all, &ada, &for_clinician(&world)).await;
+    let answer = world.submit(&given).await.expect("the guardian's grant");
+    assert!(answer.receipt.is_some(), "who signs for another has the receipt, too");
+    let withdrawal = guardian.withdraw_as(&all, &Reach::Records(vec![given.id()]), &world.origin(), world.now()).unwrap();
+    assert!(world.hand_in(&withdrawal).await.expect("in force").receipt.is_some());
+    let seen = async |wallet: &Wallet, voice: &Voice| {
+        let query = wallet.query_as(voice, &Asks::Receipts, &world.origin(), world.now()).unwrap();
+        let request = ReceiptsRequest { query: Some(dsse::to_proto(&query)), from: 0 };
+        let answer = soon("receipts", world.consents().receipts(request)).await?.into_inner();
+        Ok::<_, tonic::Status>(answer.receipts.iter().map(|kept| RecordId(kept.record[..].try_into().unwrap())).collect::<Vec<_>>())
+    };
+    let own = seen(&ada, &ada.voice(SignerRole::Subject)).await.unwrap();
+    // Of the enrolment she knows; the rest is in the order in which it was taken.
+    assert_eq!(own[1..], [delegation(&all), delegation(&some), delegation(&none), given.id(), withdrawal.id()]);
+    assert_eq!(seen(&guardian, &all).await.unwrap(), [delegation(&all), given.id()]);
+    assert_eq!(seen(&proxy, &some).await.unwrap(), [delegation(&some)], "the grant is to another recipient");
+    says(seen(&blind, &none).await, Code::PermissionDenied, "TV-C23");
+    assert_eq!(seen(&guardian, &guardian.voice(SignerRole::Subject)).await.unwrap(), [], "about themselves there is nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

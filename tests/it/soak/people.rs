@@ -51,10 +51,13 @@ pub(super) struct People {
     changes: AtomicU64,
     withdrawals: AtomicU64,
     /// By stream and view: what withdrawals stated.
-    barriers: Mutex<HashMap<(Vec<u8>, u32), Vec<Barrier>>>,
+    barriers: Mutex<HashMap<Shown, Vec<Barrier>>>,
     /// By stream and view: which hand-overs were received, and when.
-    received: Mutex<HashMap<(Vec<u8>, u32), Vec<(u64, Instant)>>>,
+    received: Mutex<HashMap<Shown, Vec<(u64, Instant)>>>,
 }
+
+/// A stream, and the number of a view in it.
+type Shown = (Vec<u8>, u32);
 
 /// What a withdrawal stated of a stream.
 #[derive(Clone, Copy, Debug)]

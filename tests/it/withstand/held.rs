@@ -127,7 +127,7 @@ async fn a_message_of_four_mebibytes_goes_through_and_leaves_nothing_behind() {
         let path = "/ward.v1.Ward/Look".parse().unwrap();
         let answer = grpc.unary(request, path, tonic_prost::ProstCodec::<WardAsk, Chart>::default()).await.unwrap();
         assert_eq!(answer.into_inner().blob, vec![7; 4 << 20]);
-        source.send(&[large.clone()]).await;
+        source.send(std::slice::from_ref(&large)).await;
         assert_eq!(sub.message::<PatientFrame>().await.note.len(), 4 << 20);
         rests.push(process.resident_kib());
     }

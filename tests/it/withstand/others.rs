@@ -51,7 +51,7 @@ impl Others {
         for _ in 0..count {
             self.number += 1;
             let (number, sent) = (self.number, frame(self.number));
-            assert_eq!(self.source.send(&[sent.clone()]).await.accepted, number);
+            assert_eq!(self.source.send(std::slice::from_ref(&sent)).await.accepted, number);
             assert_eq!(came(self.sub.message().await), sent);
             self.to.send(chart(WHO, number as i64)).await.unwrap();
             assert_eq!(soon("an echo", self.answers.message()).await.unwrap(), Some(chart(WHO, number as i64)));
