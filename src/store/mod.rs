@@ -5,13 +5,14 @@
 //! very act, whole after all: after an error the caller reads again before it goes on. An error closes the file; the
 //! next call opens it again, so the store recovers when the disk does.
 
+mod error;
 mod place;
 pub mod rest;
 
-use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use error::StoreError;
 use place::{Memory, Place};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -389,66 +390,6 @@ fn used(row: &[u8; 16]) -> (u64, u64) {
 
 fn instant(bytes: &[u8]) -> Option<UnixMs> {
     bytes.try_into().ok().map(i64::from_be_bytes).map(UnixMs)
-}
-
-/// Why the store can't be read or written. Always the operator's move.
-#[derive(Debug)]
-pub enum StoreError {
-    /// Another process has it open.
-    InUse,
-    /// It is not what was written.
-    Damaged(String),
-    /// The system refused: no space, no permission, a broken disk.
-    Io(std::io::Error),
-    /// Written by a later version.
-    Version,
-}
-
-impl StoreError {
-    /// Every code.
-    pub const ALL: &'static [&'static str] = &["TV-D01", "TV-D02", "TV-D03", "TV-D04"];
-
-    /// The stable code; the manual has an entry for each.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::InUse => "TV-D01",
-            Self::Damaged(_) => "TV-D02",
-            Self::Io(_) => "TV-D03",
-            Self::Version => "TV-D04",
-        }
-    }
-}
-
-impl From<redb::Error> for StoreError {
-    fn from(error: redb::Error) -> Self {
-        match error {
-            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::InUse,
-            redb::Error::Io(error) => Self::Io(error),
-            redb::Error::PreviousIo => Self::Io(std::io::Error::other("an earlier write failed")),
-            redb::Error::UpgradeRequired(_) => Self::Version,
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse => f.write_str("data folder: another process has it open: stop that one, or give this one a folder of its own"),
-            Self::Damaged(why) => write!(f, "data folder: not what was written: {why}: restore it from its backup"),
-            Self::Io(why) => write!(f, "data folder: {why}: see to its disk and its permissions"),
-            Self::Version => f.write_str("data folder: written by a later version: start that version"),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::InUse | Self::Damaged(_) | Self::Version => None,
-        }
-    }
 }
 
 #[cfg(test)]
