@@ -147,7 +147,7 @@ fn what_is_wrong_with_a_record_leaves_no_trace() {
         (other_type, "TV-C03"),
         (grant(1, 1, None, |document| document["gateway"] = json!("log.other.example")), "TV-C12"),
         (grant(1, 1, None, |document| document["subject"] = json!(key(2).did().to_string())), "TV-C11"),
-        (grant(1, 1, None, |document| document["max_uses"] = json!(1)), "TV-C08"),
+        (grant(1, 1, None, |document| document["demand"] = json!("ab")), "TV-C08"),
         (grant(1, 1, None, |document| document["extra"] = json!(1)), "TV-C06"),
         (grant(1, 2, Some(RecordId([3; 32])), |_| ()), "TV-C14"),
         (grant(1, 1, None, |document| document["at"] = json!(testing::after(HOUR).to_string())), "TV-C18"),
@@ -553,4 +553,54 @@ fn an_end_is_taken_while_the_clock_is_behind_and_not_while_the_disk_is_full() {
     world.ledger.withdraw(&end).expect("waits for nothing");
     let standing = world.ledger.standing_of(&key(1).did());
     assert!(standing.delegations()[0].ended().is_some());
+}
+
+#[test]
+fn a_use_is_on_disk_before_it_is_free_and_a_crash_loses_it() {
+    let mut world = World::new();
+    let waker = std::task::Waker::noop();
+    let one = RecordId([1; 32]);
+    let uses = world.ledger.uses(one, 1);
+    assert_eq!(uses.take(waker), Took::Wait { begin: true });
+    world.store.set_full(true);
+    assert_eq!(world.ledger.reserve(&uses).expect_err("full").code(), "TV-L06");
+    uses.wake();
+    assert_eq!(uses.take(waker), Took::Wait { begin: true }, "nothing is free that is not on disk");
+    world.store.set_full(false);
+    world.ledger.reserve(&uses).expect("room");
+    uses.wake();
+    let mut kept = Vec::new();
+    world.store.uses(|record, reserved, max| kept.push((record, reserved, max))).expect("readable");
+    assert_eq!(kept, [(one, 1, 1)]);
+    // The gateway dies before anything was handed over: the use is lost, and not there twice.
+    world.restart();
+    assert_eq!(world.ledger.uses(one, 1).take(waker), Took::Spent);
+    assert!(world.ledger.is_spent(&one) && world.ledger.used(&one) == 1);
+    assert!(!world.ledger.is_spent(&RecordId([2; 32])));
+}
+
+#[test]
+fn few_uses_are_reserved_one_by_one_and_many_a_few_at_a_time() {
+    let world = World::new();
+    let waker = std::task::Waker::noop();
+    for (n, max, most) in [(1u8, 10u64, 1u64), (2, 64, 4), (3, 1_000_000, 64)] {
+        let uses = world.ledger.uses(RecordId([n; 32]), max);
+        world.ledger.reserve(&uses).expect("room");
+        let free = std::iter::repeat_with(|| uses.take(waker)).take_while(|took| *took == Took::One).count() as u64;
+        assert_eq!(free, most, "of {max}");
+    }
+    // and in the end all of them, and no more
+    let uses = world.ledger.uses(RecordId([4; 32]), 50);
+    let mut taken = 0;
+    loop {
+        match uses.take(waker) {
+            Took::One => taken += 1,
+            Took::Spent => break,
+            Took::Wait { .. } => {
+                world.ledger.reserve(&uses).expect("room");
+                uses.wake();
+            }
+        }
+    }
+    assert_eq!(taken, 50);
 }

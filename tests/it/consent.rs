@@ -4,6 +4,7 @@ mod authority;
 mod keys;
 mod obligations;
 mod records;
+mod uses;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

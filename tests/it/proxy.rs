@@ -5,6 +5,7 @@ mod refusals;
 mod rights;
 mod several;
 mod upstreams;
+mod uses;
 
 use bytes::Bytes;
 use tonic::client::Grpc;

@@ -268,6 +268,32 @@ fn a_permit_acts_in_its_hours_and_a_forbid_beside_it_always() {
 }
 
 #[test]
+fn what_is_used_up_permits_nothing_and_is_still_the_subjects_word() {
+    use crate::veil::consent::deciding::Moment;
+    use crate::veil::consent::testing::{delegated, delegation};
+    let mut standing = Standing::default();
+    let id = standing.take(|document| {
+        document["max_uses"] = json!(3);
+        document["rules"] = json!([
+            {"effect": "permit", "match": {"category": "health"}, "treatment": "keep"},
+            {"effect": "forbid", "match": {"category": "location"}},
+        ]);
+    });
+    let under = delegation(1, 2, 2, Some(id), |_| ());
+    standing.apply_delegation(verified(&under), NOW);
+    standing.apply(verified(&delegated(1, 2, under.id(), 3, Some(under.id()), |_| ())), NOW);
+    let who = RecipientIdentity { spiffe: &reader(), did: None, stated_key: None };
+    let at = |spent: &dyn Fn(&RecordId) -> bool| {
+        let deciding = standing.deciding(&who, &research(), Moment::new(NOW, spent));
+        (deciding.rules.iter().map(|at| at.rule.effect).collect::<Vec<_>>(), deciding.counted.len())
+    };
+    assert_eq!(at(&|_| false), (vec![Effect::Forbid, Effect::Permit], 1));
+    // Once it is used up, nobody else's wider word takes its place while it lasts.
+    assert_eq!(at(&|record| *record == id), (vec![Effect::Forbid], 0));
+    assert_eq!(standing.deciding(&who, &research(), after(30 * DAY - 1)).counted.len(), 1);
+}
+
+#[test]
 fn keys_come_from_the_newest_deciding_record_or_the_did_that_matched() {
     let mut standing = Standing::default();
     let did = key(3).did();

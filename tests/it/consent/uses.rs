@@ -1,0 +1,89 @@
+//! Consents that count their uses: so many messages and no more, whoever takes them, also across a restart.
+
+use std::time::Duration;
+
+use twinveil::client::subscriber::Event;
+use twinveil::proto::sample::PatientFrame;
+
+use super::{CARE, clinician, for_clinician, frame};
+use crate::harness::{Ask, Given, PATIENT, World, permit};
+
+/// Everything that comes until nothing does: frames, and whether the last view is open.
+async fn taken(stream: &mut crate::harness::Sub) -> (Vec<u64>, bool) {
+    let (mut frames, mut open) = (Vec::new(), false);
+    while let Ok(Ok(Some(event))) = tokio::time::timeout(Duration::from_millis(700), stream.next()).await {
+        match event {
+            Event::Frame(received) => {
+                let frame: PatientFrame = prost::Message::decode(&received.message[..]).unwrap();
+                frames.push(frame.sequence);
+            }
+            Event::View(view) => open = view.open,
+            _ => {}
+        }
+    }
+    (frames, open)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consent_for_two_uses_lets_two_frames_through_and_closes() {
+    let world = World::start().await;
+    let ada = world.patient("ada").await;
+    world.grant(&ada, &for_clinician(&world).uses(2)).await;
+    let mut stream = clinician(&world).await;
+    let frames: Vec<_> = (1..=5).map(|n| frame("ada", n)).collect();
+    world.publish("hospital", PATIENT, &frames).await;
+    assert_eq!(taken(&mut stream).await, (vec![1, 2], false), "closed after the last one, and nothing is made up for");
+    let grant = world.standing(&ada).await.grants[0].clone();
+    assert_eq!((grant.state.as_str(), grant.max_uses, grant.used), ("used up", 2, 2));
+    assert!(!world.explain(&ada, "clinician", CARE, PATIENT).await.delivers);
+
+    // Also after a restart.
+    drop(stream);
+    let world = world.restart().await;
+    assert_eq!(world.standing(&ada).await.grants[0].state, "used up");
+    let mut stream = clinician(&world).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 6)]).await;
+    assert_eq!(taken(&mut stream).await, (vec![], false));
+    // What is granted again counts anew.
+    world.grant(&ada, &for_clinician(&world).uses(1)).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 7), frame("ada", 8)]).await;
+    assert_eq!(taken(&mut stream).await, (vec![7], false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn uses_are_counted_for_all_recipients_together() {
+    let world = World::start().await;
+    let (ada, ben) = (world.patient("ada").await, world.patient("ben").await);
+    world.grant(&ada, &Given::to(&world, &["clinician", "researcher"], CARE).rules(vec![permit("sequence", "keep")]).uses(40)).await;
+    world.grant(&ben, &for_clinician(&world)).await;
+    let (mut one, mut two) = (clinician(&world).await, clinician(&world).await);
+    // Two streams of one recipient and batches from two sources at a time: every frame once in each, up to the forty.
+    let frames = |from: u64| (from..from + 30).map(|n| frame("ada", n)).collect::<Vec<_>>();
+    let (first, second) = (frames(1), frames(31));
+    tokio::join!(world.publish("hospital", PATIENT, &first), world.publish("hospital", PATIENT, &second));
+    let ((of_one, open_one), (of_two, open_two)) = tokio::join!(taken(&mut one), taken(&mut two));
+    assert_eq!(of_one.len() + of_two.len(), 40, "{of_one:?} {of_two:?}");
+    assert!(!open_one && !open_two, "both know that it is over");
+    // Whoever does not count goes on.
+    world.publish("hospital", PATIENT, &[frame("ada", 99), frame("ben", 100)]).await;
+    assert_eq!((taken(&mut one).await, taken(&mut two).await), ((vec![100], true), (vec![100], true)));
+    let standing = world.standing(&ada).await;
+    assert_eq!((standing.grants[0].used, standing.grants[0].state.as_str()), (40, "used up"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_nobody_may_see_uses_nothing_and_a_withdrawal_ends_what_is_left() {
+    let world = World::start().await;
+    let ada = world.patient("ada").await;
+    world.grant(&ada, &for_clinician(&world).uses(100)).await;
+    let _other = world.subscribe("researcher", Ask::of(PATIENT, CARE)).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 1)]).await;
+    assert_eq!(world.standing(&ada).await.grants[0].used, 0);
+    let mut stream = clinician(&world).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 2)]).await;
+    assert_eq!(stream.message::<PatientFrame>().await.sequence, 2);
+    assert_eq!(world.standing(&ada).await.grants[0].used, 1);
+    assert_eq!(world.withdraw_all(&ada).await.ended, 1);
+    assert!(!stream.view().await.open);
+    assert_eq!(world.standing(&ada).await.grants[0].state, "withdrawn");
+}
