@@ -43,6 +43,8 @@ pub struct Config {
     pub keys: Keys,
     /// The folder of the store. Default `store`.
     pub store_dir: PathBuf,
+    /// The transparency log.
+    pub log: LogSettings,
     /// The operator's policy.
     pub policy: Policy,
     /// The message types that frames may have.
@@ -103,6 +105,17 @@ pub struct Keys {
     pub handle: Secret<32>,
     /// The key that encrypts what rests.
     pub store: Secret<32>,
+}
+
+/// Where the log is and how it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The folder of the log. Default `log`; below the store's folder where the environment names that.
+    pub dir: PathBuf,
+    /// How long entries are gathered before they are written together. Default 10 ms; 0 to 1,000.
+    pub batch_ms: u64,
+    /// A file outside the data folders that knows the newest checkpoint. Default none: nobody here notices an older copy put back.
+    pub anchor: Option<PathBuf>,
 }
 
 /// The operator's policy.

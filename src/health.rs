@@ -1,4 +1,5 @@
-//! Health and metrics over plain HTTP/1.1, for load balancers and Prometheus: no payload, no subject, no recipient.
+//! Health, metrics and the transparency log over plain HTTP/1.1, for load balancers, Prometheus and whoever audits: no payload, no
+//! subject, no recipient. The log's paths are those of C2SP `tlog-tiles`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::log::Log;
 use crate::stop::Stop;
 use crate::telemetry::Counters;
 use crate::world::Clock;
@@ -23,8 +25,19 @@ const CONNECTIONS_MAX: usize = 64;
 /// A request's headers come within this time.
 const HEADERS_MAX: Duration = Duration::from_secs(5);
 
-/// Serves `/healthz` (200 while frames may flow, 503 otherwise) and `/metrics` until `stop` says so.
-pub async fn serve(listener: TcpListener, counters: Arc<Counters>, clock: Arc<Clock>, mut stop: Stop) {
+/// What can be asked.
+#[derive(Debug)]
+pub struct Facts {
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// Whether frames may flow.
+    pub clock: Arc<Clock>,
+    /// The log.
+    pub log: Arc<Log>,
+}
+
+/// Serves `/healthz` (200 while frames may flow, 503 otherwise), `/metrics`, `/checkpoint` and `/tile/…` until `stop` says so.
+pub async fn serve(listener: TcpListener, facts: Arc<Facts>, mut stop: Stop) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -35,12 +48,9 @@ pub async fn serve(listener: TcpListener, counters: Arc<Counters>, clock: Arc<Cl
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let (counters, clock) = (Arc::clone(&counters), Arc::clone(&clock));
+        let facts = Arc::clone(&facts);
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let answer = answer(&request, &counters, &clock);
-                async move { Ok::<_, Infallible>(answer) }
-            });
+            let service = service_fn(|request| answer(request, Arc::clone(&facts)));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADERS_MAX)
@@ -53,17 +63,39 @@ pub async fn serve(listener: TcpListener, counters: Arc<Counters>, clock: Arc<Cl
     }
 }
 
-fn answer(request: &Request<Incoming>, counters: &Counters, clock: &Clock) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/healthz") => match clock.now() {
-            Ok(_) => (StatusCode::OK, "serving\n".to_owned()),
-            Err(behind) => (StatusCode::SERVICE_UNAVAILABLE, format!("{behind}\n")),
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+async fn answer(request: Request<Incoming>, facts: Arc<Facts>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let plain = |status, text: String| respond(status, TEXT, None, text.into());
+    Ok(match (request.method(), path.as_str()) {
+        (&Method::GET, "/healthz") => match facts.clock.now() {
+            Ok(_) => plain(StatusCode::OK, "serving\n".to_owned()),
+            Err(behind) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{behind}\n")),
         },
-        (&Method::GET, "/metrics") => (StatusCode::OK, counters.prometheus()),
-        _ => (StatusCode::NOT_FOUND, "here are /healthz and /metrics\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+        (&Method::GET, "/metrics") => plain(StatusCode::OK, facts.counters.prometheus()),
+        (&Method::GET, path) if path == "/checkpoint" || path.starts_with("/tile/") => {
+            let (file, checkpoint) = (path.trim_start_matches('/').to_owned(), path == "/checkpoint");
+            let found = tokio::task::spawn_blocking(move || facts.log.file(&file)).await;
+            match (found.ok().flatten(), checkpoint) {
+                (None, _) => plain(StatusCode::NOT_FOUND, "the log has no such file\n".to_owned()),
+                // It changes with every batch; a tile never does.
+                (Some(bytes), true) => respond(StatusCode::OK, "text/plain; charset=utf-8", Some("no-cache"), bytes.into()),
+                (Some(bytes), false) => {
+                    respond(StatusCode::OK, "application/octet-stream", Some("public, max-age=31536000, immutable"), bytes.into())
+                }
+            }
+        }
+        _ => plain(StatusCode::NOT_FOUND, "here are /healthz, /metrics, /checkpoint and /tile/\n".to_owned()),
+    })
+}
+
+fn respond(status: StatusCode, kind: &'static str, cached: Option<&'static str>, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(cached) = cached {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cached));
+    }
     response
 }

@@ -113,6 +113,8 @@ pub mod http2;
 pub mod judge;
 #[cfg(feature = "gateway")]
 pub mod ledger;
+#[cfg(feature = "gateway")]
+pub mod log;
 pub mod manual;
 pub mod proto;
 #[cfg(feature = "gateway")]

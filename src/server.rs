@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use self::parts::schemas;
-use self::parts::{Parts, sources};
+use self::parts::{Acts, Parts, sources};
 pub use self::reload::Reloader;
 use crate::config::{Config, ConfigError};
 use crate::gate::hub::Hub;
@@ -24,11 +24,13 @@ use crate::gate::subscribe::Shared;
 use crate::gate::views::{ViewMaker, ViewSettings};
 use crate::health;
 use crate::ledger::{Ledger, LedgerConfig};
+use crate::log::{Log, Signer};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::telemetry::Counters;
 use crate::traces::{Exporter, traces};
 use crate::veil::crypto::sign::SignKey;
+use crate::veil::merkle::note::VerifierKey;
 use crate::world::Clock;
 
 /// How often the clock's high-water mark is kept.
@@ -87,6 +89,7 @@ impl Sockets {
 pub struct Gateway {
     router: Router,
     ledger: Arc<Ledger>,
+    log: Arc<Log>,
     clock: Arc<Clock>,
     exporter: Option<Exporter>,
 }
@@ -97,8 +100,11 @@ impl Gateway {
         let parts = Parts::load(config, None)?;
         let config = Arc::clone(&parts.config);
         let store = Store::open(&config.store_dir).map(Arc::new).map_err(|error| StartError::new(error.code(), error))?;
+        Ledger::claim(&store, &config.origin).map_err(|error| StartError::new(error.code(), error))?;
+        let log = open_log(&config)?;
         let ledger = Ledger::open(
             store,
+            Arc::clone(&log),
             LedgerConfig {
                 origin: config.origin.clone(),
                 handle_key: config.keys.handle.clone(),
@@ -109,6 +115,7 @@ impl Gateway {
             Arc::clone(&clock),
         )
         .map_err(|error| StartError::new(error.code(), error))?;
+        in_force(&ledger, parts.acts(&log))?;
         let live = Arc::new(Live::new(parts.state(&ledger, &clock)?));
         let streams = Arc::new(Streams::default());
         ledger.attach(Arc::clone(&streams) as _);
@@ -133,18 +140,19 @@ impl Gateway {
             counters,
             traces,
         });
-        Ok(Self { router: Router::new(shared), ledger, clock, exporter })
+        Ok(Self { router: Router::new(shared), ledger, log, clock, exporter })
     }
 
     /// What puts a new configuration in the place of the one that is served; `load` reads it.
     pub fn reloader(&self, load: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static) -> Reloader {
-        Reloader::new(Arc::clone(self.router.shared()), Arc::clone(&self.clock), Box::new(load))
+        Reloader::new(Arc::clone(self.router.shared()), Arc::clone(&self.log), Arc::clone(&self.clock), Box::new(load))
     }
 
     /// Serves until `stop` says so; open calls get a few seconds to end.
     pub async fn serve(self, sockets: Sockets, stop: Stop) {
         let shared = Arc::clone(self.router.shared());
-        let health = tokio::spawn(health::serve(sockets.health, Arc::clone(&shared.counters), Arc::clone(&self.clock), stop.clone()));
+        let facts = health::Facts { counters: Arc::clone(&shared.counters), clock: Arc::clone(&self.clock), log: self.log };
+        let health = tokio::spawn(health::serve(sockets.health, Arc::new(facts), stop.clone()));
         let ticking = tokio::spawn(tick(Arc::clone(&self.ledger), stop.clone()));
         let ending = tokio::spawn(end_streams(shared, stop.clone()));
         let (told, telling) = crate::stop::stop();
@@ -161,6 +169,26 @@ impl Gateway {
             let _aborted = task.await;
         }
     }
+}
+
+/// Opens the log before anything is served; what its operator should know is said.
+fn open_log(config: &Config) -> Result<Arc<Log>, StartError> {
+    let key = SignKey::from_seed(&config.keys.sign);
+    let verifier = VerifierKey::new(config.origin.as_str(), key.did()).map_err(|doubt| StartError::new(doubt.code(), doubt))?;
+    let settings = &config.log;
+    let batch = Duration::from_millis(settings.batch_ms);
+    let opened = Log::open_folder(&settings.dir, settings.anchor.as_deref(), Signer { key, verifier }, batch);
+    let (log, warnings) = opened.map_err(|error| StartError::new(error.code(), error))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(entries = log.size(), "the log is open");
+    Ok(log)
+}
+
+/// Puts into the log what the operator has put in force.
+fn in_force(ledger: &Ledger, acts: Acts) -> Result<(), StartError> {
+    ledger.in_force(&acts).map_err(|refused| StartError::new(refused.code(), refused))
 }
 
 async fn tick(ledger: Arc<Ledger>, mut stop: Stop) {

@@ -8,6 +8,7 @@ use super::{CliError, certs, say};
 use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::sign::SignKey;
+use crate::veil::merkle::note::VerifierKey;
 use crate::veil::name::{Did, Spiffe};
 use crate::world::entropy;
 
@@ -16,6 +17,8 @@ const POLICY: &str = include_str!("assets/policy.cedar");
 const NOTICE: &str = include_str!("assets/notice.md");
 const TERMS: &str = include_str!("assets/terms.json");
 const GATEWAY: &str = "spiffe://example.org/gateway";
+/// The gateway's name in the template.
+const ORIGIN: &str = "gateway.example.org/twins";
 /// The parties of the template: certificate name and SPIFFE id.
 const PARTIES: [(&str, &str); 8] = [
     ("hospital", "spiffe://example.org/source/hospital"),
@@ -36,7 +39,8 @@ Example:
   twinveil serve --config demo/twinveil.toml
 
 The folder gets twinveil.toml, policy.cedar, keys/ (readable by you only) and certs/ (development only); and, for wallets, \
-notice.md and terms.json: what every consent says beside who gets what. It must be new or empty.")]
+notice.md and terms.json: what every consent says beside who gets what; and log.vkey: the key by which everybody checks the \
+gateway's log. It must be new or empty.")]
 pub struct Args {
     /// Folder to fill; made where it does not exist
     #[arg(value_name = "DIR")]
@@ -82,7 +86,8 @@ pub fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
         files.push(file);
         Ok::<Did, CliError>(did)
     };
-    for name in ["sign", "handle", "store"] {
+    let sign = key("sign")?;
+    for name in ["handle", "store"] {
         key(name)?;
     }
     let config = CONFIG
@@ -90,11 +95,15 @@ pub fn fill_folder(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
         .replace("@WINDFARM@", &key("windfarm")?.to_string())
         .replace("@OPERATOR@", &key("operator")?.to_string());
 
+    let log_key = VerifierKey::new(ORIGIN, sign).map_err(CliError::broken)?;
+    let log_key = format!("{log_key}\n");
     let terms = TERMS.replace("@NOTICE@", &data_encoding::HEXLOWER.encode(&sha256(&[NOTICE.as_bytes()])));
     let named = |(name, id): &(&str, &str)| Spiffe::parse(id).map(|id| ((*name).to_owned(), id));
     let parties = PARTIES.iter().map(named).collect::<Result<Vec<_>, _>>().map_err(CliError::broken)?;
     files.extend(certs::write(&dir.join("certs"), &Spiffe::parse(GATEWAY).map_err(CliError::broken)?, &parties)?);
-    for (name, text) in [("policy.cedar", POLICY), ("notice.md", NOTICE), ("terms.json", &terms), ("twinveil.toml", &config)] {
+    for (name, text) in
+        [("policy.cedar", POLICY), ("notice.md", NOTICE), ("terms.json", &terms), ("log.vkey", &log_key), ("twinveil.toml", &config)]
+    {
         let file = dir.join(name);
         certs::create(&file, text.as_bytes(), 0o644)?;
         files.push(file);
@@ -141,6 +150,8 @@ mod tests {
             let (certificate, private_key) = (dir.join(format!("certs/{name}.pem")), dir.join(format!("certs/{name}.key")));
             tls::ClientTls::load(&tls::PemFiles { certificate, private_key, peer_ca: peer_ca.clone() }).expect("client");
         }
+        let log_key = VerifierKey::parse(std::fs::read_to_string(dir.join("log.vkey")).expect("there").trim_end()).expect("a key");
+        assert_eq!((log_key.name(), log_key.key()), (config.origin.as_str(), SignKey::from_seed(&config.keys.sign).did()));
         assert_eq!(config.schemas.len(), 2);
         assert!(config.schemas.iter().all(|schema| schema.descriptor == Descriptor::Builtin));
         let operator = crate::config::read_key("operator", &dir.join("keys/operator.key")).expect("key");

@@ -11,6 +11,7 @@ pub mod init;
 pub mod input;
 mod interrupted;
 pub mod leak_test;
+pub mod log;
 pub mod publish;
 pub mod schema;
 pub mod serve;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::veil::merkle::note::VerifierKey;
 use crate::veil::name::UnixMs;
 use crate::world::Clock;
 
@@ -58,6 +60,7 @@ enum Command {
     Serve(serve::Args),
     Wallet(wallet::Args),
     Explain(explain::Args),
+    Log(log::Args),
     Schema(schema::Args),
     LeakTest(leak_test::Args),
     Bench(bench::Args),
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Wallet(args) => wallet::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Log(args) => log::run(args),
         Command::Schema(args) => schema::run(args),
         Command::LeakTest(args) => leak_test::run(args),
         Command::Bench(args) => bench::run(args),
@@ -213,6 +217,12 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
 /// The time by this machine's clock.
 pub(crate) fn now() -> Result<UnixMs, CliError> {
     Clock::new().now().map_err(CliError::broken)
+}
+
+/// Reads the public key of a log, as `twinveil init` writes it beside the configuration.
+pub(crate) fn log_key(path: &std::path::Path) -> Result<VerifierKey, CliError> {
+    let text = read_text(path)?;
+    VerifierKey::parse(text.trim_end()).map_err(|doubt| CliError::broken(format!("`{}`: {doubt}", path.display())))
 }
 
 /// Reads a text file that somebody named.

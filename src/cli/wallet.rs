@@ -3,6 +3,7 @@
 mod desk;
 mod enrol;
 mod grant;
+mod receipts;
 pub(super) mod rule;
 mod standing;
 mod withdraw;
@@ -48,6 +49,7 @@ enum Command {
     Grant(grant::Args),
     Withdraw(withdraw::Args),
     Standing(standing::Args),
+    Receipts(receipts::Args),
     Submit(SubmitArgs),
 }
 
@@ -127,6 +129,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         Command::Grant(args) => grant::run(&args),
         Command::Withdraw(args) => withdraw::run(&args),
         Command::Standing(args) => standing::run(&args),
+        Command::Receipts(args) => receipts::run(&args),
         Command::Submit(args) => super::block_on(submit(&args)),
     }
 }
@@ -152,10 +155,10 @@ async fn submit(args: &SubmitArgs) -> Result<(), CliError> {
     let envelope = read_envelope(&args.file)?;
     let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
     if is_withdrawal(&envelope) {
-        let answer = desk.withdraw(&envelope).await?;
+        let answer = desk.withdraw(&envelope, String::new()).await?;
         return withdraw::tell(&answer, args.output);
     }
-    match desk.submit(&envelope).await {
+    match desk.submit(&envelope, String::new()).await {
         Ok(answer) => grant::tell(&answer, args.output),
         // Whoever sends it again is not sure that it arrived: it did.
         Err(status) if super::connect::code(&status) == TAKEN_BEFORE => grant::tell(&as_taken(&envelope), args.output),
@@ -167,7 +170,7 @@ async fn submit(args: &SubmitArgs) -> Result<(), CliError> {
 fn as_taken(envelope: &Envelope) -> SubmitResponse {
     let payload: Option<serde_json::Value> = serde_json::from_slice(&envelope.payload).ok();
     let seq = payload.and_then(|payload| payload.get("seq").and_then(serde_json::Value::as_u64));
-    SubmitResponse { record: envelope.id().0.to_vec().into(), seq: seq.unwrap_or_default() }
+    SubmitResponse { record: envelope.id().0.to_vec().into(), seq: seq.unwrap_or_default(), receipt: None }
 }
 
 /// Which of the two calls takes it; the gateway checks everything.
@@ -201,7 +204,9 @@ fn wrong(error: &WalletError) -> CliError {
             CliError::broken(format!("`{}` does not exist; `twinveil wallet new` makes a wallet", path.display()))
         }
         WalletError::File { path, source } => CliError::broken(format!("`{}`: {}", path.display(), source.kind())),
-        WalletError::Readable { .. } | WalletError::Broken { .. } => CliError::broken(format!("{}: {error}", error.code())),
+        WalletError::Readable { .. } | WalletError::Broken { .. } | WalletError::Doubtful { .. } => {
+            CliError::broken(format!("{}: {error}", error.code()))
+        }
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub mod announce;
 pub mod dsse;
+pub mod receipts;
 pub mod subscriber;
 pub mod wallet;

@@ -1,5 +1,7 @@
 //! A wallet: two seeds in a file that only its owner reads, and everything a subject, steward or operator signs with
-//! them, offline. Time and entropy are arguments.
+//! them, offline; beside them the receipts for what it signed. Time and entropy are arguments.
+
+mod error;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -10,6 +12,8 @@ use data_encoding::BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::error::WalletError;
+use super::receipts::{BookDocument, LogBook};
 use crate::veil::consent::document::{
     ConsentDocument, ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, SignerDocument, StorageDocument,
     WithdrawalDocument,
@@ -26,10 +30,12 @@ use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::secret::{Secret, Zeroizing};
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::crypto::wrap::OpenKey;
+use crate::veil::merkle::Doubt;
+use crate::veil::merkle::note::VerifierKey;
 use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
 
-/// The largest key file, in bytes.
-const FILE_BYTES_MAX: u64 = 4_096;
+/// The largest wallet file, in bytes: keys, and a few thousand receipts.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 const KIND: &str = "twinveil wallet v1";
 
 /// The keys of a subject, a steward or an operator.
@@ -38,6 +44,7 @@ pub struct Wallet {
     sign_seed: Secret<32>,
     open: OpenKey,
     open_seed: Secret<32>,
+    logs: Vec<BookDocument>,
 }
 
 /// What a grant, refusal or mandate says; the wallet adds who, when, for which gateway and where in the chain.
@@ -82,6 +89,8 @@ struct KeyFile {
     did: String,
     ed25519_seed: String,
     x25519_seed: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    logs: Vec<BookDocument>,
 }
 
 impl Drop for KeyFile {
@@ -106,7 +115,7 @@ impl Wallet {
     /// From an Ed25519 seed (RFC 8032 §5.1.5) and an X25519 private key (RFC 7748 §5).
     pub fn from_seeds(sign_seed: Secret<32>, open_seed: Secret<32>) -> Option<Self> {
         let open = OpenKey::from_seed(&open_seed)?;
-        Some(Self { sign: SignKey::from_seed(&sign_seed), sign_seed, open, open_seed })
+        Some(Self { sign: SignKey::from_seed(&sign_seed), sign_seed, open, open_seed, logs: Vec::new() })
     }
 
     /// Who this is.
@@ -127,6 +136,16 @@ impl Wallet {
     /// As [`Self::vault`], for whoever keeps it.
     pub fn into_vault(self) -> OpenKey {
         self.open
+    }
+
+    /// What it has of the log of a gateway, checked.
+    pub fn log(&self, gateway: &Origin) -> Result<Option<LogBook>, Doubt> {
+        self.logs.iter().find(|book| book.is_of(gateway)).map(LogBook::read).transpose()
+    }
+
+    /// What it has of every gateway's log, checked.
+    pub fn logs(&self) -> Result<Vec<LogBook>, Doubt> {
+        self.logs.iter().map(LogBook::read).collect()
     }
 
     /// Signs a grant, a refusal or, as [`SignerRole::Operator`], a mandate: the next record after `head`.
@@ -222,6 +241,7 @@ impl Wallet {
         };
         self.write::<Query>(&match asks {
             Asks::Standing => asked,
+            Asks::Receipts => QueryDocument { kind: "receipts".into(), ..asked },
             Asks::Explain { recipient, holder, purpose, schema } => QueryDocument {
                 kind: "explain".into(),
                 recipient: Some(recipient.to_string()),
@@ -246,20 +266,46 @@ impl Wallet {
 
     /// Writes a new key file that only its owner can read. An existing file is left alone.
     pub fn save(&self, path: &Path) -> Result<(), WalletError> {
-        let error = |source| WalletError::File { path: path.into(), source };
+        self.write_new(path).map_err(|source| WalletError::File { path: path.into(), source })
+    }
+
+    /// Keeps something of a log in a wallet's file: `change` gets what is there of it. The file is replaced whole or not at all.
+    pub fn keep_log(path: &Path, log: &VerifierKey, change: impl FnOnce(&mut LogBook)) -> Result<(), WalletError> {
+        // Read again: another command may have kept a receipt meanwhile.
+        let mut wallet = Self::load(path)?;
+        let gateway = Origin::new(log.name());
+        let doubtful = |doubt| WalletError::Doubtful { path: path.into(), doubt };
+        let mut book = wallet.log(&gateway).map_err(doubtful)?.unwrap_or_else(|| LogBook::new(log.clone()));
+        if book.key() != log {
+            return Err(doubtful(Doubt::UnknownKey));
+        }
+        change(&mut book);
+        wallet.logs.retain(|known| !known.is_of(&gateway));
+        wallet.logs.push(book.write());
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        // Left over where a command was killed.
+        let _none = std::fs::remove_file(&beside);
+        let written = wallet.write_new(&beside).and_then(|()| std::fs::rename(&beside, path));
+        written.map_err(|source| WalletError::File { path: path.into(), source })
+    }
+
+    fn write_new(&self, path: &Path) -> std::io::Result<()> {
         let file = KeyFile {
             kind: KIND.into(),
             did: self.did().to_string(),
             ed25519_seed: BASE64.encode(self.sign_seed.expose()),
             x25519_seed: BASE64.encode(self.open_seed.expose()),
+            logs: self.logs.clone(),
         };
-        let json = Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(|bad| error(bad.into()))?);
+        let json = Zeroizing::new(serde_json::to_vec_pretty(&file)?);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(error)?;
-        file.write_all(&json).and_then(|()| file.sync_all()).map_err(error)
+        let mut file = options.open(path)?;
+        file.write_all(&json).and_then(|()| file.sync_all())
     }
 
     /// Reads a key file; refuses one that others can read, or whose name and keys differ.
@@ -277,11 +323,15 @@ impl Wallet {
         let mut json = Zeroizing::new(Vec::new());
         file.take(FILE_BYTES_MAX).read_to_end(&mut json).map_err(error)?;
         let read: KeyFile = parse(&json).ok_or_else(broken)?;
-        let wallet = seed(&read.ed25519_seed)
+        let mut wallet = seed(&read.ed25519_seed)
             .zip(seed(&read.x25519_seed))
             .and_then(|(sign, open)| Self::from_seeds(sign, open))
             .ok_or_else(broken)?;
-        if read.kind == KIND && read.did == wallet.did().to_string() { Ok(wallet) } else { Err(broken()) }
+        if read.kind != KIND || read.did != wallet.did().to_string() {
+            return Err(broken());
+        }
+        wallet.logs.clone_from(&read.logs);
+        Ok(wallet)
     }
 
     fn signer(&self, role: SignerRole) -> SignerDocument {
@@ -305,68 +355,6 @@ impl Wallet {
 impl fmt::Debug for Wallet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Wallet({})", self.did())
-    }
-}
-
-/// Why a key file can't be used. The text never quotes what is in it.
-#[derive(Debug)]
-pub enum WalletError {
-    /// It can't be read or written.
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Others can read it.
-    Readable {
-        /// Which.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// It is not a key file, or not as it was written.
-    Broken {
-        /// Which.
-        path: PathBuf,
-    },
-}
-
-impl WalletError {
-    /// Every code.
-    pub const ALL: &'static [&'static str] = &["TV-K01", "TV-K02", "TV-K03"];
-
-    /// The stable code; the manual has an entry for each.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::File { .. } => "TV-K01",
-            Self::Readable { .. } => "TV-K02",
-            Self::Broken { .. } => "TV-K03",
-        }
-    }
-}
-
-impl fmt::Display for WalletError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, source } => write!(f, "wallet `{}`: {source}", path.display()),
-            Self::Readable { path, mode } => {
-                let path = path.display();
-                write!(f, "wallet `{path}`: others can read it (mode {mode:o}): run `chmod 600 {path}`, and make new keys if somebody did")
-            }
-            Self::Broken { path } => {
-                write!(f, "wallet `{}`: not a wallet's key file, or damaged: restore it from its backup", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for WalletError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::File { source, .. } => Some(source),
-            Self::Readable { .. } | Self::Broken { .. } => None,
-        }
     }
 }
 

@@ -9,12 +9,12 @@ use super::carrier;
 use crate::client::dsse;
 use crate::config::May;
 use crate::judge::{Judge, Listener};
-use crate::ledger::{Move, Refused, StreamSettled};
+use crate::ledger::{Ledger, Move, Receipt, Refused, StreamSettled};
 use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
-    self, ExplainRequest, ExplainResponse, Explained, StandingRequest, StandingResponse, StreamBarrier, SubmitRequest, SubmitResponse,
-    WithdrawRequest, WithdrawResponse,
+    self, ExplainRequest, ExplainResponse, Explained, ReceiptsRequest, ReceiptsResponse, StandingRequest, StandingResponse, StreamBarrier,
+    SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
 };
 use crate::status::{Refuse, status};
 use crate::veil::consent::envelope::{Envelope, Signed};
@@ -25,6 +25,9 @@ use crate::veil::name::UnixMs;
 use crate::veil::policy::Holders;
 use crate::veil::terms::Treatment;
 use crate::world::Clock;
+
+/// The most receipts of one answer.
+const RECEIPTS_MAX: usize = 64;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -78,6 +81,21 @@ async fn write<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refused> + Se
     }
 }
 
+/// What a sender saw of the log before. Whatever it is, it stands in no record's way; where it shows that the log was set back, the
+/// log signs nothing any more, so that no receipt will contradict it.
+fn witness(ledger: &Ledger, seen: &str) {
+    if !seen.is_empty()
+        && let Err(error) = ledger.witness(seen)
+    {
+        let code = error.code();
+        tracing::error!(code, %error, "a sender has a checkpoint that this log does not stand on; it is the operator's move");
+    }
+}
+
+fn receipt(receipt: &Receipt) -> v1::Receipt {
+    v1::Receipt { salt: Bytes::copy_from_slice(&receipt.salt.0), proof: receipt.proof.to_string() }
+}
+
 fn barrier(settled: StreamSettled) -> StreamBarrier {
     StreamBarrier {
         stream_id: Bytes::copy_from_slice(&settled.stream.0),
@@ -92,22 +110,51 @@ fn barrier(settled: StreamSettled) -> StreamBarrier {
 impl Consents for ConsentDesk {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
         carrier(&request, May::Submit)?;
-        let record = envelope(request.into_inner().record.as_ref())?;
+        let SubmitRequest { record, seen } = request.into_inner();
+        let record = envelope(record.as_ref())?;
         let ledger = Arc::clone(self.judge.ledger());
-        let submitted = write(move || ledger.submit(&record)).await?;
-        Ok(Response::new(SubmitResponse { record: Bytes::copy_from_slice(&submitted.record.0), seq: submitted.seq }))
+        let submitted = write(move || {
+            witness(&ledger, &seen);
+            ledger.submit(&record)
+        })
+        .await?;
+        Ok(Response::new(SubmitResponse {
+            record: Bytes::copy_from_slice(&submitted.record.0),
+            seq: submitted.seq,
+            receipt: Some(receipt(&submitted.receipt)),
+        }))
     }
 
     async fn withdraw(&self, request: Request<WithdrawRequest>) -> Result<Response<WithdrawResponse>, Status> {
         // Whoever has a certificate may carry a withdrawal: nothing may stand in its way.
-        let record = envelope(request.into_inner().record.as_ref())?;
+        let WithdrawRequest { record, seen } = request.into_inner();
+        let record = envelope(record.as_ref())?;
         let ledger = Arc::clone(self.judge.ledger());
-        let withdrawn = write(move || ledger.withdraw(&record)).await?;
+        let withdrawn = write(move || {
+            witness(&ledger, &seen);
+            ledger.withdraw(&record)
+        })
+        .await?;
         Ok(Response::new(WithdrawResponse {
             record: Bytes::copy_from_slice(&withdrawn.record.0),
             ended: withdrawn.ended,
             streams: withdrawn.streams.into_iter().map(barrier).collect(),
+            receipt: withdrawn.receipt.as_ref().map(receipt),
         }))
+    }
+
+    async fn receipts(&self, request: Request<ReceiptsRequest>) -> Result<Response<ReceiptsResponse>, Status> {
+        carrier(&request, May::Submit)?;
+        let ReceiptsRequest { query, from } = request.into_inner();
+        let (query, _) = self.query(query.as_ref())?;
+        if query.asks != Asks::Receipts {
+            return Err(Refuse::Malformed.into());
+        }
+        let ledger = Arc::clone(self.judge.ledger());
+        let found = write(move || ledger.receipts(&query.subject, from, RECEIPTS_MAX)).await?;
+        let kept =
+            found.iter().map(|(record, found)| v1::Kept { record: Bytes::copy_from_slice(&record.0), receipt: Some(receipt(found)) });
+        Ok(Response::new(ReceiptsResponse { receipts: kept.collect() }))
     }
 
     async fn standing(&self, request: Request<StandingRequest>) -> Result<Response<StandingResponse>, Status> {

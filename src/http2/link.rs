@@ -34,6 +34,9 @@ impl Shared {
     }
 }
 
+/// A request, and where its answer goes.
+pub type Asked = (Request<Reading>, Writing);
+
 /// One end of a connection; it goes on while it is polled.
 pub struct Connection<S> {
     io: S,
@@ -76,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// The next request; the connection goes on only while this is polled. `None`: it has ended in good order.
-    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(Request<Reading>, Writing), Broken>>> {
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Asked, Broken>>> {
         loop {
             let arrived = self.shared.lock().arrived.pop_front();
             if let Some(Arrived { place, request }) = arrived {

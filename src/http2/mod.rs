@@ -27,7 +27,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use body::{Answer, Reading, Writing};
-pub use link::{Connection, Opener, Unopened, client, server};
+pub use link::{Asked, Connection, Opener, Unopened, client, server};
 
 /// Why a stream or a connection ends (RFC 9113 §7).
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::sync::{Arc, MutexGuard};
 
 use super::fact::{self, Said};
 use super::{Ledger, OpenError, Ordering, Refused, Subject, Writer};
-use crate::store::StoreError;
+use crate::store::{Noted, StoreError};
 use crate::veil::consent::standing::Standing;
+use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{Did, Handle};
 
 impl Ledger {
@@ -20,6 +21,7 @@ impl Ledger {
                     other => StoreError::Damaged(other.to_string()),
                 })
             })?;
+            self.hand_over_all().map_err(Refused::Unavailable)?;
             writer.unsure = false;
             for did in changed {
                 self.settle(&did);
@@ -71,7 +73,12 @@ impl Ledger {
             }
             let done = if number == next { self.replay(bytes) } else { Err("TV-D02") };
             match done {
-                Ok(did) => drop(changed.insert(did)),
+                Ok((did, leaf)) => {
+                    changed.insert(did);
+                    if let Some(missing) = &mut writer.unlogged {
+                        missing.push(leaf);
+                    }
+                }
                 Err(code) => failed = Some(OpenError::BadFact { fact: number, code }),
             }
             next = number.saturating_add(1);
@@ -84,11 +91,11 @@ impl Ledger {
     }
 
     /// Takes one fact as it was taken at first: checked at the instant that it was taken.
-    fn replay(&self, bytes: &[u8]) -> Result<Did, &'static str> {
+    fn replay(&self, bytes: &[u8]) -> Result<(Did, Noted), &'static str> {
         let (taken, said) = fact::read(bytes, &self.config.origin).map_err(|refusal| refusal.code())?;
-        let did = match &said {
-            Said::Consent(consent) => consent.get().subject,
-            Said::Withdrawal(withdrawal) => withdrawal.get().subject,
+        let (did, act, record) = match &said {
+            Said::Consent(consent) => (consent.get().subject, Act::Consent, consent.id()),
+            Said::Withdrawal(withdrawal) => (withdrawal.get().subject, Act::Withdrawal, withdrawal.id()),
         };
         let subject = self.subject(&did).ok_or("TV-D02")?;
         let mut standing = Standing::clone(&subject.standing());
@@ -103,7 +110,7 @@ impl Ledger {
             }
         }
         subject.replace(standing);
-        Ok(did)
+        Ok((did, Noted { leaf: subject.leaf(act, taken, &record), of: Some((did, record)) }))
     }
 
     /// A subject that is on disk comes into memory.

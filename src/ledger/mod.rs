@@ -6,6 +6,7 @@
 pub mod announced;
 mod fact;
 mod load;
+mod logged;
 pub mod refused;
 pub mod subject;
 
@@ -16,10 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use dashmap::DashMap;
 
 pub use self::announced::AnnouncedKeys;
+pub use self::logged::Receipt;
 pub use self::refused::{Move, OpenError, Refused};
 pub use self::subject::Subject;
+use crate::log::Log;
 use crate::store::rest::RestKey;
-use crate::store::{Batch, Store};
+use crate::store::{Batch, Noted, Store};
 use crate::veil::consent::SKEW_MS_MAX;
 use crate::veil::consent::enrolment::{self, Enrolment};
 use crate::veil::consent::envelope::{Envelope, Signed};
@@ -28,6 +31,7 @@ use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Standing;
 use crate::veil::consent::withdrawal::Withdrawal;
 use crate::veil::crypto::secret::Secret;
+use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{Did, Handle, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
 use crate::world::{self, Clock};
 
@@ -59,6 +63,7 @@ struct People {
 /// All standings, and the only way to change them.
 pub struct Ledger {
     store: Arc<Store>,
+    log: Arc<Log>,
     config: LedgerConfig,
     people: RwLock<Arc<People>>,
     clock: Arc<Clock>,
@@ -84,6 +89,8 @@ struct Writer {
     unsure: bool,
     /// The clock's mark on disk.
     clock: Option<UnixMs>,
+    /// Leaves of facts from before there was a log, where the store is from then.
+    unlogged: Option<Vec<Noted>>,
 }
 
 /// Where open streams wait for a new standing: the data plane implements it.
@@ -114,12 +121,14 @@ pub struct StreamSettled {
 }
 
 /// A record was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
     /// The id of the record.
     pub record: RecordId,
     /// The subject's counter after it; 0 for an enrolment.
     pub seq: u64,
+    /// That it is in the log.
+    pub receipt: Receipt,
 }
 
 /// A withdrawal is in force.
@@ -131,26 +140,31 @@ pub struct Withdrawn {
     pub ended: u32,
     /// Where the open streams that carried the subject stood.
     pub streams: Vec<StreamSettled>,
+    /// That it is in the log; `None` where there was nothing to end, and so nothing was kept.
+    pub receipt: Option<Receipt>,
 }
 
 impl Ledger {
-    /// Reads every fact again and verifies it; an empty store begins a ledger.
-    pub fn open(store: Arc<Store>, config: LedgerConfig, clock: Arc<Clock>) -> Result<Arc<Self>, OpenError> {
-        Self::open_with(store, config, clock, STRANGERS_MAX)
+    /// Reads every fact again and verifies it; an empty store begins a ledger. What the log lacks is appended to it.
+    pub fn open(store: Arc<Store>, log: Arc<Log>, config: LedgerConfig, clock: Arc<Clock>) -> Result<Arc<Self>, OpenError> {
+        Self::open_with((store, log), config, clock, STRANGERS_MAX)
     }
 
-    fn open_with(store: Arc<Store>, mut config: LedgerConfig, clock: Arc<Clock>, strangers_max: usize) -> Result<Arc<Self>, OpenError> {
-        match store.origin()? {
-            Some(stored) if stored != config.origin.as_str() => return Err(OpenError::OtherOrigin { stored }),
-            Some(_) => {}
-            None => store.commit(&Batch { origin: Some(config.origin.to_string()), ..Batch::default() })?,
-        }
+    fn open_with(
+        (store, log): (Arc<Store>, Arc<Log>),
+        mut config: LedgerConfig,
+        clock: Arc<Clock>,
+        strangers_max: usize,
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::claim(&store, &config.origin)?;
+        logged::compare(&store, &log)?;
         if let Some(mark) = store.clock()? {
             clock.raise(mark);
         }
         let ledger = Self {
             rest_key: RestKey::new(&config.store_key),
             store,
+            log,
             people: RwLock::new(Arc::new(People {
                 operators: std::mem::take(&mut config.operators),
                 sources: std::mem::take(&mut config.sources),
@@ -166,7 +180,7 @@ impl Ledger {
             writer: Mutex::default(),
             strangers_max,
         };
-        ledger.load(&mut ledger.writer())?;
+        ledger.begin(&mut ledger.writer())?;
         Ok(Arc::new(ledger))
     }
 
@@ -207,13 +221,14 @@ impl Ledger {
         let known = self.subject(&did);
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         standing.check(&consent, now)?;
-        let answer = Submitted { record: consent.id(), seq: consent.get().seq };
-        let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+        let (record, seq) = (consent.id(), consent.get().seq);
+        let batch = Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() };
+        let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Consent, record), now, batch)?;
         standing.apply(consent, now);
         subject.replace(standing);
         drop(writer);
         self.settle(&did);
-        Ok(answer)
+        Ok(Submitted { record, seq, receipt: self.receipt(&subject, record, leaf)? })
     }
 
     /// Takes a withdrawal. Durable, and in force on every open stream, when it answers. It waits for no chain, and not
@@ -227,15 +242,21 @@ impl Ledger {
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         let ending = standing.check_withdrawal(&withdrawal, now)?;
         let ended = ending.ended();
-        if !ending.is_nothing() {
-            let subject = self.keep(&mut writer, known, did, now, Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() })?;
+        let logged = if ending.is_nothing() {
+            let leaf = self.store.leaf_of(&did, &record).map_err(Refused::Unavailable)?;
+            known.zip(leaf)
+        } else {
+            let batch = Batch { facts: vec![fact::write(now, envelope)], ..Batch::default() };
+            let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Withdrawal, record), now, batch)?;
             standing.apply_withdrawal(ending);
             subject.replace(standing);
-        }
+            Some((subject, leaf))
+        };
         drop(writer);
         // Also where nothing changed: whoever sends it again, because the first answer was lost, gets an answer as good.
         let streams = self.settle(&did);
-        Ok(Withdrawn { record, ended, streams })
+        let receipt = logged.map(|(subject, leaf)| self.receipt(&subject, record, leaf)).transpose()?;
+        Ok(Withdrawn { record, ended, streams, receipt })
     }
 
     /// Whom a source's value means: itself where it is a did:key that signed something here, else whom it is enrolled for.
@@ -322,32 +343,39 @@ impl Ledger {
         if enrolment.at.0.saturating_sub(now.0) > SKEW_MS_MAX {
             return Err(RecordRefusal::FromTheFuture { now }.into());
         }
-        let answer = Submitted { record: record.id(), seq: 0 };
-        let handle = enrolment.handle(&self.config.handle_key);
+        let (id, did, handle) = (record.id(), enrolment.did, enrolment.handle(&self.config.handle_key));
         let mut writer = self.sure_writer()?;
-        match self.handles.get(&handle).map(|bound| bound.did()) {
-            Some(bound) if bound == enrolment.did => return Ok(answer),
+        let bound = match self.handles.get(&handle).map(|bound| bound.did()) {
+            Some(bound) if bound == did => true,
             Some(_) => return Err(Refused::HandleTaken(source.clone())),
-            None => {}
+            None => false,
+        };
+        let (known, before) = (self.subject(&did), self.store.leaf_of(&did, &id).map_err(Refused::Unavailable)?);
+        let (subject, leaf) = match known.clone().zip(before) {
+            // The same record again, whose answer may have been lost.
+            Some(logged) if bound => logged,
+            _ => {
+                let batch = Batch { enrolment: Some((handle, did)), ..Batch::default() };
+                self.keep(&mut writer, known, (did, Act::Enrolment, id), now, batch)?
+            }
+        };
+        if !bound {
+            self.bind(&mut writer, handle, &subject);
         }
-        let known = self.subject(&enrolment.did);
-        let batch = Batch { enrolment: Some((handle, enrolment.did)), ..Batch::default() };
-        let subject = self.keep(&mut writer, known, enrolment.did, now, batch)?;
-        self.bind(&mut writer, handle, &subject);
         drop(writer);
-        self.settle(&enrolment.did);
-        Ok(answer)
+        self.settle(&did);
+        Ok(Submitted { record: id, seq: 0, receipt: self.receipt(&subject, id, leaf)? })
     }
 
-    /// Makes a batch durable, and with it the subject where it is new.
+    /// Makes a batch durable, with its leaf for the log, and with the subject where that is new. The number of the leaf.
     fn keep(
         &self,
         writer: &mut Writer,
         known: Option<Arc<Subject>>,
-        did: Did,
+        (did, act, record): (Did, Act, RecordId),
         now: UnixMs,
         mut batch: Batch,
-    ) -> Result<Arc<Subject>, Refused> {
+    ) -> Result<(Arc<Subject>, u64), Refused> {
         let subject = match known {
             Some(subject) => subject,
             None => {
@@ -362,23 +390,26 @@ impl Ledger {
             }
         };
         let new = batch.secret.is_some();
-        self.commit(writer, &mut batch, now)?;
+        batch.leaves = vec![Noted { leaf: subject.leaf(act, now, &record), of: Some((did, record)) }];
+        let leaf = self.commit(writer, &mut batch, now)?;
         if new {
             self.admit(writer, &subject);
         }
-        Ok(subject)
+        Ok((subject, leaf))
     }
 
-    /// INVARIANT: nothing acts before this answers `Ok`.
-    fn commit(&self, writer: &mut Writer, batch: &mut Batch, now: UnixMs) -> Result<(), Refused> {
+    /// The number of the batch's first leaf. INVARIANT: nothing acts before this answers `Ok`.
+    fn commit(&self, writer: &mut Writer, batch: &mut Batch, now: UnixMs) -> Result<u64, Refused> {
         batch.clock = Some(now);
-        self.store.commit(batch).map_err(|error| {
+        batch.logged = self.log.size();
+        let leaf = self.store.commit(batch).map_err(|error| {
             writer.unsure = true;
             Refused::Unavailable(error)
         })?;
         writer.next_fact += batch.facts.len() as u64;
         writer.clock = Some(now);
-        Ok(())
+        self.hand_over(leaf, &batch.leaves)?;
+        Ok(leaf)
     }
 
     /// Waits until every stream stands on the new standing. What an operator's key signs may change the mandate, which

@@ -1,7 +1,9 @@
 //! Why the ledger does not take a record, or does not open, and whose move it is.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::log::LogError;
 use crate::store::StoreError;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::name::Spiffe;
@@ -26,6 +28,8 @@ pub enum Refused {
     Clock(ClockBehind),
     /// It could not be made durable.
     Unavailable(StoreError),
+    /// It is kept and in force, and could not be put into the log.
+    Unlogged(Arc<LogError>),
 }
 
 /// Who has to do something before it can work.
@@ -41,7 +45,7 @@ pub enum Move {
 
 impl Refused {
     /// Every code that is the ledger's own; records, the store and the clock have theirs.
-    pub const ALL: &'static [&'static str] = &["TV-L01", "TV-L02", "TV-L03", "TV-L04", "TV-L05", "TV-L06"];
+    pub const ALL: &'static [&'static str] = &["TV-L01", "TV-L02", "TV-L03", "TV-L04", "TV-L05", "TV-L06", "TV-L10"];
 
     /// The stable code; the manual has an entry for each.
     pub const fn code(&self) -> &'static str {
@@ -54,6 +58,7 @@ impl Refused {
             Self::TooManyStrangers => "TV-L05",
             Self::Clock(_) => ClockBehind::CODE,
             Self::Unavailable(_) => "TV-L06",
+            Self::Unlogged(_) => "TV-L10",
         }
     }
 
@@ -62,7 +67,7 @@ impl Refused {
         match self {
             Self::Record(_) | Self::NotCountersigned(_) => Move::Sender,
             Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers | Self::Clock(_) => Move::Operator,
-            Self::Unavailable(_) => Move::Ours,
+            Self::Unavailable(_) | Self::Unlogged(_) => Move::Ours,
         }
     }
 }
@@ -82,6 +87,7 @@ impl fmt::Display for Refused {
             }
             Self::Clock(behind) => write!(f, "{behind}"),
             Self::Unavailable(error) => write!(f, "the record could not be kept: send it again later: {error}"),
+            Self::Unlogged(error) => write!(f, "the record is in force, and has no receipt yet: ask for it later: {error}"),
         }
     }
 }
@@ -92,6 +98,7 @@ impl std::error::Error for Refused {
             Self::Record(refusal) => Some(refusal),
             Self::Clock(behind) => Some(behind),
             Self::Unavailable(error) => Some(error),
+            Self::Unlogged(error) => Some(error),
             Self::NotCountersigned(_) | Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers => {
                 None
             }
@@ -130,19 +137,38 @@ pub enum OpenError {
         /// What is wrong, as a code.
         code: &'static str,
     },
+    /// The log has leaves that the store never noted: an older store was put back.
+    StoreBehind {
+        /// How many the store noted.
+        noted: u64,
+        /// How many the log has.
+        logged: u64,
+    },
+    /// The log lacks leaves that the store has forgotten because the log had them: an older log was put back.
+    LogBehind {
+        /// The first that the store still has.
+        kept: u64,
+        /// How many the log has.
+        logged: u64,
+    },
+    /// What the log lacks can't be appended.
+    Unlogged(Arc<LogError>),
 }
 
 impl OpenError {
     /// Every code that is the ledger's own.
-    pub const ALL: &'static [&'static str] = &["TV-L07", "TV-L08", "TV-L09"];
+    pub const ALL: &'static [&'static str] = &["TV-L07", "TV-L08", "TV-L09", "TV-L11", "TV-L12"];
 
     /// The stable code; the manual has an entry for each.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Store(error) => error.code(),
             Self::OtherOrigin { .. } => "TV-L07",
             Self::WrongKey => "TV-L08",
             Self::BadFact { .. } => "TV-L09",
+            Self::StoreBehind { .. } => "TV-L11",
+            Self::LogBehind { .. } => "TV-L12",
+            Self::Unlogged(error) => error.code(),
         }
     }
 }
@@ -160,6 +186,17 @@ impl fmt::Display for OpenError {
             Self::BadFact { fact, code } => {
                 write!(f, "data folder: fact {fact} is not as it was written ({code}): restore the folder from its backup")
             }
+            Self::StoreBehind { noted, logged } => write!(
+                f,
+                "data folder: the store knows of {noted} entries of the log, which has {logged}: an older store was put back: restore the \
+                 newest"
+            ),
+            Self::LogBehind { kept, logged } => write!(
+                f,
+                "data folder: the log has {logged} entries, and the store knows that it had {kept}: an older log was put back: restore the \
+                 newest"
+            ),
+            Self::Unlogged(error) => write!(f, "{error}"),
         }
     }
 }
@@ -168,7 +205,8 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Store(error) => Some(error),
-            Self::OtherOrigin { .. } | Self::WrongKey | Self::BadFact { .. } => None,
+            Self::Unlogged(error) => Some(error),
+            Self::OtherOrigin { .. } | Self::WrongKey | Self::BadFact { .. } | Self::StoreBehind { .. } | Self::LogBehind { .. } => None,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::veil::consent::standing::Standing;
 use crate::veil::crypto::secret::Secret;
-use crate::veil::name::Did;
+use crate::veil::merkle::leaf::{Act, Leaf, Salt};
+use crate::veil::name::{Did, RecordId, UnixMs};
 
 /// A subject.
 #[derive(Debug)]
@@ -43,6 +44,16 @@ impl Subject {
     /// The key that its pseudonyms are made with.
     pub fn pseudonym_key(&self) -> &Secret<32> {
         &self.pseudonym_key
+    }
+
+    /// What goes to whoever is to know that a record's leaf is about that record.
+    pub(super) fn salt(&self, record: &RecordId) -> Salt {
+        Salt::of(&self.pseudonym_key, record)
+    }
+
+    /// The leaf of an act about it.
+    pub(super) fn leaf(&self, act: Act, at: UnixMs, record: &RecordId) -> Leaf {
+        Leaf::new(act, at, &self.salt(record), record)
     }
 
     /// Whether some source's value means it.

@@ -1,18 +1,23 @@
 use serde_json::json;
 
+use std::time::Duration;
+
 use super::*;
+use crate::log::memory::Memory;
+use crate::log::{Log, LogError, Signer};
 use crate::store::StoreError;
 use crate::veil::consent::deciding::{RecipientIdentity, mandate_deciding};
 use crate::veil::consent::standing::{GrantState, Head};
 use crate::veil::consent::testing::{self, DAY, GATEWAY, HOUR, grant, key, signed, withdraw_records, withdraw_up_to};
 use crate::veil::crypto::sign::SignKey;
+use crate::veil::merkle::note::VerifierKey;
 use crate::veil::terms::purpose;
 
 const SOURCE: &str = "spiffe://hospital.example/monitor";
-const VALUE: &str = "patient-4711-canary";
+pub(super) const VALUE: &str = "patient-4711-canary";
 /// Keys by their part: the subject is 1, the other subject 2, the source's party 7, the operator 8.
 const PARTY: u8 = 7;
-const OPERATOR: u8 = 8;
+pub(super) const OPERATOR: u8 = 8;
 
 /// Answers with one stream, and remembers whom it was asked about.
 #[derive(Debug, Default)]
@@ -51,13 +56,21 @@ impl Barrier for Streams {
 }
 
 /// A gateway's ledger whose clock begins where the test records were signed.
-struct World {
-    store: Arc<Store>,
+pub(super) struct World {
+    pub(super) store: Arc<Store>,
+    pub(super) disk: Memory,
     clock: Arc<Clock>,
-    ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
 }
 
-fn config() -> LedgerConfig {
+/// The gateway's log on a disk.
+pub(super) fn log(disk: &Memory) -> Arc<Log> {
+    let key = key(9);
+    let verifier = VerifierKey::new(GATEWAY, key.did()).expect("a name");
+    Log::open(Arc::new(disk.clone()), None, Signer { key, verifier }, Duration::ZERO).expect("as it was").0
+}
+
+pub(super) fn config() -> LedgerConfig {
     LedgerConfig {
         origin: testing::gateway(),
         handle_key: Secret::take(&mut [5; 32]),
@@ -67,12 +80,12 @@ fn config() -> LedgerConfig {
     }
 }
 
-fn source() -> Spiffe {
+pub(super) fn source() -> Spiffe {
     Spiffe::parse(SOURCE).expect("good")
 }
 
 /// A clock that says `testing::NOW`.
-fn clock() -> Arc<Clock> {
+pub(super) fn clock() -> Arc<Clock> {
     let real = Clock::new().now().expect("right");
     let clock = Clock::new();
     clock.shift(testing::NOW.0 - real.0);
@@ -80,14 +93,14 @@ fn clock() -> Arc<Clock> {
 }
 
 impl World {
-    fn new() -> Self {
-        let (store, clock) = (Arc::new(Store::in_memory().expect("memory")), clock());
-        let ledger = Ledger::open(Arc::clone(&store), config(), Arc::clone(&clock)).expect("an empty store");
-        Self { store, clock, ledger }
+    pub(super) fn new() -> Self {
+        let (store, disk, clock) = (Arc::new(Store::in_memory().expect("memory")), Memory::default(), clock());
+        let ledger = Ledger::open(Arc::clone(&store), log(&disk), config(), Arc::clone(&clock)).expect("an empty store");
+        Self { store, disk, clock, ledger }
     }
 
-    fn restart(&mut self) {
-        self.ledger = Ledger::open(Arc::clone(&self.store), config(), Arc::clone(&self.clock)).expect("what was written");
+    pub(super) fn restart(&mut self) {
+        self.ledger = Ledger::open(Arc::clone(&self.store), log(&self.disk), config(), Arc::clone(&self.clock)).expect("what was written");
     }
 
     fn streams(&self) -> Arc<Streams> {
@@ -96,7 +109,7 @@ impl World {
         streams
     }
 
-    fn states(&self, n: u8) -> Vec<GrantState> {
+    pub(super) fn states(&self, n: u8) -> Vec<GrantState> {
         let subject = self.ledger.subject(&key(n).did()).expect("known");
         subject.standing().grants().iter().map(|grant| grant.state(testing::NOW)).collect()
     }
@@ -115,7 +128,7 @@ fn enrolment(n: u8, change: impl FnOnce(&mut serde_json::Value), keys: &[&SignKe
     signed(enrolment::MEDIA_TYPE, &document, keys)
 }
 
-fn enrol(n: u8) -> Envelope {
+pub(super) fn enrol(n: u8) -> Envelope {
     enrolment(n, |_| (), &[&key(n), &key(PARTY)])
 }
 
@@ -124,7 +137,8 @@ fn a_grant_is_in_force_when_it_answers() {
     let world = World::new();
     let streams = world.streams();
     let envelope = grant(1, 1, None, |_| ());
-    assert_eq!(world.ledger.submit(&envelope).expect("good"), Submitted { record: envelope.id(), seq: 1 });
+    let answer = world.ledger.submit(&envelope).expect("good");
+    assert_eq!((answer.record, answer.seq), (envelope.id(), 1));
     let subject = world.ledger.subject(&key(1).did()).expect("known now");
     assert_eq!((subject.generation(), subject.standing().head()), (1, Head { seq: 1, record: Some(envelope.id()) }));
     assert_eq!(streams.asked(), [Some(key(1).did())]);
@@ -417,7 +431,7 @@ fn a_grant_that_is_over_is_refused() {
 #[test]
 fn strangers_are_bounded_and_an_enrolment_makes_room() {
     let store = Arc::new(Store::in_memory().expect("memory"));
-    let ledger = Ledger::open_with(store, config(), clock(), 2).expect("an empty store");
+    let ledger = Ledger::open_with((store, log(&Memory::default())), config(), clock(), 2).expect("an empty store");
     ledger.submit(&grant(1, 1, None, |_| ())).expect("the first");
     ledger.withdraw(&withdraw_records(2, testing::NOW, &[RecordId([9; 32])])).expect("the second");
     assert_eq!(ledger.submit(&grant(3, 1, None, |_| ())).expect_err("full").code(), "TV-L05");
@@ -434,7 +448,7 @@ fn strangers_are_bounded_and_an_enrolment_makes_room() {
 fn a_folder_of_another_log_or_under_another_key_does_not_open() {
     let world = World::new();
     world.ledger.submit(&grant(1, 1, None, |_| ())).expect("good");
-    let open = |config| Ledger::open(Arc::clone(&world.store), config, clock()).map(drop);
+    let open = |config| Ledger::open(Arc::clone(&world.store), log(&world.disk), config, clock()).map(drop);
     assert_eq!(open(LedgerConfig { origin: testing::other_gateway(), ..config() }).expect_err("other").code(), "TV-L07");
     assert_eq!(open(LedgerConfig { store_key: Secret::take(&mut [6; 32]), ..config() }).expect_err("other").code(), "TV-L08");
     assert_eq!(open(config()).map_err(|error| error.code()), Ok(()));
@@ -457,7 +471,7 @@ fn a_fact_that_does_not_verify_or_follow_stops_the_start() {
         let world = World::new();
         world.ledger.submit(&grant(1, 1, None, |_| ())).expect("good");
         world.store.commit(&Batch { facts: vec![bytes], ..Batch::default() }).expect("room");
-        let error = Ledger::open(Arc::clone(&world.store), config(), clock()).map(drop).expect_err("damaged");
+        let error = Ledger::open(Arc::clone(&world.store), log(&world.disk), config(), clock()).map(drop).expect_err("damaged");
         assert!(matches!(error, OpenError::BadFact { fact: 1, code } if code == inner), "{error}");
         assert_eq!(error.code(), "TV-L09");
     }
@@ -467,8 +481,8 @@ fn a_fact_that_does_not_verify_or_follow_stops_the_start() {
 fn an_operator_who_is_one_no_longer_mandates_nothing() {
     let world = World::new();
     world.ledger.submit(&testing::mandate(OPERATOR, 1, None)).expect("an operator");
-    let later =
-        Ledger::open(Arc::clone(&world.store), LedgerConfig { operators: Vec::new(), ..config() }, clock()).expect("what was written");
+    let later = Ledger::open(Arc::clone(&world.store), log(&world.disk), LedgerConfig { operators: Vec::new(), ..config() }, clock())
+        .expect("what was written");
     assert!(later.mandates().is_empty());
 }
 
@@ -482,12 +496,19 @@ fn what_the_ledger_says_is_one_line_with_a_code_and_a_move() {
         Refused::HandleTaken(source),
         Refused::TooManyStrangers,
         Refused::Unavailable(StoreError::InUse),
+        Refused::Unlogged(Arc::new(LogError::SetBack)),
     ];
     assert_eq!(own.iter().map(Refused::code).collect::<Vec<_>>(), Refused::ALL);
     for refused in own {
         let text = refused.to_string();
         assert!(!text.contains('\n') && !text.ends_with('.') && !text.starts_with(char::is_uppercase), "{text}");
     }
-    let open = [OpenError::OtherOrigin { stored: "x".into() }, OpenError::WrongKey, OpenError::BadFact { fact: 1, code: "TV-C04" }];
+    let open = [
+        OpenError::OtherOrigin { stored: "x".into() },
+        OpenError::WrongKey,
+        OpenError::BadFact { fact: 1, code: "TV-C04" },
+        OpenError::StoreBehind { noted: 1, logged: 2 },
+        OpenError::LogBehind { kept: 2, logged: 1 },
+    ];
     assert_eq!(open.iter().map(OpenError::code).collect::<Vec<_>>(), OpenError::ALL);
 }

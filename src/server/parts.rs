@@ -1,6 +1,7 @@
 //! A configuration's schemas, policy, routes and certificates: everything that a start and a reload load alike, and that either takes
 //! whole or not at all.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +18,12 @@ use crate::gate::proxy::Table;
 use crate::gate::tls::{self, PemFiles};
 use crate::judge::Judge;
 use crate::ledger::Ledger;
+use crate::log::Log;
 use crate::proto;
 use crate::proto::v1::{consents_server::ConsentsServer, keys_server::KeysServer};
-use crate::veil::name::{Did, Spiffe};
+use crate::veil::crypto::hash::sha256;
+use crate::veil::merkle::leaf::Act;
+use crate::veil::name::{Did, RecordId, Spiffe};
 use crate::veil::policy::floor::Policy;
 use crate::veil::schema::{self, Schema};
 use crate::world::Clock;
@@ -29,10 +33,14 @@ pub(super) struct Parts {
     pub(super) config: Arc<Config>,
     schemas: Vec<Arc<Schema>>,
     policy: Policy,
+    policy_text: String,
     routes: Table,
     door: Door,
     files: Vec<PathBuf>,
 }
+
+/// What institutions decide, and the hash of what they decided.
+pub(super) type Acts = BTreeSet<(Act, RecordId)>;
 
 impl Parts {
     /// Loads all that a configuration names; of the state `before`, connections to upstreams are taken over.
@@ -49,12 +57,20 @@ impl Parts {
         files.dedup();
         let schemas = with_routes(schemas, &routes);
         let door = door(&config)?;
-        Ok(Self { config: Arc::new(config), schemas, policy, routes, door, files })
+        Ok(Self { config: Arc::new(config), schemas, policy, policy_text: text, routes, door, files })
+    }
+
+    /// What of it everybody is to find in the log: the policy, the schemas and the gateway's key, each by its hash.
+    pub(super) fn acts(&self, log: &Log) -> Acts {
+        let object = |bytes: &[u8]| RecordId(sha256(&[bytes]));
+        let schemas = self.schemas.iter().map(|schema| (Act::Schema, RecordId(schema.fingerprint().0)));
+        let policy = (Act::Policy, object(self.policy_text.as_bytes()));
+        schemas.chain([policy, (Act::Key, object(log.verifier().to_string().as_bytes()))]).collect()
     }
 
     /// Joins them with what stays.
     pub(super) fn state(self, ledger: &Arc<Ledger>, clock: &Arc<Clock>) -> Result<State, StartError> {
-        let Self { config, schemas, policy, routes, door, files } = self;
+        let Self { config, schemas, policy, policy_text: _, routes, door, files } = self;
         let judge = Arc::new(Judge::new(schemas, policy, config.policy.jurisdiction.to_string(), Arc::clone(ledger)));
         let desks = Desks { callers: desks(&judge, ledger, clock, Some(&routes))?, others: desks(&judge, ledger, clock, None)? };
         Ok(State { generation: 0, config, judge, routes: Arc::new(routes), door, desks, files })

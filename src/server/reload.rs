@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::StartError;
 use super::parts::{Parts, named, sources};
+use super::{StartError, in_force};
 use crate::config::{Config, ConfigError, Entry};
 use crate::gate::subscribe::Shared;
+use crate::log::Log;
 use crate::stop::Stop;
 use crate::world::Clock;
 
@@ -23,6 +24,7 @@ type Load = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 /// Reloads, one at a time.
 pub struct Reloader {
     shared: Arc<Shared>,
+    log: Arc<Log>,
     clock: Arc<Clock>,
     load: Load,
     /// What is looked at: files of the state that is served, and of one that was refused, so that mending it is seen.
@@ -37,9 +39,9 @@ impl std::fmt::Debug for Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(shared: Arc<Shared>, clock: Arc<Clock>, load: Load) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, log: Arc<Log>, clock: Arc<Clock>, load: Load) -> Self {
         let watched = Mutex::new(shared.live.now().files.clone());
-        Self { shared, clock, load, watched, asked: Notify::new() }
+        Self { shared, log, clock, load, watched, asked: Notify::new() }
     }
 
     /// Reloads as soon as [`Self::watch`] comes to it, changed or not.
@@ -121,8 +123,11 @@ impl Reloader {
         let parts = Parts::load(config, Some(&before))?;
         let config = Arc::clone(&parts.config);
         let ledger = self.shared.maker.ledger();
+        let acts = parts.acts(&self.log);
         let state = parts.state(ledger, &self.clock)?;
         watched.clone_from(&state.files);
+        // What comes into force is in the log before it does.
+        in_force(ledger, acts)?;
         // INVARIANT: the new state is in place before generations grow; whoever finds them grown judges by it.
         ledger.know(config.operators.clone(), sources(&config));
         self.shared.live.replace(state);
@@ -162,6 +167,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         (old.listen != new.listen, "listen"),
         (old.health_listen != new.health_listen, "health_listen"),
         (old.store_dir != new.store_dir, "store.dir"),
+        (old.log != new.log, "log"),
         (old.keys.sign.expose() != new.keys.sign.expose(), "keys.sign"),
         (old.keys.handle.expose() != new.keys.handle.expose(), "keys.handle"),
         (old.keys.store.expose() != new.keys.store.expose(), "keys.store"),

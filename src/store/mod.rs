@@ -15,14 +15,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use place::{Memory, Place};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::veil::name::{Did, Handle, UnixMs};
+use crate::veil::merkle::leaf::{LEAF_BYTES, Leaf};
+use crate::veil::name::{Did, Handle, RecordId, UnixMs};
 
 const FACTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("facts");
 const ENROLMENTS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("enrolments");
 const SECRETS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subject secrets");
+/// Leaves that may not be in the log yet, by their number there.
+const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
+/// Which leaf is about which record, by signer and record.
+const RECORDS: TableDefinition<'_, &[u8; 64], u64> = TableDefinition::new("records in the log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const CLOCK: &str = "clock";
 const ORIGIN: &str = "origin";
+/// How many leaves there ever were.
+const LEAF_COUNT: &str = "leaves";
+const ACTS: &str = "acts";
 const VERSION: &str = "version";
 const VERSION_NOW: &[u8] = &[1];
 
@@ -46,6 +54,21 @@ pub struct Batch {
     pub clock: Option<UnixMs>,
     /// The name of the log that the store belongs to.
     pub origin: Option<String>,
+    /// Leaves that the log is to have, appended in order.
+    pub leaves: Vec<Noted>,
+    /// Leaves below this number are in the log, and need not be kept.
+    pub logged: u64,
+    /// What institutional acts are in force, as the ledger writes them.
+    pub acts: Option<Vec<u8>>,
+}
+
+/// A leaf for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted {
+    /// The leaf.
+    pub leaf: Leaf,
+    /// The signer and the record that it is about, where it is about one.
+    pub of: Option<(Did, RecordId)>,
 }
 
 impl Store {
@@ -61,25 +84,42 @@ impl Store {
 
     fn at(place: Place) -> Result<Self, StoreError> {
         let store = Self { database: Mutex::new(None), place };
-        let version = store.with(|database| {
+        store.begin()?;
+        Ok(store)
+    }
+
+    /// Makes the tables that are not there.
+    fn begin(&self) -> Result<(), StoreError> {
+        let version = self.with(|database| {
             let write = database.begin_write()?;
             let version = write.open_table(META)?.get(VERSION)?.map(|version| version.value().to_vec());
-            if version.is_none() {
-                write.open_table(META)?.insert(VERSION, VERSION_NOW)?;
-                write.open_table(FACTS)?;
-                write.open_table(ENROLMENTS)?;
-                write.open_table(SECRETS)?;
-                write.commit()?;
-            } else {
-                write.abort()?;
+            let logs = write.open_table(META)?.get(LEAF_COUNT)?.is_some();
+            match version.as_deref() {
+                Some(VERSION_NOW) if !logs => {
+                    // From before there was a log: the ledger notes what is missing.
+                    write.open_table(LEAVES)?;
+                    write.open_table(RECORDS)?;
+                    write.commit()?;
+                }
+                Some(_) => write.abort()?,
+                None => {
+                    write.open_table(META)?.insert(VERSION, VERSION_NOW)?;
+                    write.open_table(META)?.insert(LEAF_COUNT, 0u64.to_be_bytes().as_slice())?;
+                    write.open_table(FACTS)?;
+                    write.open_table(ENROLMENTS)?;
+                    write.open_table(SECRETS)?;
+                    write.open_table(LEAVES)?;
+                    write.open_table(RECORDS)?;
+                    write.commit()?;
+                }
             }
             Ok(version)
         })?;
-        if version.is_none_or(|version| version == VERSION_NOW) { Ok(store) } else { Err(StoreError::Version) }
+        if version.is_none_or(|version| version == VERSION_NOW) { Ok(()) } else { Err(StoreError::Version) }
     }
 
-    /// Writes a batch durably: on disk, not just handed to the system, when this answers.
-    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    /// Writes a batch durably: on disk, not just handed to the system, when this answers. The number of its first leaf.
+    pub fn commit(&self, batch: &Batch) -> Result<u64, StoreError> {
         self.with(|database| {
             let mut write = database.begin_write()?;
             // A record's bytes come from outside: two phases keep a torn write from ever looking like a whole one.
@@ -97,8 +137,26 @@ impl Store {
             if let Some((did, sealed)) = &batch.secret {
                 write.open_table(SECRETS)?.insert(&did.0, sealed.as_slice())?;
             }
+            let mut leaf = write.open_table(META)?.get(LEAF_COUNT)?.map_or(0, |bytes| count(bytes.value()));
+            let first = leaf;
+            {
+                let mut leaves = write.open_table(LEAVES)?;
+                let mut records = write.open_table(RECORDS)?;
+                for noted in &batch.leaves {
+                    leaves.insert(leaf, noted.leaf.bytes().as_slice())?;
+                    if let Some((did, record)) = &noted.of {
+                        records.insert(&of(did, record), leaf)?;
+                    }
+                    leaf += 1;
+                }
+                leaves.retain_in(..batch.logged.min(first), |_, _| false)?;
+            }
             {
                 let mut meta = write.open_table(META)?;
+                meta.insert(LEAF_COUNT, leaf.to_be_bytes().as_slice())?;
+                if let Some(acts) = &batch.acts {
+                    meta.insert(ACTS, acts.as_slice())?;
+                }
                 if let Some(clock) = batch.clock {
                     let known = meta.get(CLOCK)?.and_then(|known| instant(known.value()));
                     let mark = known.map_or(clock, |known| known.max(clock));
@@ -108,8 +166,57 @@ impl Store {
                     meta.insert(ORIGIN, origin.as_bytes())?;
                 }
             }
-            Ok(write.commit()?)
+            write.commit()?;
+            Ok(first)
         })
+    }
+
+    /// How many leaves there ever were; `None` in a store from before there was a log.
+    pub fn leaf_count(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.meta(LEAF_COUNT)?.map(|bytes| count(&bytes)))
+    }
+
+    /// Hands over every leaf that is kept from number `from`, in order.
+    pub fn leaves_from(&self, from: u64, mut each: impl FnMut(u64, Leaf)) -> Result<(), StoreError> {
+        let mut damaged = false;
+        self.with(|database| {
+            for row in database.begin_read()?.open_table(LEAVES)?.range(from..)? {
+                let (number, leaf) = row?;
+                match Leaf::parse(leaf.value()) {
+                    Ok(leaf) => each(number.value(), leaf),
+                    Err(_) => damaged = true,
+                }
+            }
+            Ok(())
+        })?;
+        if damaged { Err(StoreError::Damaged(format!("a leaf is not {LEAF_BYTES} bytes of its kind"))) } else { Ok(()) }
+    }
+
+    /// The number of the leaf about a signer's record.
+    pub fn leaf_of(&self, did: &Did, record: &RecordId) -> Result<Option<u64>, StoreError> {
+        self.with(|database| Ok(database.begin_read()?.open_table(RECORDS)?.get(&of(did, record))?.map(|number| number.value())))
+    }
+
+    /// Every record of a signer that has a leaf, and its number.
+    pub fn leaves_of(&self, did: &Did) -> Result<Vec<(RecordId, u64)>, StoreError> {
+        self.with(|database| {
+            let (first, last) = (of(did, &RecordId([0; 32])), of(did, &RecordId([0xff; 32])));
+            let mut found = Vec::new();
+            for row in database.begin_read()?.open_table(RECORDS)?.range::<&[u8; 64]>(&first..=&last)? {
+                let (key, number) = row?;
+                if let Some((_, record)) = key.value().split_first_chunk::<32>()
+                    && let Ok(record) = record.try_into()
+                {
+                    found.push((RecordId(record), number.value()));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The institutional acts that are in force, as the ledger wrote them.
+    pub fn acts(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.meta(ACTS)
     }
 
     /// Hands over every fact from number `from`, in order. The store is busy meanwhile.
@@ -189,6 +296,20 @@ impl Store {
         }
     }
 
+    /// Makes it one from before there was a log.
+    #[cfg(test)]
+    pub(crate) fn forget_log(&self) {
+        let forget = |database: &Database| {
+            let write = database.begin_write()?;
+            write.delete_table(LEAVES)?;
+            write.delete_table(RECORDS)?;
+            write.open_table(META)?.remove(LEAF_COUNT)?;
+            write.open_table(META)?.remove(ACTS)?;
+            Ok(write.commit()?)
+        };
+        self.with(forget).and_then(|()| self.begin()).expect("room");
+    }
+
     /// Every byte that rests.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -197,6 +318,18 @@ impl Store {
             Place::Folder(folder) => std::fs::read(folder.join("facts.redb")).expect("the store's file"),
         }
     }
+}
+
+fn of(did: &Did, record: &RecordId) -> [u8; 64] {
+    let mut key = [0; 64];
+    for (byte, value) in key.iter_mut().zip(did.0.iter().chain(&record.0)) {
+        *byte = *value;
+    }
+    key
+}
+
+fn count(bytes: &[u8]) -> u64 {
+    bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
 }
 
 fn instant(bytes: &[u8]) -> Option<UnixMs> {
@@ -294,6 +427,7 @@ mod tests {
             secret: Some((Did([2; 32]), vec![3; 60])),
             clock: Some(UnixMs(5)),
             origin: Some("log.example".into()),
+            ..Batch::default()
         };
         Store::open(&folder).and_then(|store| store.commit(&whole)).expect("a new folder");
         let store = Store::open(&folder).expect("closed before");

@@ -4,6 +4,7 @@ pub mod consent;
 pub mod crypto;
 pub mod dpv;
 pub mod logsafe;
+pub mod merkle;
 pub mod name;
 pub mod oracle;
 pub mod outcome;

@@ -260,13 +260,22 @@ impl World {
 
     /// One answer of the health port.
     pub(crate) async fn http(&self, path: &str) -> String {
+        let (headers, body) = self.http_bytes(path).await;
+        format!("{headers}\r\n\r\n{}", String::from_utf8(body).unwrap())
+    }
+
+    /// The same in two parts.
+    pub(crate) async fn http_bytes(&self, path: &str) -> (String, Vec<u8>) {
         let (health, path) = (self.health, path.to_owned());
         let asking = tokio::task::spawn_blocking(move || {
             let mut socket = std::net::TcpStream::connect(health).unwrap();
             write!(socket, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            socket.read_to_string(&mut answer).unwrap();
-            answer
+            let mut answer = Vec::new();
+            socket.read_to_end(&mut answer).unwrap();
+            let at = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("headers");
+            let body = answer.split_off(at + 4);
+            answer.truncate(at);
+            (String::from_utf8(answer).unwrap(), body)
         });
         soon("an answer of the health port", asking).await.unwrap()
     }
@@ -297,7 +306,7 @@ async fn open(folder: &Folder, clock: &Arc<Clock>) -> Result<Gateway, StartError
     let mut tries = 0;
     loop {
         match Gateway::open(load(folder), Arc::clone(clock)) {
-            Err(error) if error.code() == "TV-D01" && tries < 100 => tries += 1,
+            Err(error) if matches!(error.code(), "TV-D01" | "TV-M10") && tries < 100 => tries += 1,
             answer => return answer,
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

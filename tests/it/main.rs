@@ -13,6 +13,7 @@ mod fuzz;
 mod gateway;
 mod harness;
 mod leak_test;
+mod log;
 mod manual;
 mod outsiders;
 mod pipeline;

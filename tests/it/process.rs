@@ -122,13 +122,26 @@ fn what_was_acknowledged_survives_a_kill_between_any_two_calls() {
 }
 
 #[test]
-fn kills_under_load_lose_nothing_that_was_acknowledged() {
-    let rounds = if std::env::var_os("TWINVEIL_LONG").is_some() { 100 } else { 3 };
+fn kills_under_load_lose_nothing_that_was_acknowledged_and_leave_one_log() {
+    // A wallet's records are bounded, so there is one for every few kills.
+    let wallets = if std::env::var_os("TWINVEIL_LONG").is_some() { 30 } else { 1 };
     let folder = Folder::new("load");
     let dir = &folder.0;
+    let mut entries = 4;
+    for wallet in 0..wallets {
+        let kills = if wallets == 1 { 3 } else { 10 };
+        entries += kill_under_load(dir, wallet * kills..(wallet + 1) * kills);
+        let audit = offline(dir, &["log", "verify", "--older", "older.checkpoint"]);
+        assert!(audit.starts_with(&format!("ok {entries}: {} about persons, 4 of institutions", entries - 4)), "{audit}");
+        std::fs::rename(dir.join("w.json"), dir.join(format!("w{wallet}.json"))).unwrap();
+    }
+}
+
+/// Kills a gateway in the middle of what a fresh wallet makes it write; says how many records it took.
+fn kill_under_load(dir: &Path, rounds: std::ops::Range<usize>) -> usize {
     new_wallet(dir);
     let mut acknowledged: Vec<String> = Vec::new();
-    for round in 0..rounds {
+    for round in rounds {
         let gateway = Gateway::start(dir);
         let pid = gateway.child.id().to_string();
         // The kill comes at another moment in every round, in the middle of whatever is being written.
@@ -145,12 +158,32 @@ fn kills_under_load_lose_nothing_that_was_acknowledged() {
         }
         killer.wait().unwrap();
         drop(gateway);
+        // What was signed before any kill is still what the log begins with; nobody has to be asked.
+        let older = dir.join("older.checkpoint");
+        offline(dir, if older.exists() { &["log", "verify", "--older", "older.checkpoint"] } else { &["log", "verify"] });
+        std::fs::copy(dir.join("log/checkpoint"), older).unwrap();
     }
+    let receipts = ["wallet", "receipts", "--wallet", "w.json", "--output", "json"];
+    let kept = offline(dir, &receipts);
     let gateway = Gateway::start(dir);
     let standing = gateway.done(dir, &["wallet", "standing", "--wallet", "w.json", "--output", "json"]);
     for record in &acknowledged {
         assert!(standing.contains(record), "{record} was acknowledged and is gone");
+        assert!(kept.contains(record), "{record} was acknowledged without a receipt");
     }
+    // What was taken and never answered is in the log, too.
+    gateway.done(dir, &["wallet", "receipts", "--wallet", "w.json", "--fetch"]);
+    offline(dir, &["wallet", "receipts", "--wallet", "w.json", "--verify"]);
+    let (fetched, taken) = (offline(dir, &receipts).lines().count(), standing.matches("\"state\"").count());
+    assert!(fetched == taken && (taken > 0 || acknowledged.is_empty()), "{fetched} receipts for {taken} records");
+    taken
+}
+
+/// Runs a command that asks no gateway.
+fn offline(dir: &Path, words: &[&str]) -> String {
+    let output = Command::new(BINARY).args(words).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

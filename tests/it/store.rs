@@ -152,7 +152,7 @@ async fn while_the_clock_is_behind_nothing_is_decided_and_withdrawing_still_work
     let status = world.submit(&grant).await.expect_err("no grant");
     assert_eq!((status.code(), &status.message()[..6]), (Code::Unavailable, "TV-T01"));
     assert!(world.http("/healthz").await.starts_with("HTTP/1.1 503"));
-    let request = WithdrawRequest { record: Some(dsse::to_proto(&withdrawal)) };
+    let request = WithdrawRequest { record: Some(dsse::to_proto(&withdrawal)), ..WithdrawRequest::default() };
     assert_eq!(soon("a withdrawal", world.consents().withdraw(request)).await.expect("always").into_inner().ended, 1);
     // Right again, everything goes on, and the withdrawal stands.
     world.clock.shift(30 * MINUTE_MS);

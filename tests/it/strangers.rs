@@ -26,7 +26,7 @@ use crate::proxy::calling;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program of the system; `None`, and said so, where it is not installed. On CI it must be.
-fn program(name: &str) -> Option<Command> {
+pub(crate) fn program(name: &str) -> Option<Command> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     let Some(found) = found else {

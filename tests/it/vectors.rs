@@ -4,22 +4,33 @@
 mod aead;
 mod hashes;
 mod hpke;
+mod log;
 pub(crate) mod sealed;
 mod sframe;
 mod signatures;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// A file of published vectors; `None`, and said so, where they are not on this machine.
-fn published(name: &str) -> Option<Value> {
+/// Where a published file or folder is; `None`, and said so, where they are not on this machine.
+pub(crate) fn place(name: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors");
     if !folder.exists() {
         eprintln!("SKIPPED `{name}`: no published vectors in `{}`", folder.display());
         return None;
     }
-    let text = std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    Some(folder.join(name))
+}
+
+/// The text of one.
+fn published_text(name: &str) -> Option<String> {
+    Some(std::fs::read_to_string(place(name)?).unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+/// A file of published vectors.
+fn published(name: &str) -> Option<Value> {
+    let text = published_text(name)?;
     Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 

@@ -195,7 +195,7 @@ impl<'a> Plan<'a> {
             let caller = way::caller(&self.config, method, &self.recipient)?;
             Some(Behind { method, address, caller })
         });
-        let fill = |folder: &std::path::Path| place::fill(folder, &self.args.config, &self.config, &self.recipient, behind);
+        let fill = |folder: &std::path::Path| place::fill(folder, &self.args.config, &self.recipient, behind);
         let (folder, made) = Folder::make(None, fill)?;
         let service = Service::serve(listener, made.upstream.as_ref())?;
         let mut gateway = tokio::select! {

@@ -21,17 +21,17 @@ pub(super) async fn sign_all(
 ) -> Result<(), CliError> {
     let mut desk = Desk::open(connection, Some(DESK)).await?;
     if let Some(mandate) = agreed.sign(&made.operator, SignerRole::Operator, recipients)? {
-        desk.submit(&mandate).await.map_err(|status| refused(&status))?;
+        desk.submit(&mandate, String::new()).await.map_err(|status| refused(&status))?;
     }
     for subject in subjects {
         let wallet = Wallet::generate(&mut entropy());
         for source in sources {
             let half = wallet.enrol(source, subject, origin, now()?).map_err(|refusal| unsigned(&refusal))?;
             let both = made.house.countersign(&half, origin).map_err(|refusal| unsigned(&refusal))?;
-            desk.submit(&both).await.map_err(|status| refused(&status))?;
+            desk.submit(&both, String::new()).await.map_err(|status| refused(&status))?;
         }
         if let Some(grant) = agreed.sign(&wallet, SignerRole::Subject, recipients)? {
-            desk.submit(&grant).await.map_err(|status| refused(&status))?;
+            desk.submit(&grant, String::new()).await.map_err(|status| refused(&status))?;
         }
     }
     Ok(())

@@ -63,7 +63,7 @@ impl Desk {
     }
 
     async fn submit(&mut self, record: Envelope) -> Result<Head, CliError> {
-        let request = SubmitRequest { record: Some(dsse::to_proto(&record)) };
+        let request = SubmitRequest { record: Some(dsse::to_proto(&record)), seen: String::new() };
         let taken = self.consents.submit(request).await.map_err(|status| refused(&status))?.into_inner();
         let record = taken.record[..].try_into().map_err(|_| CliError::broken("the gateway answered with no record id"))?;
         Ok(Head { seq: taken.seq, record: Some(RecordId(record)) })
@@ -97,7 +97,7 @@ impl Desk {
     /// Withdraws everything that the wallet has granted; how long the answer took.
     pub(super) async fn withdraw(&mut self, subject: &Subject, signed: &Signed) -> Result<(WithdrawResponse, Duration), CliError> {
         let record = subject.wallet.withdraw(&Reach::UpTo(signed.head.seq), SignerRole::Subject, &self.origin, now()?).map_err(unsigned)?;
-        let request = WithdrawRequest { record: Some(dsse::to_proto(&record)) };
+        let request = WithdrawRequest { record: Some(dsse::to_proto(&record)), seen: String::new() };
         let begun = Instant::now();
         let withdrawn = self.consents.withdraw(request).await.map_err(|status| refused(&status))?.into_inner();
         Ok((withdrawn, begun.elapsed()))

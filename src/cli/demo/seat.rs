@@ -146,6 +146,11 @@ impl Seat {
             return Ok(());
         }
         let state = &mut *state;
+        let (now, later) = std::mem::take(&mut state.early).into_iter().partition(|(view, ..)| *view == barrier.view);
+        state.early = later;
+        let now: Vec<(u32, Arc<Treatments>, Instant)> = now;
+        // What came was sent, also where the view has been closed since.
+        now.into_iter().try_for_each(|(_, treatments, at)| state.settle(subject, &treatments, at))?;
         if let Some(line) = state.lines.get_mut(subject) {
             line.view = Some(barrier.view);
             if let Some(seen) = state.views.get_mut(&barrier.view) {
@@ -153,10 +158,7 @@ impl Seat {
                 line.shows(seen);
             }
         }
-        let (now, later) = std::mem::take(&mut state.early).into_iter().partition(|(view, ..)| *view == barrier.view);
-        state.early = later;
-        let now: Vec<(u32, Arc<Treatments>, Instant)> = now;
-        now.into_iter().try_for_each(|(_, treatments, at)| state.settle(subject, &treatments, at))
+        Ok(())
     }
 
     /// A view begins, changes or closes; `handed_over` frames came before it.

@@ -54,6 +54,20 @@ fn barrier(view: u32, last_handover: u64) -> StreamBarrier {
 }
 
 #[test]
+fn frames_of_a_view_that_closed_before_its_subject_was_known_are_counted_all_the_same() {
+    let mut table = Table::new(&[true]);
+    table.view(1, Some(v1::Treatment::Keep), 0);
+    table.send(0, 2);
+    table.come(1, 1).expect("somebody's");
+    table.seat.withdrawal_asked(0);
+    table.send(0, 2);
+    // The view closes before the answer to the withdrawal says whose it is.
+    table.view(1, None, 1);
+    table.seat.learn(0, &barrier(1, 1)).expect("one was sent and came, the other never comes");
+    assert_eq!(table.totals(), (1, [1, 0, 0, 0, 1], 0));
+}
+
+#[test]
 fn frames_that_come_before_their_subject_is_known_are_counted_then() {
     let mut table = Table::new(&[true, false]);
     assert!(table.seat.looks_for(0) && !table.seat.looks_for(1));

@@ -7,10 +7,12 @@ use super::super::connect::{Connection, refused};
 use super::super::{CliError, now};
 use super::unsigned;
 use crate::client::dsse;
+use crate::client::receipts::RECEIPTS_MAX;
 use crate::client::wallet::Wallet;
 use crate::proto::v1::consents_client::ConsentsClient;
 use crate::proto::v1::{
-    ExplainRequest, ExplainResponse, StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
+    ExplainRequest, ExplainResponse, Kept, ReceiptsRequest, StandingRequest, StandingResponse, SubmitRequest, SubmitResponse,
+    WithdrawRequest, WithdrawResponse,
 };
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::query::Asks;
@@ -28,14 +30,14 @@ impl Desk {
         Ok(Self { client: ConsentsClient::new(connection.connect(carrier).await?) })
     }
 
-    /// The raw status, as one refusal has a remedy.
-    pub(in crate::cli) async fn submit(&mut self, record: &Envelope) -> Result<SubmitResponse, Status> {
-        let request = SubmitRequest { record: Some(dsse::to_proto(record)) };
+    /// The raw status, as one refusal has a remedy. `seen` is the newest checkpoint that the sender has of the gateway's log.
+    pub(in crate::cli) async fn submit(&mut self, record: &Envelope, seen: String) -> Result<SubmitResponse, Status> {
+        let request = SubmitRequest { record: Some(dsse::to_proto(record)), seen };
         Ok(self.client.submit(request).await?.into_inner())
     }
 
-    pub(super) async fn withdraw(&mut self, record: &Envelope) -> Result<WithdrawResponse, CliError> {
-        let request = WithdrawRequest { record: Some(dsse::to_proto(record)) };
+    pub(super) async fn withdraw(&mut self, record: &Envelope, seen: String) -> Result<WithdrawResponse, CliError> {
+        let request = WithdrawRequest { record: Some(dsse::to_proto(record)), seen };
         let answer = self.client.withdraw(request).await;
         Ok(answer.map_err(|status| refused(&status))?.into_inner())
     }
@@ -45,6 +47,23 @@ impl Desk {
         let query = wallet.query(&Asks::Standing, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
         let answer = self.client.standing(StandingRequest { query: Some(dsse::to_proto(&query)) }).await;
         Ok(answer.map_err(|status| refused(&status))?.into_inner())
+    }
+
+    /// The receipts of the wallet's records, all of them.
+    pub(super) async fn receipts(&mut self, wallet: &Wallet, gateway: &Origin) -> Result<Vec<Kept>, CliError> {
+        let mut all: Vec<Kept> = Vec::new();
+        let mut from = 0;
+        loop {
+            let query = wallet.query(&Asks::Receipts, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+            let answer = self.client.receipts(ReceiptsRequest { query: Some(dsse::to_proto(&query)), from }).await;
+            let page = answer.map_err(|status| refused(&status))?.into_inner().receipts;
+            let last = page.last().and_then(|kept| super::receipts::entry(kept.receipt.as_ref()?));
+            all.extend(page);
+            match last {
+                Some(entry) if entry >= from && all.len() < RECEIPTS_MAX => from = entry + 1,
+                _ => return Ok(all),
+            }
+        }
     }
 
     /// What a recipient gets of the wallet's frames.

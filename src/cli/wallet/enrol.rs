@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use super::super::connect::{Connection, refused};
 use super::super::{CliError, OutputArgs, now};
 use super::desk::Desk;
+use super::receipts::Book;
 use super::{CARRIER, from_key, grant, load, read_envelope, unsigned, write_envelope};
+use crate::proto::v1::SubmitResponse;
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::name::Spiffe;
 
@@ -73,10 +75,14 @@ fn spiffe(text: &str) -> Result<Spiffe, String> {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let origin = args.connection.origin()?;
-    let half = load(&args.wallet)?.enrol(&args.source, &args.value, &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
+    let wallet = load(&args.wallet)?;
+    let half = wallet.enrol(&args.source, &args.value, &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
     let Some(key) = &args.source_key else { return write_envelope(&half, args.out.as_deref()) };
     let both = from_key("--source-key", key)?.countersign(&half, &origin).map_err(|refusal| unsigned(&refusal))?;
-    super::super::block_on(send(&both, &args.connection, args.output))
+    let book = Book::open(&wallet, &args.connection)?;
+    let answer = super::super::block_on(send(&both, &args.connection, book.seen()))?;
+    grant::tell(&answer, args.output)?;
+    book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
 
 pub(super) fn countersign(args: &CountersignArgs) -> Result<(), CliError> {
@@ -85,11 +91,12 @@ pub(super) fn countersign(args: &CountersignArgs) -> Result<(), CliError> {
     let both = from_key("--key", &args.key)?.countersign(&half, &origin).map_err(|refusal| unsigned(&refusal))?;
     match &args.out {
         Some(out) => write_envelope(&both, Some(out)),
-        None => super::super::block_on(send(&both, &args.connection, args.output)),
+        // The receipt is the wallet's: it asks for it.
+        None => grant::tell(&super::super::block_on(send(&both, &args.connection, String::new()))?, args.output),
     }
 }
 
-async fn send(record: &Envelope, connection: &Connection, output: OutputArgs) -> Result<(), CliError> {
-    let answer = Desk::open(connection, Some(CARRIER)).await?.submit(record).await;
-    grant::tell(&answer.map_err(|status| refused(&status))?, output)
+async fn send(record: &Envelope, connection: &Connection, seen: String) -> Result<SubmitResponse, CliError> {
+    let answer = Desk::open(connection, Some(CARRIER)).await?.submit(record, seen).await;
+    answer.map_err(|status| refused(&status))
 }

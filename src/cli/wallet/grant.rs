@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::connect::{Connection, code, refused};
 use super::super::{CliError, OutputArgs, now, plain, read_text, say};
 use super::desk::{self, Desk};
+use super::receipts::Book;
 use super::{CARRIER, Role, hex, load, rule, unsigned, write_envelope};
 use crate::client::wallet::{Terms, Wallet};
 use crate::proto::v1::{StandingResponse, SubmitResponse};
@@ -154,15 +155,18 @@ async fn send(args: &Args, wallet: &Wallet, origin: &Origin, terms: Terms) -> Re
         let ids = desk::whole_ids(&args.replaces, standing)?;
         args.sign(wallet, origin, terms.clone(), desk::head(standing)?, &ids).map_err(|refusal| unsigned(&refusal))
     };
+    let book = Book::open(wallet, &args.connection)?;
     let record = sign(&desk.standing(wallet, origin).await?)?;
-    let answer = match desk.submit(&record).await {
+    let answer = match desk.submit(&record, book.seen()).await {
         Err(status) if code(&status) == OUT_OF_ORDER => {
             let record = sign(&desk.standing(wallet, origin).await?)?;
-            desk.submit(&record).await
+            desk.submit(&record, book.seen()).await
         }
         answer => answer,
     };
-    tell(&answer.map_err(|status| refused(&status))?, args.output)
+    let answer = answer.map_err(|status| refused(&status))?;
+    tell(&answer, args.output)?;
+    book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
 
 /// The id of the record that was taken, and its number.

@@ -8,6 +8,7 @@ use super::super::connect::Connection;
 use super::super::table::Table;
 use super::super::{CliError, OutputArgs, now, say};
 use super::desk::{self, Desk};
+use super::receipts::Book;
 use super::{CARRIER, Role, hex, load, unsigned, write_envelope};
 use crate::proto::v1::{StreamBarrier, WithdrawResponse};
 use crate::veil::consent::withdrawal::Reach;
@@ -87,7 +88,10 @@ async fn send(args: &Args) -> Result<(), CliError> {
         }
     };
     let record = wallet.withdraw(&reach, args.role.into(), &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
-    tell(&desk.withdraw(&record).await?, args.output)
+    let book = Book::open(&wallet, &args.connection)?;
+    let answer = desk.withdraw(&record, book.seen()).await?;
+    tell(&answer, args.output)?;
+    book.keep_if_any(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
 
 /// How many grants ended, and where each open stream stood.

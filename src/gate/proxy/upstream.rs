@@ -63,7 +63,7 @@ impl Place {
         let mut idle = 0;
         self.links.retain(|link| {
             idle += usize::from(link.is_idle());
-            !link.is_closed() && !(link.is_idle() && idle > IDLE_MAX)
+            !(link.is_closed() || link.is_idle() && idle > IDLE_MAX)
         });
         self.links.iter().find(|link| link.may_open()).cloned()
     }

@@ -240,8 +240,8 @@ fn what_is_held_is_bounded_and_what_is_read_is_allowed_again() {
     assert!(core.held == 96_000 && core.recv_window <= 120_000 - 96_000, "{}", core.recv_window);
     assert_eq!(said(&mut core).len(), 0);
     assert_eq!(core.receive(&written(frame::DATA, 0, 3, &[0; 16_000])), Err(Reason::FLOW_CONTROL_ERROR));
-    let mut cx = Context::from_waker(std::task::Waker::noop());
-    core.streams.get(place).expect("open").read_by(&mut cx);
+    let cx = Context::from_waker(std::task::Waker::noop());
+    core.streams.get(place).expect("open").read_by(&cx);
     core.streams.get(place).expect("open").inbox.clear();
     core.release(place, 48_000);
     assert_eq!(said(&mut core), [(frame::WINDOW_UPDATE, 1, None), (frame::WINDOW_UPDATE, 0, None)]);

@@ -20,7 +20,7 @@ pub struct QueryDocument {
     pub gateway: String,
     /// Who asks, about themselves.
     pub subject: String,
-    /// `standing` or `explain`.
+    /// `standing`, `explain` or `receipts`.
     pub kind: String,
     /// Explain: what this workload gets …
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +56,8 @@ pub struct Query {
 pub enum Asks {
     /// What all records add up to.
     Standing,
+    /// That its records are in the log.
+    Receipts,
     /// What a recipient gets, and why.
     Explain {
         /// The recipient.
@@ -83,6 +85,7 @@ impl Payload for Query {
         let document: QueryDocument = text::json(payload)?;
         let asks = match (document.kind.as_str(), &document.recipient, &document.purpose, &document.schema) {
             ("standing", None, None, None) if document.holder.is_none() => Asks::Standing,
+            ("receipts", None, None, None) if document.holder.is_none() => Asks::Receipts,
             ("explain", Some(recipient), Some(purpose), Some(schema)) => {
                 text::text("schema", schema)?;
                 Asks::Explain {
@@ -92,10 +95,13 @@ impl Payload for Query {
                     schema: SchemaName::new(schema.as_str()),
                 }
             }
-            ("standing" | "explain", ..) => {
-                return Err(RecordRefusal::member("kind", "`standing` alone, or `explain` with a `recipient`, `purpose` and `schema`"));
+            ("standing" | "receipts" | "explain", ..) => {
+                return Err(RecordRefusal::member(
+                    "kind",
+                    "`standing` or `receipts` alone, or `explain` with a `recipient`, `purpose` and `schema`",
+                ));
             }
-            _ => return Err(RecordRefusal::member("kind", "`standing` or `explain`")),
+            _ => return Err(RecordRefusal::member("kind", "`standing`, `receipts` or `explain`")),
         };
         Ok(Self {
             gateway: text::origin("gateway", &document.gateway)?,
@@ -131,8 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn a_query_asks_for_the_standing_or_an_explanation() {
+    fn a_query_asks_for_the_standing_the_receipts_or_an_explanation() {
         assert_eq!(read(json!({"kind": "standing"})).expect("good").asks, Asks::Standing);
+        assert_eq!(read(json!({"kind": "receipts"})).expect("good").asks, Asks::Receipts);
         let explain = json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": "a.B"});
         assert!(matches!(read(explain).expect("good").asks, Asks::Explain { .. }));
     }
@@ -142,6 +149,7 @@ mod tests {
         for (extra, code) in [
             (json!({"kind": "everything"}), "TV-C07"),
             (json!({"kind": "standing", "schema": "a.B"}), "TV-C07"),
+            (json!({"kind": "receipts", "recipient": "spiffe://lab.example/r"}), "TV-C07"),
             (json!({"kind": "explain", "schema": "a.B"}), "TV-C07"),
             (json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:Fun", "schema": "a.B"}), "TV-C09"),
             (json!({"kind": "standing", "subject": key(2).did().to_string()}), "TV-C05"),

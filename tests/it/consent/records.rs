@@ -124,7 +124,7 @@ async fn nobody_withdraws_asks_or_mandates_for_somebody_else() {
     for forged in
         [changed(&withdrawal, &eve, |_| ()), changed(&withdrawal, &eve, |record| record["signer"]["key"] = json!(eve.did().to_string()))]
     {
-        let request = WithdrawRequest { record: Some(dsse::to_proto(&forged)) };
+        let request = WithdrawRequest { record: Some(dsse::to_proto(&forged)), ..WithdrawRequest::default() };
         let status = soon("a refusal", consents.withdraw(request)).await.expect_err("not hers");
         assert!(matches!(status.code(), Code::PermissionDenied | Code::InvalidArgument), "{status:?}");
     }

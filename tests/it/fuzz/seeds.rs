@@ -10,6 +10,13 @@ use twinveil::veil::consent::envelope::Envelope;
 use twinveil::veil::consent::record::MEDIA_TYPE;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
+use twinveil::veil::merkle::checkpoint::{Checkpoint, Head};
+use twinveil::veil::merkle::leaf::{Act, Leaf, Salt};
+use twinveil::veil::merkle::note::VerifierKey;
+use twinveil::veil::merkle::receipt::LogProof;
+use twinveil::veil::merkle::tiles;
+use twinveil::veil::merkle::tree::{Frontier, Hash};
+use twinveil::veil::name::{RecordId, UnixMs};
 use twinveil::veil::transform::group::push_header;
 use twinveil::veil::wire::{push_len_prefixed as text, push_tag, push_varint};
 
@@ -25,6 +32,7 @@ pub(super) fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
         "several" => several(),
         "open" => open(),
         "http2" => http2(),
+        "log" => log(),
         other => panic!("no seeds for `{other}`"),
     };
     seeds.into_iter().map(|(name, seed)| (name.to_owned(), seed)).collect()
@@ -363,6 +371,40 @@ fn apply() -> Seeds {
         ("old", case(3, 128, &[0, 0, 3, 1], &old)),
         ("old-strip", case(3, 0, &[0, 4], &old)),
         ("flat", case(4, 0, &[0, 4], &wire().swap_remove(0).1)),
+    ]
+}
+
+fn log() -> Seeds {
+    let key = key();
+    let verifier = VerifierKey::new("log.example/twins", key.did()).expect("a name");
+    let leaves: Vec<_> = (0..3).map(|n| Leaf::new(Act::Policy, UnixMs(0), &Salt::OPEN, &RecordId([n; 32]))).collect();
+    let mut tree = Frontier::default();
+    leaves.iter().for_each(|leaf| assert!(tree.append(Hash::leaf(leaf.bytes()))));
+    let head = Head { size: 3, root: tree.root() };
+    let note = Checkpoint::sign(&head, &verifier, &key).expect("a text");
+    let proof = LogProof { extra: Some(leaves[2].bytes().to_vec()), index: 2, path: vec![tree.peaks()[0]], checkpoint: note.clone() };
+    let mode = |mode: u8, rest: &[u8]| [&[mode], rest].concat();
+    let tile = |path: &str, rest: &[u8]| [&[4, path.len() as u8], path.as_bytes(), rest].concat();
+    let numbers: Vec<u8> = [2u64, 3, 1].into_iter().flat_map(u64::to_be_bytes).collect();
+    let body = note.to_string();
+    let body = body.split_once("\n\n").expect("a checkpoint").0;
+    vec![
+        ("note", mode(0, note.to_string().as_bytes())),
+        ("checkpoint", mode(1, format!("{body}\n").as_bytes())),
+        ("proof", mode(2, proof.to_string().as_bytes())),
+        ("key", mode(3, verifier.to_string().as_bytes())),
+        ("tile", tile("tile/0/x001/x234/067.p/3", &[&[2][..], &tiles::write_hashes(&[head.root; 3])].concat())),
+        (
+            "entries",
+            tile(
+                "tile/entries/000",
+                &[&[2][..], &tiles::write_entries(leaves.iter().map(|leaf| &leaf.bytes()[..])).expect("short")].concat(),
+            ),
+        ),
+        ("leaf", tile("", &[&[0][..], leaves[0].bytes()].concat())),
+        ("signed", mode(5, b"\x05\x00\x01one\n\ntwo\n")),
+        ("arithmetic", [&[6][..], &numbers, &[7; 96]].concat()),
+        ("tree", mode(7, &[1; 300])),
     ]
 }
 

@@ -151,7 +151,7 @@ impl World {
 
     /// Hands a record in.
     pub(crate) async fn submit(&self, record: &Envelope) -> Result<SubmitResponse, Status> {
-        let request = SubmitRequest { record: Some(dsse::to_proto(record)) };
+        let request = SubmitRequest { record: Some(dsse::to_proto(record)), ..SubmitRequest::default() };
         soon("an answer to a record", self.consents().submit(request)).await.map(tonic::Response::into_inner)
     }
 
@@ -225,7 +225,7 @@ impl World {
     /// Withdraws and hands it in.
     pub(crate) async fn withdraw(&self, wallet: &Wallet, reach: &Reach, role: SignerRole) -> WithdrawResponse {
         let record = wallet.withdraw(reach, role, &self.origin(), self.now()).unwrap();
-        let request = WithdrawRequest { record: Some(dsse::to_proto(&record)) };
+        let request = WithdrawRequest { record: Some(dsse::to_proto(&record)), ..WithdrawRequest::default() };
         soon("an answer to a withdrawal", self.consents().withdraw(request)).await.expect("a withdrawal is taken").into_inner()
     }
 

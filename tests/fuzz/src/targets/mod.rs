@@ -4,6 +4,7 @@
 mod apply;
 mod consent;
 mod http2;
+mod log;
 mod open;
 mod policy;
 mod schema;
@@ -26,6 +27,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("several", several::run),
     ("open", open::run),
     ("http2", http2::run),
+    ("log", log::run),
 ];
 
 /// The bytes of a test case, taken from the front. Where there are none left, zeros and empty pieces come.

@@ -128,7 +128,11 @@ async fn what_goes_wrong(world: &World, person: &Wallet, patient: &Filled, sourc
         world.submit(&record).await.expect_err("no record");
         let half = format!("{{\"value\":\"{CANARY}\"}}").into_bytes();
         let half = Envelope::sign("application/vnd.twinveil.enrolment+json;v=1", half, &signer);
-        world.consents().submit(SubmitRequest { record: Some(dsse::to_proto(&half)) }).await.expect_err("no enrolment");
+        world
+            .consents()
+            .submit(SubmitRequest { record: Some(dsse::to_proto(&half)), ..SubmitRequest::default() })
+            .await
+            .expect_err("no enrolment");
     }
     let other = world.wallet();
     let enrolment = other.enrol(&world.spiffe("hospital"), &format!("other-{CANARY}"), &world.origin(), world.now()).unwrap();
@@ -217,9 +221,9 @@ async fn no_value_of_any_field_gets_anywhere_but_to_whom_it_is_kept_for() {
         let found = patient.found_in(line).or(turbine.found_in(line)).or(canary_in(line).then_some("the mark"));
         assert_eq!(found, None, "the log: {}", String::from_utf8_lossy(line));
     }
-    let files = files_below(&folder.join("store"));
-    assert!(!files.is_empty());
-    for file in files {
+    let (stored, logged) = (files_below(&folder.join("store")), files_below(&folder.join("log")));
+    assert!(!stored.is_empty() && logged.len() > 5);
+    for file in stored.into_iter().chain(logged) {
         let bytes = std::fs::read(&file).unwrap();
         let found = patient.found_in(&bytes).or(turbine.found_in(&bytes)).or(canary_in(&bytes).then_some("the mark"));
         assert_eq!(found, None, "{}", file.display());

@@ -1,0 +1,221 @@
+//! `twinveil log`: a gateway's transparency log as anybody may look at it: a folder, or a copy of one, and the log's key.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{CliError, OutputArgs, log_key, say};
+use crate::log::{Copy, ReadError};
+use crate::veil::crypto::hash::sha256;
+use crate::veil::merkle::Doubt;
+use crate::veil::merkle::checkpoint::{Checkpoint, Head};
+use crate::veil::merkle::leaf::{Act, Leaf, Salt};
+use crate::veil::merkle::note::VerifierKey;
+use crate::veil::merkle::receipt::{LogProof, PROOF_BYTES_MAX};
+use crate::veil::name::RecordId;
+
+/// Look into a gateway's log, prove entries, audit all of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The log is a folder in the layout of C2SP tlog-tiles: the gateway's own, or a copy of what it serves over HTTP. Nothing is asked of \
+anybody, and no key of the gateway's is needed but the public one.")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Checkpoint(CheckpointArgs),
+    Prove(ProveArgs),
+    Verify(VerifyArgs),
+}
+
+/// Where a log is, and whose.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The folder with the log's checkpoint and tile/
+    #[arg(long, value_name = "DIR", default_value = "log")]
+    dir: PathBuf,
+    /// The log's key (name+hash+key); log.vkey beside the folder where absent
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+/// Print the newest checkpoint, after its signature was verified.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  twinveil log checkpoint --dir demo/log
+  twinveil log checkpoint --dir demo/log > yesterday.checkpoint
+
+Kept, it shows later whether the log was changed: `twinveil log verify --older yesterday.checkpoint`.")]
+struct CheckpointArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Prove that an entry is in the log.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  twinveil log prove --dir demo/log --entry 0
+  twinveil log prove --dir demo/log --act policy=demo/policy.cedar
+
+It prints a C2SP tlog-proof with the entry in it (`extra`), which `twinveil log verify` and others check offline.")]
+struct ProveArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The number of the entry, from 0
+    #[arg(long, value_name = "NUMBER", required_unless_present = "act")]
+    entry: Option<u64>,
+    /// The newest entry that says this file came into force: policy=FILE
+    #[arg(long, value_name = "ACT=FILE", conflicts_with = "entry", value_parser = act)]
+    act: Option<(Act, PathBuf)>,
+}
+
+/// Check all of a log, or proofs of its entries.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  twinveil log verify --dir demo/log
+  twinveil log verify --dir demo/log --older yesterday.checkpoint
+  twinveil log verify --key demo/log.vkey one.tlog-proof two.tlog-proof
+
+Without proofs every entry and every tile is read, and must add up to the signed root. With proofs the folder is not looked at.
+
+Exit code 1: something does not hold.")]
+struct VerifyArgs {
+    /// Proofs of entries, C2SP tlog-proof with the entry in it
+    #[arg(value_name = "PROOF")]
+    proofs: Vec<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// A checkpoint from before, which the log must go on from
+    #[arg(long, value_name = "FILE", conflicts_with = "proofs")]
+    older: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs one of them.
+pub fn run(args: Args) -> Result<(), CliError> {
+    match args.command {
+        Command::Checkpoint(args) => checkpoint(&args),
+        Command::Prove(args) => prove(&args),
+        Command::Verify(args) => verify(&args),
+    }
+}
+
+impl Place {
+    fn key(&self) -> Result<VerifierKey, CliError> {
+        let beside = || self.dir.parent().unwrap_or(Path::new("")).join("log.vkey");
+        log_key(&self.key.clone().unwrap_or_else(beside))
+    }
+
+    fn copy(&self) -> Copy {
+        Copy::open(&self.dir)
+    }
+
+    /// What is wrong with the log is found; what can't be read is broken.
+    fn wrong(&self, error: ReadError) -> CliError {
+        let dir = self.dir.display();
+        match error {
+            ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                CliError::broken(format!("`{dir}` is not a whole log: a file of it is missing"))
+            }
+            ReadError::Io(error) => CliError::broken(format!("`{dir}`: {}", error.kind())),
+            ReadError::Doubt(doubt) => CliError::found(format!("{}: `{dir}`: {doubt}", doubt.code())),
+        }
+    }
+}
+
+fn checkpoint(args: &CheckpointArgs) -> Result<(), CliError> {
+    let (key, copy) = (args.place.key()?, args.place.copy());
+    let head = copy.head(&key).map_err(|error| args.place.wrong(error))?;
+    if args.output.is_json() {
+        return say(json!({"log": key.name(), "size": head.size, "root": head.root.to_string()}));
+    }
+    let note = copy.checkpoint().map_err(|error| args.place.wrong(error))?.to_string();
+    say(note.trim_end_matches('\n'))
+}
+
+fn prove(args: &ProveArgs) -> Result<(), CliError> {
+    let (key, copy) = (args.place.key()?, args.place.copy());
+    let wrong = |error| args.place.wrong(error);
+    let entry = match (&args.act, args.entry) {
+        (Some((act, file)), _) => {
+            let bytes = std::fs::read(file).map_err(|error| CliError::broken(format!("`{}`: {}", file.display(), error.kind())))?;
+            let object = RecordId(sha256(&[&bytes]));
+            let head = copy.head(&key).map_err(wrong)?;
+            let found = copy.find(&head, |leaf| leaf.is_of(*act, &Salt::OPEN, &object)).map_err(wrong)?;
+            found.ok_or_else(|| CliError::found(format!("the log has no entry about `{}`: it was never in force", file.display())))?
+        }
+        (None, entry) => entry.unwrap_or_default(),
+    };
+    let proof = copy.prove(entry, &key).map_err(wrong)?.to_string();
+    say(proof.trim_end_matches('\n'))
+}
+
+fn verify(args: &VerifyArgs) -> Result<(), CliError> {
+    let key = args.place.key()?;
+    if !args.proofs.is_empty() {
+        return args.proofs.iter().try_for_each(|file| verify_proof(file, &key, args.output));
+    }
+    let copy = args.place.copy();
+    let older = args.older.as_deref().map(|file| older(file, &key)).transpose()?;
+    let audit = copy.audit(&key).map_err(|error| args.place.wrong(error))?;
+    if let Some(older) = &older {
+        copy.extends(older, &key).map_err(|error| args.place.wrong(error))?;
+    }
+    if args.output.is_json() {
+        return say(json!({
+            "log": key.name(), "size": audit.head.size, "root": audit.head.root.to_string(), "personal": audit.personal,
+            "institutional": audit.institutional, "older": older.map(|older| older.size),
+        }));
+    }
+    let from = older.map(|older| format!(", and goes on from {}", older.size)).unwrap_or_default();
+    say(format_args!("ok {}: {} about persons, {} of institutions{from}", audit.head.size, audit.personal, audit.institutional))
+}
+
+fn older(file: &Path, key: &VerifierKey) -> Result<Head, CliError> {
+    let bytes = read(file)?;
+    let checkpoint = Checkpoint::open(&bytes, key);
+    Ok(checkpoint.map_err(|doubt| CliError::found(format!("{}: `{}`: {doubt}", doubt.code(), file.display())))?.head)
+}
+
+fn verify_proof(file: &Path, key: &VerifierKey, output: OutputArgs) -> Result<(), CliError> {
+    let bytes = read(file)?;
+    let verified = LogProof::parse(&bytes).and_then(|proof| {
+        let leaf = Leaf::parse(proof.extra.as_deref().ok_or(Doubt::Malformed("a proof with its entry"))?)?;
+        Ok((proof.index, leaf, proof.verify(leaf.bytes(), key)?))
+    });
+    let (entry, leaf, head) = verified.map_err(|doubt| CliError::found(format!("{}: `{}`: {doubt}", doubt.code(), file.display())))?;
+    let what = leaf.act().map_or("about a person", Act::word);
+    if output.is_json() {
+        return say(json!({
+            "entry": entry, "size": head.size, "root": head.root.to_string(), "what": what, "hour": leaf.bucket().to_string(),
+        }));
+    }
+    say(format_args!("ok entry {entry} of {}: {what}, in the hour from {}", head.size, leaf.bucket()))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    use io::Read;
+    let unread = |error: io::Error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind()));
+    let mut bytes = Vec::new();
+    let limit = PROOF_BYTES_MAX as u64 + 1;
+    std::fs::File::open(file).and_then(|opened| opened.take(limit).read_to_end(&mut bytes)).map_err(unread)?;
+    Ok(bytes)
+}
+
+fn act(text: &str) -> Result<(Act, PathBuf), String> {
+    let (word, file) = text.split_once('=').unwrap_or((text, ""));
+    match Act::parse(word) {
+        Some(act @ Act::Policy) if !file.is_empty() => Ok((act, file.into())),
+        _ => Err("must be `policy=FILE`".to_owned()),
+    }
+}

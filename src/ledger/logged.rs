@@ -1,0 +1,129 @@
+//! What the ledger does is in the log: a leaf is durable with its record, and handed to the log in the order of the store. Leaf number n
+//! of the store is entry n of the log, so that nothing is logged twice and, whenever the gateway stopped, what is missing is known.
+
+use std::collections::BTreeSet;
+
+use super::{Ledger, OpenError, Refused, Subject, Writer};
+use crate::log::{Log, LogError};
+use crate::store::{Batch, Noted, Store, StoreError};
+use crate::veil::merkle::leaf::{Act, Leaf, Salt};
+use crate::veil::merkle::receipt::LogProof;
+use crate::veil::name::{Did, Origin, RecordId};
+
+/// That a record is in the log: for its signer, who alone can show what the leaf is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// With it and the record whoever has both finds the leaf to be about that record.
+    pub salt: Salt,
+    /// The leaf, as what is carried along, and its proof.
+    pub proof: LogProof,
+}
+
+/// Refuses a store and a log of which one was set back.
+pub(super) fn compare(store: &Store, log: &Log) -> Result<(), OpenError> {
+    let (noted, logged) = (store.leaf_count()?.unwrap_or_default(), log.size());
+    if noted < logged {
+        return Err(OpenError::StoreBehind { noted, logged });
+    }
+    let mut kept = None;
+    store.leaves_from(0, |number, _| kept = kept.or(Some(number)))?;
+    let kept = kept.unwrap_or(noted);
+    if logged < kept { Err(OpenError::LogBehind { kept, logged }) } else { Ok(()) }
+}
+
+impl Ledger {
+    /// Refuses a store that belongs to another log; one that belongs to none belongs to this one from now on.
+    pub fn claim(store: &Store, origin: &Origin) -> Result<(), OpenError> {
+        match store.origin()? {
+            Some(stored) if stored != origin.as_str() => Err(OpenError::OtherOrigin { stored }),
+            Some(_) => Ok(()),
+            None => {
+                store.commit(&Batch { origin: Some(origin.to_string()), ..Batch::default() })?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the record's leaf is in the log.
+    pub(super) fn receipt(&self, subject: &Subject, record: RecordId, leaf: u64) -> Result<Receipt, Refused> {
+        let proof = self.log.settle(leaf).map_err(Refused::Unlogged)?;
+        Ok(Receipt { salt: subject.salt(&record), proof })
+    }
+
+    /// Every receipt of a signer whose entry is number `from` or later, in the order of the log, `most` of them.
+    pub fn receipts(&self, did: &Did, from: u64, most: usize) -> Result<Vec<(RecordId, Receipt)>, Refused> {
+        let Some(subject) = self.subject(did) else { return Ok(Vec::new()) };
+        let mut records = self.store.leaves_of(did).map_err(Refused::Unavailable)?;
+        records.retain(|(_, leaf)| *leaf >= from);
+        records.sort_by_key(|(_, leaf)| *leaf);
+        records.truncate(most);
+        records.into_iter().map(|(record, leaf)| Ok((record, self.receipt(&subject, record, leaf)?))).collect()
+    }
+
+    /// What institutions decided and is in force from now on: what of it is new is in the log when this answers.
+    pub fn in_force(&self, acts: &BTreeSet<(Act, RecordId)>) -> Result<(), Refused> {
+        // A clock that is behind stops decisions, not the log: the latest instant seen stands for now.
+        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let mut writer = self.sure_writer()?;
+        let bytes: Vec<u8> = acts.iter().flat_map(|(act, object)| [act.number()].into_iter().chain(object.0)).collect();
+        let before = self.store.acts().map_err(Refused::Unavailable)?.unwrap_or_default();
+        let known: BTreeSet<&[u8]> = before.chunks(33).collect();
+        let new = acts.iter().zip(bytes.chunks(33)).filter(|(_, written)| !known.contains(written));
+        let leaves: Vec<_> = new.map(|((act, object), _)| Noted { leaf: Leaf::new(*act, now, &Salt::OPEN, object), of: None }).collect();
+        if before == bytes {
+            return Ok(());
+        }
+        let mut batch = Batch { leaves, acts: Some(bytes), ..Batch::default() };
+        let first = self.commit(&mut writer, &mut batch, now)?;
+        drop(writer);
+        match batch.leaves.len() as u64 {
+            0 => Ok(()),
+            count => self.log.settle(first + count - 1).map(drop).map_err(Refused::Unlogged),
+        }
+    }
+
+    /// Holds the log against a checkpoint that somebody was given earlier; see [`Log::witness`].
+    pub fn witness(&self, checkpoint: &str) -> Result<(), LogError> {
+        self.log.witness(checkpoint.as_bytes())
+    }
+
+    /// Gives leaves that are durable to the log. Where it lacks some before them, all that it lacks.
+    pub(super) fn hand_over(&self, first: u64, leaves: &[Noted]) -> Result<(), Refused> {
+        if self.log.next() < first {
+            return self.hand_over_all().map_err(Refused::Unavailable);
+        }
+        for (number, noted) in (first..).zip(leaves) {
+            // More wait than may: what can't be handed over now is handed over with a later one.
+            if self.log.push(number, noted.leaf).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the log everything that the store has and it has not.
+    pub(super) fn hand_over_all(&self) -> Result<(), StoreError> {
+        let mut refused = false;
+        self.store.leaves_from(self.log.next(), |number, leaf| {
+            refused = refused || self.log.push(number, leaf).is_err();
+        })
+    }
+
+    /// At a start: reads what rests, and appends what the log lacks of it.
+    pub(super) fn begin(&self, writer: &mut Writer) -> Result<(), OpenError> {
+        writer.unlogged = self.store.leaf_count()?.is_none().then(Vec::new);
+        self.load(writer)?;
+        if let Some(leaves) = writer.unlogged.take() {
+            self.store.commit(&Batch { leaves, ..Batch::default() })?;
+        }
+        self.hand_over_all()?;
+        match self.log.next() {
+            next if next > self.log.size() => self.log.settle(next - 1).map(drop).map_err(OpenError::Unlogged),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "logged_tests.rs"]
+mod tests;
