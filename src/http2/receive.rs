@@ -12,8 +12,8 @@ const BLOCK_FRAMES_MAX: usize = 8;
 const WINDOW_MAX: i64 = 0x7fff_ffff;
 /// What a peer's asking costs, in tokens of its budget.
 const COST: u32 = 1;
-/// A reset may come behind work that was begun for it.
-const RESET_COST: u32 = 10;
+/// A reset may come behind work that was begun for it. Not dearer: when an upstream stalls, the deadlines of all its callers end in resets.
+const RESET_COST: u32 = 3;
 
 const SETTINGS_HEADER_TABLE_SIZE: u16 = 1;
 const SETTINGS_ENABLE_PUSH: u16 = 2;
