@@ -5,7 +5,7 @@
 //! * What goes is written once, behind its frame's head, into the connection's buffer; all streams share one write a turn.
 //! * Windows are small and bound what a stream may hold; what a connection may hold is bounded beside it, so that a stream that
 //!   nobody reads does not stop the others.
-//! * What a peer may ask for that costs work is counted ([`budget`]); header blocks are bounded in bytes, fields and frames.
+//! * What a peer may ask for that costs work is counted (`budget`); header blocks are bounded in bytes, fields and frames.
 //!
 //! `core` and `receive` are the state of a connection without its socket, `link` carries it, `body` is what streams look like from
 //! outside. What is not here: server push, priorities (both ignored, as RFC 9113 has it), upgrades from HTTP/1.1, CONNECT.
