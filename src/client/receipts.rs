@@ -1,8 +1,8 @@
 //! What a wallet has of a gateway's log: the key that it pinned, and the receipts of its records. All of it is checked offline.
 
-use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::veil::base64;
 use crate::veil::merkle::Doubt;
 use crate::veil::merkle::checkpoint::Head;
 use crate::veil::merkle::leaf::{Act, Leaf, Salt};
@@ -131,7 +131,7 @@ impl LogBook {
     pub(super) fn write(&self) -> BookDocument {
         let good = self.receipts.iter().map(|receipt| ReceiptDocument {
             record: receipt.record.to_string(),
-            salt: BASE64.encode(&receipt.salt.0),
+            salt: base64::encode(&receipt.salt.0),
             proof: receipt.proof.to_string(),
         });
         let doubtful = self.doubtful.iter().map(|(document, _)| document.clone());
@@ -160,7 +160,7 @@ impl BookDocument {
 impl ReceiptDocument {
     fn read(&self, log: &VerifierKey) -> Result<Receipt, Doubt> {
         let record = RecordId::parse(&self.record).map_err(|_| Doubt::Malformed("a record id"))?;
-        let salt = BASE64.decode(self.salt.as_bytes()).map_err(|_| Doubt::Malformed("a salt of 32 bytes"))?;
+        let salt = base64::decode(&self.salt).ok_or(Doubt::Malformed("a salt of 32 bytes"))?;
         Receipt::check(record, &salt, &self.proof, log)
     }
 }

@@ -8,13 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use data_encoding::BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::WalletError;
 use super::receipts::{BookDocument, LogBook};
 pub use super::terms::Terms;
+use crate::veil::base64;
 use crate::veil::consent::document::{ConsentDocument, SignerDocument};
 use crate::veil::consent::enrolment::{Enrolment, EnrolmentDocument};
 use crate::veil::consent::envelope::{Envelope, Payload, Signed};
@@ -296,8 +296,8 @@ impl Wallet {
         let file = KeyFile {
             kind: KIND.into(),
             did: self.did().to_string(),
-            ed25519_seed: BASE64.encode(self.sign_seed.expose()),
-            x25519_seed: BASE64.encode(self.open_seed.expose()),
+            ed25519_seed: base64::encode(self.sign_seed.expose()),
+            x25519_seed: base64::encode(self.open_seed.expose()),
             logs: self.logs.clone(),
         };
         let json = Zeroizing::new(serde_json::to_vec_pretty(&file)?);
@@ -372,7 +372,7 @@ fn parse<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
 }
 
 fn seed(text: &str) -> Option<Secret<32>> {
-    let bytes = Zeroizing::new(BASE64.decode(text.as_bytes()).ok()?);
+    let bytes = Zeroizing::new(base64::decode(text)?);
     let mut bytes: [u8; 32] = bytes.as_slice().try_into().ok()?;
     Some(Secret::take(&mut bytes))
 }

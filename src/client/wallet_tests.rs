@@ -150,7 +150,7 @@ fn a_damaged_key_file_is_refused_without_quoting_it() {
     let path = folder.join("me.key");
     wallet(7).save(&path).expect("new");
     let text = std::fs::read_to_string(&path).expect("there");
-    let seed = BASE64.encode(wallet(7).sign_seed.expose());
+    let seed = base64::encode(wallet(7).sign_seed.expose());
     for damaged in [
         text[..40].to_owned(),
         text.replace(&seed, "AAAA"),

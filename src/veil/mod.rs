@@ -1,5 +1,6 @@
 //! The pure core: bytes, facts and an instant in; bytes and an outcome out. No I/O, no async, no clock, no entropy of its own.
 
+pub mod base64;
 pub mod consent;
 pub mod crypto;
 pub mod dpv;

@@ -13,7 +13,7 @@ const LINES_MAX: usize = 450;
 struct Room(&'static str, &'static str, &'static str);
 
 /// What the word `ground` stands for in the tables.
-const GROUND: &str = "veil::name veil::logsafe veil::terms veil::outcome veil::dpv";
+const GROUND: &str = "veil::name veil::logsafe veil::terms veil::outcome veil::dpv veil::base64";
 const GROUND_BECAUSE: &str = "the ground imports nothing else of ours, so that all may import it";
 
 const HOUSE: &[Room] = &[
@@ -22,6 +22,7 @@ const HOUSE: &[Room] = &[
     Room("veil::terms", "ground", GROUND_BECAUSE),
     Room("veil::outcome", "ground", GROUND_BECAUSE),
     Room("veil::dpv", "ground", GROUND_BECAUSE),
+    Room("veil::base64", "ground", GROUND_BECAUSE),
     Room("veil", "veil", "the core can be read, tested, fuzzed and ported alone"),
     Room("veil::wire", "ground", "bytes come before meaning"),
     Room("veil::crypto", "ground", "keys don't know what they protect"),

@@ -236,33 +236,53 @@ impl<'a> Plan<'a> {
         let idle_bytes = rig.resident_bytes().await?;
         let connection_bytes = rig.connection_bytes(place::RECIPIENT).await?;
         let [native_view, proxied_view] = views;
+        let mut native = match &self.native {
+            Some(matter) => Some(Native::open(rig, matter, self.args.recipients.into(), self.args.batch.into()).await?),
+            None => None,
+        };
+        let proxied = match (&self.proxied, behind) {
+            (Some(matter), Some(Behind { method, .. })) => Some((Proxied::open(rig, matter, method, service).await?, method)),
+            _ => None,
+        };
+        // Memory first: a load leaves room in the process, into which streams would go unseen.
+        let mut stream_bytes = [None; 2];
+        if let Some(native) = &mut native {
+            stream_bytes[0] = Some(native.stream_bytes().await?);
+        }
+        if let Some((proxied, _)) = &proxied {
+            stream_bytes[1] = proxied.stream_bytes().await?;
+        }
         let mut ways = Vec::new();
-        if let (Some(matter), Some(view)) = (&self.native, native_view) {
-            let recipients = usize::from(self.args.recipients);
-            let mut native = Native::open(rig, matter, recipients, self.args.batch.into()).await?;
-            let stream_bytes = Some(native.stream_bytes().await?);
+        if let (Some(native), Some(matter), Some(view)) = (&mut native, &self.native, native_view) {
+            native.close().await;
             let mut runs = Vec::new();
             for size in &matter.sizes {
                 runs.push(native.run(size, self.lasts(matter)).await?);
             }
-            ways.push(Way { method: None, streams: true, recipients, fields: matter.treated().collect(), view, runs, stream_bytes });
+            ways.push(Way {
+                method: None,
+                streams: true,
+                recipients: self.args.recipients.into(),
+                fields: matter.treated().collect(),
+                view,
+                runs,
+                stream_bytes: stream_bytes[0],
+            });
         }
-        if let (Some(matter), Some(view), Some(Behind { method, .. })) = (&self.proxied, proxied_view, behind) {
-            let proxied = Proxied::open(rig, matter, method, service).await?;
-            let stream_bytes = proxied.stream_bytes().await?;
+        if let (Some((proxied, method)), Some(matter), Some(view)) = (&proxied, &self.proxied, proxied_view) {
+            proxied.warm().await?;
             let mut runs = Vec::new();
             for size in &matter.sizes {
                 runs.push(proxied.run(size, self.lasts(matter)).await?);
             }
-            let name = Some(method.name().to_owned());
             ways.push(Way {
-                method: name,
+                method: Some(method.name().to_owned()),
                 streams: method.streams(),
                 recipients: 1,
                 fields: matter.treated().collect(),
                 view,
                 runs,
-                stream_bytes,
+                stream_bytes: stream_bytes[1],
             });
         }
         let matter = self.native.as_ref().or(self.proxied.as_ref());

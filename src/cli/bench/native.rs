@@ -25,9 +25,9 @@ use crate::proto::v1::{
 /// Frames that wait for their acknowledgement.
 const UNACKNOWLEDGED_MAX: u64 = 2_048;
 /// What was sent arrives within this time.
-const ARRIVES_MAX: Duration = Duration::from_secs(30);
+pub(super) const ARRIVES_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked whether it has.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// What recipients have got.
 #[derive(Debug, Default)]
@@ -72,6 +72,8 @@ pub(super) struct Native<'r> {
     /// What they have got when nothing is on its way.
     settled: u64,
     _reading: JoinSet<()>,
+    /// Streams whose memory is measured.
+    more: JoinSet<()>,
 }
 
 impl<'r> Native<'r> {
@@ -83,7 +85,8 @@ impl<'r> Native<'r> {
             reading.spawn(read(stream, Arc::clone(&got)));
         }
         let publisher = Publisher::open(rig.connect(SOURCE).await?, matter).await?;
-        let mut native = Self { rig, matter, recipients: recipients as u64, batch, publisher, got, settled: 0, _reading: reading };
+        let more = JoinSet::new();
+        let mut native = Self { rig, matter, recipients: recipients as u64, batch, publisher, got, settled: 0, _reading: reading, more };
         for size in &matter.sizes {
             native.send_once(size).await?;
         }
@@ -102,14 +105,15 @@ impl<'r> Native<'r> {
         Ok(Run { bytes: size.bytes(), frames, seconds, cpu_us: self.rig.cpu_us()?.saturating_sub(cpu_us) })
     }
 
-    /// What one stream more takes in memory, when it has a view of every subject and nothing is on its way.
+    /// What one stream more takes in memory, when it has a view of every subject and nothing is on its way. The streams stay open, so that
+    /// whoever measures next finds no memory that they gave back, until [`Native::close`].
     pub(super) async fn stream_bytes(&mut self) -> Result<u64, CliError> {
         let channels = self.rig.connect_for_streams(RECIPIENT).await?;
-        let (mut more, mut resident) = (JoinSet::new(), [0; 2]);
+        let mut resident = [0; 2];
         for (resident, count) in resident.iter_mut().zip(STREAMS) {
-            for channel in channels.iter().cycle().take(count - more.len()) {
+            for channel in channels.iter().cycle().take(count - self.more.len()) {
                 let stream = subscribe(channel.clone(), self.matter).await?;
-                more.spawn(read(stream, Arc::clone(&self.got)));
+                self.more.spawn(read(stream, Arc::clone(&self.got)));
                 self.recipients += 1;
             }
             if let Some(size) = self.matter.sizes.first() {
@@ -117,9 +121,13 @@ impl<'r> Native<'r> {
             }
             *resident = self.rig.resident_bytes().await?;
         }
-        self.recipients -= more.len() as u64;
-        more.shutdown().await;
         Ok(each_bytes(STREAMS, resident))
+    }
+
+    /// Closes the streams whose memory was measured.
+    pub(super) async fn close(&mut self) {
+        self.recipients -= self.more.len() as u64;
+        self.more.shutdown().await;
     }
 
     async fn send_once(&mut self, size: &Size) -> Result<(), CliError> {

@@ -14,6 +14,7 @@ use tower::ServiceExt;
 
 use super::made::Maker;
 use super::matter::{Matter, Size};
+use super::native::{ARRIVES_MAX, LOOK_EVERY};
 use super::place::CALLER;
 use super::rig::{Rig, Run, STREAMS};
 use super::sizing::each_bytes;
@@ -67,18 +68,22 @@ fn in_header(subject: usize) -> String {
 }
 
 impl<'r> Proxied<'r> {
-    /// Connects, and calls once for every size, so that every view is made.
+    /// Connects; nothing is called yet.
     pub(super) async fn open(rig: &'r Rig, matter: &'r Matter, method: &Method, service: Arc<Service>) -> Result<Self, CliError> {
         let maker = Maker::new(method.called.schema(false));
         let asks = maker.frames(SUBJECTS, 1).iter().map(|frame| prefixed(frame)).collect();
         let headers = (0..SUBJECTS).map(|subject| headers(method, matter, subject)).collect::<Result<_, _>>()?;
         let calling = Calling { method: Arc::new(method.clone()), asks, headers };
         let channel = rig.connect(CALLER).await?;
-        let proxied = Self { rig, matter, calling, service, channel };
-        for size in &matter.sizes {
-            proxied.run(size, Duration::from_millis(20)).await?;
+        Ok(Self { rig, matter, calling, service, channel })
+    }
+
+    /// Calls for every size, so that every view is made.
+    pub(super) async fn warm(&self) -> Result<(), CliError> {
+        for size in &self.matter.sizes {
+            self.run(size, Duration::from_millis(20)).await?;
         }
-        Ok(proxied)
+        Ok(())
     }
 
     /// Carries messages of this size for a while, as fast as they go.
@@ -118,11 +123,24 @@ impl<'r> Proxied<'r> {
         let script = Script { messages, count: Some(1), stop: telling, lingers: true };
         let answers = self.calling.method.answers;
         self.service.answers(if answers { script.clone() } else { one_answer() });
-        let (mut calls, mut resident) = (JoinSet::new(), [0; 2]);
+        let (mut calls, mut resident, came) = (JoinSet::new(), [0; 2], Arc::<AtomicU64>::default());
+        let before = self.service.got.load(Ordering::Relaxed);
+        let through = || if answers { came.load(Ordering::Relaxed) } else { self.service.got.load(Ordering::Relaxed) - before };
         for (resident, count) in resident.iter_mut().zip(STREAMS) {
             for (at, channel) in channels.iter().cycle().take(count - calls.len()).enumerate() {
-                let (calling, channel, script) = (self.calling.clone(), channel.clone(), script.clone());
-                calls.spawn(async move { calling.call(&channel, at, &script, &AtomicU64::new(0)).await });
+                let (calling, channel, script, came) = (self.calling.clone(), channel.clone(), script.clone(), Arc::clone(&came));
+                calls.spawn(async move { calling.call(&channel, at, &script, &came).await });
+            }
+            let until = Instant::now() + ARRIVES_MAX;
+            while through() < count as u64 {
+                if let Some(ended) = calls.try_join_next() {
+                    ended.map_err(|_| CliError::broken("a call was not made"))??;
+                    return Err(CliError::found("a call ended before its message came"));
+                }
+                if Instant::now() > until {
+                    return Err(CliError::found(format!("{count} calls were made, and messages of {} came through", through())));
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
             *resident = self.rig.resident_bytes().await?;
         }

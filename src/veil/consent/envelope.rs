@@ -4,11 +4,11 @@
 
 use std::marker::PhantomData;
 
-use data_encoding::{BASE64, BASE64URL};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::RecordRefusal;
 use super::text;
+use crate::veil::base64;
 use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::sign::{self, SignKey};
 use crate::veil::name::{Did, Origin, RecordId};
@@ -168,9 +168,9 @@ impl Envelope {
     /// The JSON form: base64 of the standard alphabet.
     pub fn to_json(&self) -> String {
         let signatures =
-            self.signatures.iter().map(|signature| SignatureJson { keyid: signature.keyid.clone(), sig: BASE64.encode(&signature.sig) });
+            self.signatures.iter().map(|signature| SignatureJson { keyid: signature.keyid.clone(), sig: base64::encode(&signature.sig) });
         let json = EnvelopeJson {
-            payload: BASE64.encode(&self.payload),
+            payload: base64::encode(&self.payload),
             payload_type: self.payload_type.clone(),
             signatures: signatures.collect(),
         };
@@ -184,9 +184,9 @@ impl Envelope {
         }
         let json: EnvelopeJson = serde_json::from_slice(json).map_err(|error| RecordRefusal::NotAnEnvelope(text::unread(&error)))?;
         let signatures =
-            json.signatures.into_iter().map(|signature| Ok(Signature { keyid: signature.keyid, sig: base64("sig", &signature.sig)? }));
+            json.signatures.into_iter().map(|signature| Ok(Signature { keyid: signature.keyid, sig: bytes("sig", &signature.sig)? }));
         let envelope = Self {
-            payload: base64("payload", &json.payload)?,
+            payload: bytes("payload", &json.payload)?,
             payload_type: json.payload_type,
             signatures: signatures.collect::<Result<_, _>>()?,
         };
@@ -214,11 +214,9 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     [head.as_bytes(), payload].concat()
 }
 
-fn base64(member: &str, text: &str) -> Result<Vec<u8>, RecordRefusal> {
-    BASE64
-        .decode(text.as_bytes())
-        .or_else(|_| BASE64URL.decode(text.as_bytes()))
-        .map_err(|_| RecordRefusal::NotAnEnvelope(format!("`{member}` is not base64")))
+fn bytes(member: &str, text: &str) -> Result<Vec<u8>, RecordRefusal> {
+    let bytes = base64::decode(text).or_else(|| base64::decode_url(text));
+    bytes.ok_or_else(|| RecordRefusal::NotAnEnvelope(format!("`{member}` is not base64")))
 }
 
 #[derive(Serialize, Deserialize)]

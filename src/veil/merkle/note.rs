@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 
 use super::Doubt;
+use crate::veil::base64;
 use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::sign::{self, SignKey};
 use crate::veil::name::Did;
@@ -55,7 +56,7 @@ impl VerifierKey {
         let (name, rest) = text.split_once('+').ok_or_else(malformed)?;
         // The base64 may have a plus of its own.
         let (hash, encoded) = rest.split_once('+').filter(|(_, encoded)| encoded.len() == 44).ok_or_else(malformed)?;
-        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| malformed())?;
+        let bytes = base64::decode(encoded).ok_or_else(malformed)?;
         let key = bytes.strip_prefix(&[ED25519]).and_then(|key| key.try_into().ok()).map(Did).ok_or_else(malformed)?;
         let parsed = Self::new(name, key).map_err(|_| malformed())?;
         if HEXLOWER.encode(&parsed.id()) == hash { Ok(parsed) } else { Err(malformed()) }
@@ -64,7 +65,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let encoded = BASE64.encode(&[&[ED25519][..], &self.key.0].concat());
+        let encoded = base64::encode(&[&[ED25519][..], &self.key.0].concat());
         write!(f, "{}+{}+{encoded}", self.name, HEXLOWER.encode(&self.id()))
     }
 }
@@ -145,7 +146,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
         for NoteSignature { name, id, bytes } in &self.signatures {
-            writeln!(f, "— {name} {}", BASE64.encode(&[&id[..], bytes].concat()))?;
+            writeln!(f, "— {name} {}", base64::encode(&[&id[..], bytes].concat()))?;
         }
         Ok(())
     }
@@ -154,7 +155,7 @@ impl fmt::Display for Note {
 impl NoteSignature {
     fn parse(line: &str) -> Option<Self> {
         let (name, encoded) = line.strip_prefix("— ")?.split_once(' ')?;
-        let decoded = BASE64.decode(encoded.as_bytes()).ok()?;
+        let decoded = base64::decode(encoded)?;
         let (id, bytes) = decoded.split_first_chunk::<4>().filter(|(_, bytes)| !bytes.is_empty())?;
         is_name(name).then(|| Self { name: name.into(), id: *id, bytes: bytes.into() })
     }

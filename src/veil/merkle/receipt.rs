@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
-
 use super::Doubt;
 use super::checkpoint::{Checkpoint, Head};
 use super::note::{NOTE_BYTES_MAX, Note, VerifierKey};
 use super::proof::{HASHES_MAX, includes};
 use super::tree::Hash;
+use crate::veil::base64;
 
 /// The longest proof in bytes.
 pub const PROOF_BYTES_MAX: usize = NOTE_BYTES_MAX + EXTRA_BYTES_MAX * 2 + HASHES_MAX * 45 + 100;
@@ -42,7 +41,7 @@ impl LogProof {
         let extra = match lines.peek().and_then(|line| line.strip_prefix("extra ")) {
             Some(encoded) => {
                 lines.next();
-                let extra = BASE64.decode(encoded.as_bytes()).map_err(|_| MALFORMED)?;
+                let extra = base64::decode(encoded).ok_or(MALFORMED)?;
                 Some(extra).filter(|extra| extra.len() <= EXTRA_BYTES_MAX).ok_or(MALFORMED).map(Some)?
             }
             None => None,
@@ -73,7 +72,7 @@ impl fmt::Display for LogProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{FIRST_LINE}")?;
         if let Some(extra) = &self.extra {
-            writeln!(f, "extra {}", BASE64.encode(extra))?;
+            writeln!(f, "extra {}", base64::encode(extra))?;
         }
         writeln!(f, "index {}", self.index)?;
         for hash in &self.path {
@@ -144,8 +143,9 @@ mod tests {
             text.replacen("@v1", "@v2", 1),
             text.replacen("extra ", "extra", 1),
             text.replacen("extra eA==", "extra eA=", 1),
+            text.replacen("extra eA==", "extra eA==eA==", 1),
             text.replacen("extra eA==", "extra eA==\nextra eA==", 1),
-            text.replacen("extra eA==", &format!("extra {}", BASE64.encode(&vec![0; EXTRA_BYTES_MAX + 1])), 1),
+            text.replacen("extra eA==", &format!("extra {}", base64::encode(&vec![0; EXTRA_BYTES_MAX + 1])), 1),
             text.replacen("index 6", "index 06", 1),
             text.replacen("index 6", "index -6", 1),
             text.replacen("index 6", "index 9223372036854775808", 1),

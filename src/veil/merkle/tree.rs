@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
-
+use crate::veil::base64;
 use crate::veil::crypto::hash::sha256;
 use crate::veil::logsafe::LogSafe;
 
@@ -42,13 +41,13 @@ impl Hash {
         if text.len() != 44 {
             return None;
         }
-        BASE64.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
+        base64::decode(text)?.try_into().ok().map(Self)
     }
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
+        f.write_str(&base64::encode(&self.0))
     }
 }
 
