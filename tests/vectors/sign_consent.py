@@ -4,7 +4,8 @@ proto/ alone, with `cryptography`, `securesystemslib` and stock stubs; nothing o
 usage: sign_consent.py enrol | grant | delegate | agree | withdraw | end   < JSON      prints the envelope as JSON
 
 The JSON has `seed` (hexadecimal), `gateway` (its origin), `at`, and what the document needs; with `submit` (an address, a folder of
-certificates, a party) the record is handed in over gRPC, and `answer` with the record's id and number is printed behind it.
+certificates, a party) the record is handed in over gRPC, and the answer is printed behind it: the record's id and number, or the
+status and details of a refusal.
 """
 
 import hashlib
@@ -140,7 +141,10 @@ def submit(to, envelope):
         signatures=[envelope_pb2.Signature(sig=bytes.fromhex(one.signature), keyid=one.keyid) for one in signatures],
     )
     with grpc.secure_channel(to["gateway"], grpc.ssl_channel_credentials(*pem)) as channel:
-        answer = consent_pb2_grpc.ConsentsStub(channel).Submit(consent_pb2.SubmitRequest(record=record), timeout=10)
+        try:
+            answer = consent_pb2_grpc.ConsentsStub(channel).Submit(consent_pb2.SubmitRequest(record=record), timeout=10)
+        except grpc.RpcError as refused:
+            return {"status": refused.code().name, "details": refused.details()}
     return {"record": answer.record.hex(), "seq": answer.seq}
 
 
@@ -151,7 +155,7 @@ def main(what):
     print(json.dumps(envelope.to_dict()))
     if "submit" in ask:
         answer = submit(ask["submit"], envelope)
-        assert answer["record"] == hashlib.sha256(envelope.payload).hexdigest(), "the record's id is the hash of its payload"
+        assert "status" in answer or answer["record"] == hashlib.sha256(envelope.payload).hexdigest(), "the record's id is the hash of its payload"
         print(json.dumps(answer))
 
 

@@ -62,7 +62,7 @@ async fn exported_consents_permit_in_fhir_what_the_gateway_permits_and_no_more()
         delegate: guardian.did(),
         capacity: Capacity::Guardian,
         not_before: None,
-        expires: UnixMs(world.now().0 + 3_600_000),
+        expires: UnixMs(world.now().0 + 7_200_000),
         rights: vec![Right::Grant],
         depth: 0,
         scope: serde_json::from_value(json!({"recipients": "any", "purposes": "any", "permits": "any"})).unwrap(),
