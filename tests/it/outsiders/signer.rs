@@ -138,25 +138,26 @@ async fn a_signer_in_python_delegates_and_agrees_on_signatures_and_ends_it() {
         vitals: Some(twinveil::proto::sample::Vitals { heart_rate_bpm: Some(73.0), ..Default::default() }),
         ..frame(sequence)
     };
-    // The guardian alone: what is not about health counts. With both: all of it.
-    let [_, alone] = &signed(&stubs, "grant", &ask([85; 32], given(3, &agreement["record"], &[])))[..] else { panic!("no answer") };
-    assert_eq!(alone["seq"], 3, "{alone}");
+    // The guardian alone is refused, and both together are not.
+    let grant = |seq: u64, prev: &Value, also: &[[u8; 32]]| {
+        let [_, answer] = &signed(&stubs, "grant", &ask([85; 32], given(seq, prev, also)))[..] else { panic!("an answer") };
+        answer.clone()
+    };
+    let alone = grant(3, &agreement["record"], &[]);
+    assert!(alone["status"] == "PERMISSION_DENIED" && alone["details"].as_str().unwrap().starts_with("TV-C26: "), "{alone}");
+    let both = grant(3, &agreement["record"], &[[84; 32]]);
+    assert_eq!(both["seq"], 3, "{both}");
     world.publish("hospital", PATIENT, &[beats(1)]).await;
     let came: PatientFrame = clinician.message().await;
-    assert_eq!((came.sequence, came.vitals), (1, None));
-    signed(&stubs, "withdraw", &{
-        let mut ask = ask([85; 32], json!({ "subject": person.did().to_string(), "role": "delegate", "authority": delegation["record"], "record": alone["record"] }));
-        // A withdrawal is handed in by the command line, below.
-        ask.as_object_mut().unwrap().remove("submit");
-        ask
-    })
-    .iter()
-    .for_each(|withdrawal| assert!(hand_in(&world, &stubs, withdrawal).contains("clinician")));
-    let [_, both] = &signed(&stubs, "grant", &ask([85; 32], given(4, &alone["record"], &[[84; 32]])))[..] else { panic!("no answer") };
-    assert_eq!(both["seq"], 4);
-    world.publish("hospital", PATIENT, &[beats(2)]).await;
-    let came: PatientFrame = clinician.message().await;
-    assert_eq!((came.sequence, came.vitals.and_then(|vitals| vitals.heart_rate_bpm)), (2, Some(70.0)), "coarse, as the scope has it");
+    assert_eq!((came.sequence, came.vitals.and_then(|vitals| vitals.heart_rate_bpm)), (1, Some(70.0)), "coarse, as the scope has it");
+    // The guardian withdraws what the guardian granted, and grants again.
+    let as_guardian = json!({ "subject": person.did().to_string(), "role": "delegate", "authority": delegation["record"], "record": both["record"] });
+    let mut withdrawal = ask([85; 32], as_guardian);
+    withdrawal.as_object_mut().unwrap().remove("submit");
+    let [withdrawal] = &signed(&stubs, "withdraw", &withdrawal)[..] else { panic!("one envelope") };
+    assert!(hand_in(&world, &stubs, withdrawal).contains("clinician"));
+    let both = grant(4, &both["record"], &[[84; 32]]);
+    assert_eq!(both["seq"], 4, "{both}");
 
     // More than the scope allows is refused, whoever signs.
     let mut wide = ask([85; 32], given(5, &both["record"], &[[84; 32]]));
