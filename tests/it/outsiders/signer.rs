@@ -151,7 +151,8 @@ async fn a_signer_in_python_delegates_and_agrees_on_signatures_and_ends_it() {
     let came: PatientFrame = clinician.message().await;
     assert_eq!((came.sequence, came.vitals.and_then(|vitals| vitals.heart_rate_bpm)), (1, Some(70.0)), "coarse, as the scope has it");
     // The guardian withdraws what the guardian granted, and grants again.
-    let as_guardian = json!({ "subject": person.did().to_string(), "role": "delegate", "authority": delegation["record"], "record": both["record"] });
+    let as_guardian =
+        json!({ "subject": person.did().to_string(), "role": "delegate", "authority": delegation["record"], "record": both["record"] });
     let mut withdrawal = ask([85; 32], as_guardian);
     withdrawal.as_object_mut().unwrap().remove("submit");
     let [withdrawal] = &signed(&stubs, "withdraw", &withdrawal)[..] else { panic!("one envelope") };

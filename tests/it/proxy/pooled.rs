@@ -55,8 +55,10 @@ async fn callers_who_pool_their_answers_share_what_the_service_said_and_nothing_
     let file = folder.join("twinveil.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let key = text.lines().filter(|line| line.starts_with("key = \"did:")).nth(1).unwrap().to_owned();
-    let text =
-        text.replace("groups = [\"rendering\"]\nmay = [\"subscribe\"]", &format!("groups = [\"rendering\", \"clinical\"]\nmay = [\"call\"]\n{key}"));
+    let text = text.replace(
+        "groups = [\"rendering\"]\nmay = [\"subscribe\"]",
+        &format!("groups = [\"rendering\", \"clinical\"]\nmay = [\"call\"]\n{key}"),
+    );
     std::fs::copy(folder.join("keys/windfarm.key"), folder.join("keys/renderer.key")).unwrap();
     let (before, route) = text.rsplit_once("[[route]]").unwrap();
     let look = route.replace("methods = \"ward.v1.Ward\"", "methods = \"ward.v1.Ward/Look\"").replace(CARE, OTHER);
