@@ -1,16 +1,22 @@
 //! What a command takes from the operator's own configuration and files, to try it: schemas, parties, policy, consents, recordings.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::input::MapArgs;
 use super::{CliError, publish, read_text};
 use crate::config::{Config, Descriptor, Party, nearest};
+use crate::veil::consent::deciding::{Deciding, DecidingRule};
 use crate::veil::consent::envelope::{Envelope, Payload, Signed};
-use crate::veil::consent::record::Consent;
-use crate::veil::name::Origin;
+use crate::veil::consent::record::{Consent, Matcher, SignerRole};
+use crate::veil::consent::rule::Effect;
+use crate::veil::crypto::hash::sha256;
+use crate::veil::dpv::PURPOSES;
+use crate::veil::name::{Origin, Purpose, RecordId};
 use crate::veil::oracle::Dice;
 use crate::veil::policy::floor::Policy;
 use crate::veil::schema::Schema;
+use crate::veil::terms;
 
 /// That a configuration has no such schema; the nearest of those that it has.
 pub(super) fn no_schema<'n>(file: &Path, message: &str, names: impl Iterator<Item = &'n str>) -> CliError {
@@ -28,25 +34,92 @@ pub(super) fn party<'c>(config: &'c Config, name: &str) -> Result<&'c Party, Cli
 
 /// The operator's policy, as text and loaded.
 pub(super) fn policy(config: &Config) -> Result<(String, Policy), CliError> {
+    policy_in(&config.policy.file, config)
+}
+
+/// A policy in another file, for the same parties.
+pub(super) fn policy_in(file: &Path, config: &Config) -> Result<(String, Policy), CliError> {
     let groups = |party: &Party| party.groups.iter().map(ToString::to_string).collect();
     let known: Vec<_> = config.parties().iter().map(|party| (party.spiffe.clone(), groups(party))).collect();
-    let text = read_text(&config.policy.file)?;
-    let policy = Policy::load(&text, &known).map_err(|error| CliError::broken(format!("`{}`: {error}", config.policy.file.display())))?;
+    let text = read_text(file)?;
+    let policy = Policy::load(&text, &known).map_err(|error| CliError::broken(format!("`{}`: {error}", file.display())))?;
     Ok((text, policy))
 }
 
+/// A consent that somebody named.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) id: RecordId,
+    pub(super) consent: Consent,
+}
+
+impl Record {
+    /// Whether it speaks for the operator.
+    pub(super) fn is_mandate(&self) -> bool {
+        self.consent.by.role.is_mandate()
+    }
+}
+
 /// A consent from its envelope, verified, or from its payload alone.
-pub(super) fn consent(file: &Path, origin: &Origin) -> Result<Consent, CliError> {
+pub(super) fn consent(file: &Path, origin: &Origin) -> Result<Record, CliError> {
     let text = read_text(file)?;
     let wrong = |error: &dyn std::fmt::Display| CliError::broken(format!("`{}`: {error}", file.display()));
     let envelope = serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|value| value.get("payloadType").is_some());
     if envelope {
         let envelope = Envelope::parse_json(text.as_bytes()).map_err(|error| wrong(&error))?;
         let verified = Signed::<Consent>::new(&envelope).and_then(|signed| signed.verify(origin)).map_err(|error| wrong(&error))?;
-        return Ok(verified.get().clone());
+        return Ok(Record { id: verified.id(), consent: verified.get().clone() });
     }
     let consent = Consent::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
-    if consent.gateway() == origin { Ok(consent) } else { Err(wrong(&format!("it is for `{}`, not for `{origin}`", consent.gateway()))) }
+    let id = RecordId(sha256(&[text.as_bytes()]));
+    if consent.gateway() == origin {
+        Ok(Record { id, consent })
+    } else {
+        Err(wrong(&format!("it is for `{}`, not for `{origin}`", consent.gateway())))
+    }
+}
+
+/// Purposes that the policy or a consent names, and one that stands for all the others.
+pub(super) fn purposes(policy: &str, consents: &[Record]) -> Vec<Purpose> {
+    let literals = policy.split("Purpose::\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let mut named: BTreeSet<Purpose> = literals.filter_map(terms::purpose).collect();
+    named.extend(consents.iter().flat_map(|record| record.consent.purposes.iter().cloned()));
+    let other = PURPOSES.iter().filter_map(|term| terms::purpose(&format!("dpv:{term}"))).find(|purpose| !named.contains(purpose));
+    named.into_iter().chain(other).collect()
+}
+
+/// What the consents say to this recipient and purpose, as if all of them were in force. One that names a recipient by its
+/// did:key is taken to mean whoever is tried.
+pub(super) fn given<'c>(
+    consents: impl IntoIterator<Item = &'c Record>,
+    role: SignerRole,
+    party: &Party,
+    purpose: &Purpose,
+) -> Deciding<'c> {
+    let mut deciding = Deciding::default();
+    let mut permits = Vec::new();
+    for Record { id, consent } in consents.into_iter().filter(|record| record.is_mandate() == role.is_mandate()) {
+        let named = consent.recipients.iter().find(|recipient| match &recipient.who {
+            Matcher::Spiffe(spiffe) => *spiffe == party.spiffe,
+            Matcher::Did(_) => true,
+        });
+        let purposed = consent.purposes.contains(purpose);
+        if (named.is_none() && !consent.recipients.is_empty()) || (!purposed && !consent.purposes.is_empty()) {
+            continue;
+        }
+        let rules = |effect: Effect| {
+            let all = (0u32..).zip(&consent.rules).filter(move |(_, rule)| rule.effect == effect);
+            all.map(|(index, rule)| DecidingRule { record: *id, index, rule })
+        };
+        deciding.rules.extend(rules(Effect::Forbid));
+        if let (Some(recipient), true) = (named, purposed) {
+            permits.extend(rules(Effect::Permit));
+            deciding.recipient_key = recipient.key.or(deciding.recipient_key);
+            deciding.vault_key = consent.vault_key.or(deciding.vault_key);
+        }
+    }
+    deciding.rules.append(&mut permits);
+    deciding
 }
 
 /// How the recording is read: the descriptor and the subject are the configuration's, where nobody says otherwise.

@@ -21,7 +21,8 @@ Example:
   twinveil explain --dir demo --wallet patient.json --to spiffe://example.org/recipient/clinician \\
       --purpose dpv:ServiceProvision --schema twinveil.sample.PatientFrame
 
-The answer is the gateway's own decision, not a copy of its rules.")]
+The answer is the gateway's own decision, not a copy of its rules, and names what decided every field. With --at what expires by \
+then is over, what begins by then has begun, and hours are those of that instant; uses that are counted are as they are today.")]
 pub struct Args {
     /// Whose frames: the wallet that granted
     #[arg(long, value_name = "FILE")]
@@ -38,6 +39,9 @@ pub struct Args {
     /// Full name of the frames' message type
     #[arg(long, value_name = "MESSAGE")]
     schema: String,
+    /// As it would be decided at this instant (RFC 3339), with the records of today; now where absent
+    #[arg(long, value_name = "INSTANT")]
+    at: Option<jiff::Timestamp>,
     #[command(flatten)]
     speaker: Speaker,
     #[command(flatten)]
@@ -72,6 +76,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         holder: args.holder,
         purpose: args.purpose.clone(),
         schema: SchemaName::new(args.schema.as_str()),
+        as_of: args.at.map(|at| UnixMs(at.as_millisecond())),
     };
     let answer = super::block_on(async {
         let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
@@ -85,7 +90,7 @@ fn as_json(args: &Args, answer: &ExplainResponse) -> String {
     let valid_until = (answer.valid_until_ms != 0).then(|| UnixMs(answer.valid_until_ms).to_string());
     let mut lines = vec![json!({
         "kind": "answer", "recipient": args.to.as_str(), "purpose": args.purpose.as_str(), "schema": args.schema,
-        "delivers": answer.delivers, "valid_until": valid_until,
+        "delivers": answer.delivers, "at": UnixMs(answer.at_ms).to_string(), "valid_until": valid_until,
         "obligations": answer.obligations.iter().map(|one| json!({
             "places": one.places, "retention": one.retention, "jurisdictions": one.jurisdictions,
         })).collect::<Vec<_>>(),
@@ -95,14 +100,26 @@ fn as_json(args: &Args, answer: &ExplainResponse) -> String {
         json!({
             "kind": "field", "path": field.path, "sensitivity": word(field.sensitivity().as_str_name()), "category": category(field),
             "treatment": word(field.treatment().as_str_name()), "how": some(&field.how), "reason": field.reason,
-            "key_holders": some(&field.key_holders),
+            "key_holders": some(&field.key_holders), "decided_by": field.decided_by,
+            "record": some(&hex(&field.record)), "policy": some(&field.policy),
+        })
+    }));
+    lines.extend(answer.records.iter().map(|record| {
+        json!({
+            "kind": "record", "record": hex(&record.record), "role": record.role, "signer": record.signer,
+            "authority": some(&hex(&record.authority)), "expires": (record.expires_ms != 0).then(|| UnixMs(record.expires_ms).to_string()),
         })
     }));
     lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn as_text(args: &Args, answer: &ExplainResponse) -> String {
-    let reach = if answer.delivers { "frames reach" } else { "no frame reaches" };
+    let reach = match (answer.delivers, args.at.is_some()) {
+        (true, false) => "frames reach".to_owned(),
+        (false, false) => "no frame reaches".to_owned(),
+        (true, true) => format!("at {} frames will reach", UnixMs(answer.at_ms)),
+        (false, true) => format!("at {} no frame will reach", UnixMs(answer.at_ms)),
+    };
     let until = match answer.valid_until_ms {
         0 => "until somebody changes something".to_owned(),
         ms => format!("until {}, or until somebody changes something", UnixMs(ms)),
@@ -122,7 +139,20 @@ fn as_text(args: &Args, answer: &ExplainResponse) -> String {
     let obliged = answer.obligations.iter().map(|one| {
         format!("\nobliged: rests in {}, for {}, under the law of {}", one.places.join(", "), one.retention, one.jurisdictions.join(", "))
     });
-    format!("{reach} {} for {}, {until}{}\n\n{table}", args.to, args.purpose, obliged.collect::<String>())
+    let mut text = format!("{reach} {} for {}, {until}{}\n\n{table}", args.to, args.purpose, obliged.collect::<String>());
+    if !answer.records.is_empty() {
+        let mut table = Table::new(&["record", "signed as", "by", "under", "until"]);
+        for record in &answer.records {
+            let until = if record.expires_ms == 0 { String::new() } else { UnixMs(record.expires_ms).to_string() };
+            table.push([&hex(&record.record), &record.role, &record.signer, &hex(&record.authority), &until]);
+        }
+        text.push_str(&format!("\n\n{table}"));
+    }
+    text
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 /// A word of the contract as it is written everywhere else.
@@ -156,12 +186,22 @@ mod tests {
             how: how.into(),
             reason: "your record 1".into(),
             key_holders: String::new(),
+            decided_by: "consent".into(),
+            record: vec![0xab; 32].into(),
+            policy: String::new(),
         };
+        let records = vec![v1::Decider {
+            record: vec![0xab; 32].into(),
+            role: "delegate".into(),
+            signer: "did:key:z6MkGuardian".into(),
+            authority: vec![0xcd; 32].into(),
+            expires_ms: 2_000,
+        }];
         let fields = vec![
             field("vitals.x", v1::Treatment::Generalize, v1::Category::OperatorConduct, "in steps of 5"),
             field("odd", v1::Treatment::Strip, v1::Category::Unspecified, ""),
         ];
-        ExplainResponse { fields, valid_until_ms, delivers, ..ExplainResponse::default() }
+        ExplainResponse { fields, valid_until_ms, delivers, records, at_ms: 500, ..ExplainResponse::default() }
     }
 
     #[test]
@@ -176,10 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn who_signed_what_decided_is_named_in_full() {
+        let text = as_text(&args("dpv:ServiceProvision").expect("good"), &answer(true, 0));
+        let row = format!("{}  delegate   did:key:z6MkGuardian  {}  1970-01-01T00:00:02Z", "ab".repeat(32), "cd".repeat(32));
+        assert!(text.ends_with(&row), "{text}");
+    }
+
+    #[test]
+    fn an_answer_about_later_says_so() {
+        let args =
+            Args { at: Some(jiff::Timestamp::from_millisecond(500).expect("an instant")), ..args("dpv:ServiceProvision").expect("good") };
+        assert!(as_text(&args, &answer(true, 0)).starts_with("at 1970-01-01T00:00:00.5Z frames will reach spiffe://a.example/b"));
+        assert!(as_text(&args, &answer(false, 0)).starts_with("at 1970-01-01T00:00:00.5Z no frame will reach spiffe"));
+    }
+
+    #[test]
     fn programs_get_one_object_a_line() {
         let text = as_json(&args("dpv:ServiceProvision").expect("good"), &answer(true, 0));
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
+        assert_eq!((&lines[1]["record"], &lines[1]["policy"]), (&"ab".repeat(32).into(), &serde_json::Value::Null));
+        assert_eq!((&lines[3]["signer"], &lines[3]["authority"]), (&"did:key:z6MkGuardian".into(), &"cd".repeat(32).into()));
         assert!(lines[0]["delivers"] == true && lines[0]["valid_until"].is_null());
         assert!(lines[1]["treatment"] == "generalize" && lines[2]["category"].is_null() && lines[2]["how"].is_null());
     }

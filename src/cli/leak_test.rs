@@ -2,7 +2,7 @@
 //! may not see are put through them; what the recipient gets must be the same.
 
 mod report;
-pub(super) mod views;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use super::input::MapArgs;
 use super::{CliError, OutputArgs, configured};
 use crate::config::{Config, May, Party};
 use crate::server;
-use crate::veil::consent::record::Consent;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::name::{Origin, Purpose, ViewId};
 use crate::veil::oracle::{Dice, Leak, Oracle, UnderTest, draw};
@@ -122,9 +121,9 @@ impl Plan {
         let parties = parties(&config, &args.to)?;
         let (text, policy) = configured::policy(&config)?;
         let wrong = |error| CliError::broken(format!("`{}`: {error}", config.policy.file.display()));
-        let consents: Vec<Consent> =
+        let consents: Vec<configured::Record> =
             args.consents.iter().map(|file| configured::consent(file, &config.origin)).collect::<Result<_, _>>()?;
-        let purposes = if args.purposes.is_empty() { views::purposes(&text, &consents) } else { args.purposes.clone() };
+        let purposes = if args.purposes.is_empty() { configured::purposes(&text, &consents) } else { args.purposes.clone() };
 
         let (map, mut dice) = (configured::map(&args.map, &config, &schema), Dice::new(args.seed));
         let frames = match &args.file {

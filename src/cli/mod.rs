@@ -12,6 +12,7 @@ pub mod input;
 mod interrupted;
 pub mod leak_test;
 pub mod log;
+pub mod policy;
 pub mod publish;
 pub mod schema;
 pub mod serve;
@@ -62,6 +63,7 @@ enum Command {
     Explain(explain::Args),
     Log(log::Args),
     Schema(schema::Args),
+    Policy(policy::Args),
     LeakTest(leak_test::Args),
     Bench(bench::Args),
     Publish(publish::Args),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Log(args) => log::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::LeakTest(args) => leak_test::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Publish(args) => publish::run(args),

@@ -4,6 +4,7 @@ use crate::client::wallet::Terms;
 use crate::veil::consent::document::{
     ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument,
 };
+use crate::veil::dpv;
 use crate::veil::name::UnixMs;
 
 /// How long such a record holds.
@@ -15,7 +16,7 @@ const NOTICE_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 pub(super) fn made_up(method: &str, recipients: Vec<RecipientDocument>, purpose: &str, rules: Vec<RuleDocument>, now: UnixMs) -> Terms {
     let permits = rules.iter().any(|rule| rule.effect == "permit");
     Terms {
-        status: if permits { "ConsentGiven" } else { "ConsentRefused" }.into(),
+        status: if permits { dpv::GIVEN } else { dpv::REFUSED }.into(),
         method: method.into(),
         not_before: None,
         expires: permits.then(|| UnixMs(now.0.saturating_add(HOLDS_MS)).to_string()),

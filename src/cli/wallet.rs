@@ -5,6 +5,7 @@ mod cosign;
 mod delegate;
 mod desk;
 mod enrol;
+mod export;
 mod grant;
 mod hours;
 mod notices;
@@ -61,6 +62,7 @@ enum Command {
     Standing(standing::Args),
     Receipts(receipts::Args),
     Notices(notices::Args),
+    Export(export::Args),
     Delegate(delegate::Args),
     EndDelegation(delegate::EndArgs),
     Agree(agree::Args),
@@ -147,6 +149,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         Command::Standing(args) => standing::run(&args),
         Command::Receipts(args) => receipts::run(&args),
         Command::Notices(args) => notices::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Delegate(args) => delegate::run(&args),
         Command::EndDelegation(args) => delegate::end(&args),
         Command::Agree(args) => agree::run(&args),

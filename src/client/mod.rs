@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod authority;
 pub mod dsse;
+pub mod fhir;
 mod obligation;
 pub mod receipts;
 pub mod subscriber;

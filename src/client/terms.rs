@@ -8,6 +8,7 @@ use crate::veil::consent::document::{
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::windows::WindowDocument;
+use crate::veil::dpv;
 use crate::veil::name::{SealKey, UnixMs};
 
 /// What a grant, refusal or mandate says; the wallet adds who, when, for which gateway and where in the chain.
@@ -59,7 +60,7 @@ impl Terms {
             serde_json::from_slice(&record.payload).map_err(|_| RecordRefusal::NotARenewal("the record is no grant"))?;
         let vault_key = document.vault_key.as_deref().and_then(|key| SealKey::parse(key).ok());
         let terms = Self {
-            status: "RenewedConsentGiven".into(),
+            status: dpv::RENEWED.into(),
             method: document.method,
             not_before: None,
             expires: Some(expires.to_string()),

@@ -236,6 +236,7 @@ impl Wallet {
             holder: None,
             purpose: None,
             schema: None,
+            as_of: None,
             at: now.to_string(),
         };
         self.write::<Query>(&match asks {
@@ -243,12 +244,13 @@ impl Wallet {
             Asks::Receipts => QueryDocument { kind: "receipts".into(), ..asked },
             Asks::Notices => QueryDocument { kind: "notices".into(), ..asked },
             Asks::Record(record) => QueryDocument { kind: "record".into(), record: Some(record.to_string()), ..asked },
-            Asks::Explain { recipient, holder, purpose, schema } => QueryDocument {
+            Asks::Explain { recipient, holder, purpose, schema, as_of } => QueryDocument {
                 kind: "explain".into(),
                 recipient: Some(recipient.to_string()),
                 holder: holder.map(|holder| holder.to_string()),
                 purpose: Some(purpose.to_string()),
                 schema: Some(schema.to_string()),
+                as_of: as_of.map(|at| at.to_string()),
                 ..asked
             },
         })

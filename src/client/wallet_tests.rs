@@ -78,6 +78,7 @@ fn what_the_wallet_signs_the_gateway_reads() {
         holder: Some(wallet.did()),
         purpose: purpose("dpv:AcademicResearch").expect("term"),
         schema: crate::veil::name::SchemaName::new("a.B"),
+        as_of: Some(after(DAY)),
     };
     for asks in [Asks::Standing, explain] {
         assert_eq!(verify::<Query>(&wallet.query(&asks, &gateway(), NOW).expect("good")).asks, asks);

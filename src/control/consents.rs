@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::carrier;
+use super::explained::explained;
 use super::notices::tell;
 use super::shown::{barrier, refuse, viewer};
 use crate::client::dsse;
@@ -17,7 +18,7 @@ use crate::ledger::{Ledger, Receipt, Refused};
 use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
-    self, ExplainRequest, ExplainResponse, Explained, NoticesRequest, ReceiptsRequest, ReceiptsResponse, RecordRequest, RecordResponse,
+    self, ExplainRequest, ExplainResponse, NoticesRequest, ReceiptsRequest, ReceiptsResponse, RecordRequest, RecordResponse,
     StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
 };
 use crate::status::Refuse;
@@ -25,8 +26,6 @@ use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::query::{Asks, Query};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::name::UnixMs;
-use crate::veil::policy::Holders;
-use crate::veil::terms::Treatment;
 use crate::world::Clock;
 
 /// The most receipts of one answer.
@@ -155,38 +154,18 @@ impl Consents for ConsentDesk {
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         carrier(&request, May::Submit)?;
         let (query, now) = self.query(request.into_inner().query.as_ref())?;
-        let Asks::Explain { recipient, holder, purpose, schema } = &query.asks else { return Err(Refuse::Malformed.into()) };
+        let Asks::Explain { recipient, holder, purpose, schema, as_of: _ } = &query.asks else { return Err(Refuse::Malformed.into()) };
         let schema = self.judge.schema(schema.as_str()).ok_or(Refuse::UnknownSchema)?;
         let listener = Listener { spiffe: recipient.clone(), did: *holder, stated_key: None };
         let standing = self.judge.ledger().standing_of(&query.subject);
-        let view = viewer(&standing, &query, now).and_then(|view| view.explains(recipient, purpose));
-        view.map_err(|refusal| refuse(&refusal.into()))?;
-        let judged = self.judge.judge(schema, &listener, purpose, Some(&standing), now).map_err(|error| {
+        let view = viewer(&standing, &query, now).and_then(|view| view.explains(recipient, purpose).map(|()| view));
+        let view = view.map_err(|refusal| refuse(&refusal.into()))?;
+        let at = query.instant(now).map_err(|refusal| refuse(&refusal.into()))?;
+        let judged = self.judge.judge(schema, &listener, purpose, Some(&standing), at).map_err(|error| {
             tracing::error!(code = error.code(), schema = %schema.name(), "the policy could not be evaluated");
             Status::from(Refuse::PolicyFailed)
         })?;
-        let fields = schema.sites().iter().zip(&judged.decision.sites).map(|(site, decided)| {
-            let encrypted = decided.treatment == Treatment::Encrypt;
-            Explained {
-                path: site.path.to_string(),
-                sensitivity: v1::Sensitivity::from(site.facts.sensitivity).into(),
-                category: site.facts.category.map_or(v1::Category::Unspecified, Into::into).into(),
-                treatment: v1::Treatment::from(decided.treatment).into(),
-                how: match (&site.facts.generalize, decided.treatment) {
-                    (Some(how), Treatment::Generalize) => how.to_string(),
-                    _ => String::new(),
-                },
-                reason: decided.reason.to_string(),
-                key_holders: if encrypted { holders(decided.holders).to_owned() } else { String::new() },
-            }
-        });
-        let valid_until_ms = if judged.valid_until == UnixMs::NEVER { 0 } else { judged.valid_until.0 };
-        Ok(Response::new(ExplainResponse {
-            fields: fields.collect(),
-            valid_until_ms,
-            delivers: judged.delivers,
-            obligations: judged.obligations.iter().map(Into::into).collect(),
-        }))
+        Ok(Response::new(explained(schema, &judged, view, &self.judge.ledger().mandates(), at)))
     }
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
@@ -219,14 +198,5 @@ impl Consents for ConsentDesk {
         let (out, notices) = mpsc::channel(NOTICES_WAITING_MAX);
         tokio::spawn(tell(ledger, query, watching, request.past, out));
         Ok(Response::new(ReceiverStream::new(notices)))
-    }
-}
-
-const fn holders(holders: Holders) -> &'static str {
-    match holders {
-        Holders::Vault => "the subject",
-        Holders::VaultAndRecipient => "the recipient and the subject",
-        Holders::MandateVault => "the operator",
-        Holders::MandateVaultAndRecipient => "the recipient and the operator",
     }
 }

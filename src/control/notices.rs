@@ -1,5 +1,6 @@
 //! What happens to a subject's grants, told as it happens.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +8,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 use tonic::Status;
 
-use super::shown::{refuse, viewer};
+use super::shown::{USED_UP, refuse, viewer};
 use crate::ledger::{Ledger, Watching};
 use crate::proto::v1;
 use crate::status::Refuse;
 use crate::veil::consent::notice::{Notice, Told};
 use crate::veil::consent::query::Query;
+use crate::veil::name::{RecordId, UnixMs};
 
 /// How long it sleeps at the most before it looks at the clock.
 const IDLE_MS_MAX: i64 = 60_000;
@@ -21,6 +23,8 @@ const IDLE_MS_MAX: i64 = 60_000;
 pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watching, past: bool, out: Sender<Result<v1::Notice, Status>>) {
     let mut told = Told::NOTHING;
     let mut first = true;
+    // A standing does not know what was used up, and nobody keeps when.
+    let mut used_up = BTreeSet::new();
     loop {
         let Ok(now) = ledger.clock().now() else {
             let _gone = out.send(Err(Refuse::ClockBehind.into())).await;
@@ -42,6 +46,13 @@ pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watchi
                 }
             }
         }
+        for grant in standing.grants() {
+            let spent = grant.consent().max_uses.is_some() && grant.permits_after(now) && ledger.is_spent(&grant.id());
+            let is_news = spent && used_up.insert(grant.id()) && (past || !first) && view.shows(grant.id());
+            if is_news && out.send(Ok(spent_notice(grant.id(), now))).await.is_err() {
+                return;
+            }
+        }
         (told, first) = (standing.told(now), false);
         let next = standing.next_notice(now).0.saturating_sub(now.0).clamp(1, IDLE_MS_MAX);
         tokio::select! {
@@ -53,6 +64,10 @@ pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watchi
             () = tokio::time::sleep(Duration::from_millis(next.unsigned_abs())) => {}
         }
     }
+}
+
+fn spent_notice(record: RecordId, now: UnixMs) -> v1::Notice {
+    v1::Notice { at_ms: now.0, what: USED_UP.to_owned(), record: Bytes::copy_from_slice(&record.0), by: String::new() }
 }
 
 fn shown(notice: &Notice) -> v1::Notice {

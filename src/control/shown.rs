@@ -81,6 +81,11 @@ impl View<'_> {
         }
     }
 
+    /// The standing that is looked at.
+    pub(super) fn of(&self) -> &Standing {
+        self.standing
+    }
+
     fn is_theirs(&self, delegated: &Delegated) -> bool {
         self.delegation.is_none_or(|own| delegated.delegation().delegate == own.delegate || delegated.delegation().by.key == own.delegate)
     }
@@ -113,7 +118,7 @@ fn over(done: Option<Done>) -> (String, i64) {
 }
 
 /// What a grant is whose uses are over while its time is not.
-const USED_UP: &str = "used up";
+pub(super) const USED_UP: &str = "used up";
 
 fn granted(grant: &Grant, ledger: &Ledger, now: UnixMs) -> v1::Grant {
     let consent = grant.consent();

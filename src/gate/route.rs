@@ -306,6 +306,8 @@ impl Body for AnswerBody {
         match self {
             Self::Empty => true,
             Self::Proxied(body, _) => body.is_end_stream(),
+            // A refusal has no body: its headers end the stream, or clients over gRPC's C core don't read it.
+            Self::Control(body, _) => body.is_end_stream(),
             Self::Page(body) => body.is_end_stream(),
             Self::Traced(body) => body.is_end_stream(),
             _ => false,

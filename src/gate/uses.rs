@@ -23,6 +23,9 @@ pub(super) fn take(all: &[Arc<Uses>], ledger: &Arc<Ledger>, waker: &Waker) -> To
         }
         return took;
     }
+    if all.iter().any(|uses| uses.is_spent()) {
+        ledger.used_up();
+    }
     Took::One
 }
 

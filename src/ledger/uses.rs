@@ -110,6 +110,11 @@ impl Ledger {
         self.uses.get(record).is_some_and(|uses| uses.is_spent())
     }
 
+    /// Whoever is told of grants looks again: one was used up.
+    pub fn used_up(&self) {
+        self.watched.all_changed();
+    }
+
     /// How often a record was used.
     pub fn used(&self, record: &RecordId) -> u64 {
         self.uses.get(record).map_or(0, |uses| uses.used())

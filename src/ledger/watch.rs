@@ -46,6 +46,14 @@ impl Watched {
         }
     }
 
+    /// Something that whoever waits may want to know has happened, to anybody.
+    pub(super) fn all_changed(&self) {
+        for waiting in &self.by_subject {
+            // Nobody waits any more: the next change of the subject removes it.
+            let _gone = waiting.send(());
+        }
+    }
+
     /// Ends all waiting for good.
     pub fn shut(&self) {
         *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = true;

@@ -1,6 +1,7 @@
 //! Does what people sign act as it says, when it says, and for whom it says? Over real sockets, while frames flow.
 
 mod authority;
+mod explained;
 mod keys;
 mod obligations;
 mod records;

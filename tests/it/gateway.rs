@@ -3,7 +3,7 @@
 mod barrier;
 mod ends;
 mod lag;
-mod leaks;
+pub(crate) mod leaks;
 mod refusals;
 mod services;
 

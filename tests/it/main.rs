@@ -17,6 +17,7 @@ mod log;
 mod manual;
 mod outsiders;
 mod pipeline;
+mod policy;
 mod process;
 mod proxy;
 mod readme;

@@ -3,6 +3,7 @@
 
 mod dsse;
 mod example;
+mod fhir;
 mod places;
 mod signer;
 

@@ -1,6 +1,7 @@
 //! Does a call through the gateway stay a call, and does nothing leave that should not?
 
 mod calls;
+mod pooled;
 mod recompress;
 mod refusals;
 mod rights;

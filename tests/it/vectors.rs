@@ -2,6 +2,7 @@
 //! project; none is copied into it.
 
 mod aead;
+mod dpv;
 mod hashes;
 mod hpke;
 mod log;

@@ -1,10 +1,11 @@
-"""Signs enrolments, consents and withdrawals as src/manual/signing.md describes them, and hands them in. Written from that page and
+"""Signs enrolments, consents, delegations, agreements and what ends them as src/manual/signing.md describes them, and hands them in. Written from that page and
 proto/ alone, with `cryptography`, `securesystemslib` and stock stubs; nothing of the gateway takes part.
 
-usage: sign_consent.py enrol | grant | withdraw   < JSON      prints the envelope as JSON
+usage: sign_consent.py enrol | grant | delegate | agree | withdraw | end   < JSON      prints the envelope as JSON
 
 The JSON has `seed` (hexadecimal), `gateway` (its origin), `at`, and what the document needs; with `submit` (an address, a folder of
-certificates, a party) the record is handed in over gRPC, and `answer` with the record's id and number is printed behind it.
+certificates, a party) the record is handed in over gRPC, and the answer is printed behind it: the record's id and number, or the
+status and details of a refusal.
 """
 
 import hashlib
@@ -20,6 +21,9 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 CONSENT = "application/vnd.twinveil.consent+json;v=1"
+DELEGATION = "application/vnd.twinveil.delegation+json;v=1"
+DELEGATION_END = "application/vnd.twinveil.delegation-end+json;v=1"
+AGREEMENT = "application/vnd.twinveil.agreement+json;v=1"
 ENROLMENT = "application/vnd.twinveil.enrolment+json;v=1"
 
 
@@ -57,20 +61,31 @@ def enrol(ask, seed):
     return sign(ENROLMENT, document, [seed, bytes.fromhex(ask["source_seed"])])
 
 
+def speaker(ask, seed):
+    """Whom it is about, and who signs: the subject, or a delegate or signatory under an `authority`."""
+    did = did_of(seed)
+    signer = {"key": did, "role": ask.get("role", "subject")}
+    if "authority" in ask:
+        signer["authority"] = ask["authority"]
+    return {"subject": ask.get("subject", did), "signer": signer, "gateway": ask["gateway"], "at": ask["at"]}
+
+
+def link(ask):
+    """The place in the subject's chain."""
+    return {"seq": ask.get("seq", 1)} | ({"prev": ask["prev"]} if "prev" in ask else {})
+
+
 def grant(ask, seed):
     did = did_of(seed)
     recipient = {"spiffe": ask["recipient"], "key": seal_key_of(bytes.fromhex(ask["recipient_seed"]))}
     controller = {"id": "https://hospital.example", "name": "Example Hospital", "address": "Street 1, 12345 Town"}
     controller |= {"contact": "privacy@hospital.example", "type": "Hospital", "role": "DataController"}
     document = {
+        **speaker(ask, seed),
+        **link(ask),
         "record_id": str(uuid.uuid5(uuid.NAMESPACE_URL, did)),
-        "subject": did,
-        "signer": {"key": did, "role": "subject"},
-        "gateway": ask["gateway"],
-        "seq": 1,
         "status": "ConsentGiven",
         "method": "signed in a program in Python",
-        "at": ask["at"],
         "expires": ask["expires"],
         "notice": {"uri": "https://hospital.example/privacy", "sha256": hashlib.sha256(b"notice").hexdigest(), "lang": "en"},
         "controllers": [controller],
@@ -82,20 +97,34 @@ def grant(ask, seed):
         "vault_key": seal_key_of(bytes.fromhex(ask["vault_seed"])),
         "rules": ask["rules"],
     }
-    return sign(CONSENT, document, [seed])
+    return sign(CONSENT, document, [seed, *(bytes.fromhex(also) for also in ask.get("also_signed_by", []))])
+
+
+def delegate(ask, seed):
+    other = bytes.fromhex(ask["delegate_seed"])
+    document = {
+        **speaker(ask, seed),
+        **link(ask),
+        "delegate": did_of(other),
+        "capacity": "guardian",
+        "expires": ask["expires"],
+        "rights": ask["rights"],
+        "scope": ask["scope"],
+        "vault_key": seal_key_of(bytes.fromhex(ask["vault_seed"])),
+    }
+    return sign(DELEGATION, document, [seed, other])
+
+
+def agree(ask, seed):
+    return sign(AGREEMENT, speaker(ask, seed) | link(ask) | {"rules": ask["rules"]}, [seed])
 
 
 def withdraw(ask, seed):
-    did = did_of(seed)
-    document = {
-        "status": "ConsentWithdrawn",
-        "subject": did,
-        "signer": {"key": did, "role": "subject"},
-        "gateway": ask["gateway"],
-        "at": ask["at"],
-        "withdraws": [ask["record"]],
-    }
-    return sign(CONSENT, document, [seed])
+    return sign(CONSENT, {"status": "ConsentWithdrawn", **speaker(ask, seed), "withdraws": [ask["record"]]}, [seed])
+
+
+def end(ask, seed):
+    return sign(DELEGATION_END, speaker(ask, seed) | {"ends": [ask["record"]]}, [seed])
 
 
 def submit(to, envelope):
@@ -112,17 +141,21 @@ def submit(to, envelope):
         signatures=[envelope_pb2.Signature(sig=bytes.fromhex(one.signature), keyid=one.keyid) for one in signatures],
     )
     with grpc.secure_channel(to["gateway"], grpc.ssl_channel_credentials(*pem)) as channel:
-        answer = consent_pb2_grpc.ConsentsStub(channel).Submit(consent_pb2.SubmitRequest(record=record), timeout=10)
+        try:
+            answer = consent_pb2_grpc.ConsentsStub(channel).Submit(consent_pb2.SubmitRequest(record=record), timeout=10)
+        except grpc.RpcError as refused:
+            return {"status": refused.code().name, "details": refused.details()}
     return {"record": answer.record.hex(), "seq": answer.seq}
 
 
 def main(what):
     ask = json.load(sys.stdin)
-    envelope = {"enrol": enrol, "grant": grant, "withdraw": withdraw}[what](ask, bytes.fromhex(ask["seed"]))
+    kinds = {"enrol": enrol, "grant": grant, "delegate": delegate, "agree": agree, "withdraw": withdraw, "end": end}
+    envelope = kinds[what](ask, bytes.fromhex(ask["seed"]))
     print(json.dumps(envelope.to_dict()))
     if "submit" in ask:
         answer = submit(ask["submit"], envelope)
-        assert answer["record"] == hashlib.sha256(envelope.payload).hexdigest(), "the record's id is the hash of its payload"
+        assert "status" in answer or answer["record"] == hashlib.sha256(envelope.payload).hexdigest(), "the record's id is the hash of its payload"
         print(json.dumps(answer))
 
 

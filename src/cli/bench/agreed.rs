@@ -1,6 +1,6 @@
 //! What the measured view rests on beside schema and policy: what the subjects permit, and the operator's mandate.
 
-use crate::cli::leak_test::views::given;
+use crate::cli::configured::{Record, given};
 use crate::cli::terms::made_up;
 use crate::cli::wallet::unsigned;
 use crate::cli::{CliError, now};
@@ -37,7 +37,7 @@ impl Agreed {
     /// As the command line says: rules, or consents, or nothing; then as much as the policy lets through.
     pub(super) fn make(
         rules: &[RuleDocument],
-        consents: &[Consent],
+        consents: &[Record],
         gateway: &Origin,
         party: &Party,
         purpose: &Purpose,
@@ -52,7 +52,7 @@ impl Agreed {
             (rules, []) => (rules.to_vec(), all, "subjects permit what the command line says, the operator everything".to_owned()),
             (_, consents) => {
                 let (subject, mandate) = (from(SignerRole::Subject), from(SignerRole::Operator));
-                let mandated = consents.iter().any(|consent| consent.by.role.is_mandate());
+                let mandated = consents.iter().any(Record::is_mandate);
                 let words = format!(
                     "{} rules of the consents apply, {}",
                     subject.len(),

@@ -29,7 +29,6 @@ use super::{CliError, OutputArgs, configured};
 use crate::config::{Config, Party};
 use crate::server;
 use crate::veil::consent::document::RuleDocument;
-use crate::veil::consent::record::Consent;
 use crate::veil::name::{Purpose, Spiffe};
 use crate::veil::oracle::Dice;
 use agreed::Agreed;
@@ -168,7 +167,7 @@ impl<'a> Plan<'a> {
         let recipient = configured::party(&config, &args.to)?.clone();
         let ways = Ways::find(args, &config, &schemas, &recipient, &args.purpose)?;
         let (_, policy) = configured::policy(&config)?;
-        let consents: Vec<Consent> =
+        let consents: Vec<configured::Record> =
             args.consents.iter().map(|file| configured::consent(file, &config.origin)).collect::<Result<_, _>>()?;
         let rules: Vec<RuleDocument> = args.permit.iter().chain(&args.forbid).cloned().collect();
         let agreed = Arc::new(Agreed::make(&rules, &consents, &config.origin, &recipient, &args.purpose)?);

@@ -162,6 +162,6 @@ fn a_schema_of_ones_own_is_read_and_shown_by_its_own_descriptor_and_side_file() 
 
 #[test]
 fn purposes_are_those_that_the_policy_names_and_one_more() {
-    let found = views::purposes("when { context.purpose == Purpose::\"dpv:Marketing\" || x in [Purpose::\"dpv:NoSuchTerm\"] }", &[]);
+    let found = configured::purposes("when { context.purpose == Purpose::\"dpv:Marketing\" || x in [Purpose::\"dpv:NoSuchTerm\"] }", &[]);
     assert_eq!((found.len(), found.first().map(Purpose::as_str)), (2, Some("dpv:Marketing")));
 }

@@ -1,17 +1,15 @@
 //! Which views are tried: the gateway's own decisions, at the extremes and in between.
 
-use std::collections::BTreeSet;
-
+use crate::cli::configured::{Record, given};
 use crate::config::Party;
 use crate::veil::consent::deciding::{Deciding, DecidingRule};
-use crate::veil::consent::record::{Consent, Matcher, SignerRole};
+use crate::veil::consent::record::SignerRole;
 use crate::veil::consent::rule::{Effect, Rule};
-use crate::veil::dpv::PURPOSES;
 use crate::veil::name::{Purpose, RecordId, SealKey};
 use crate::veil::oracle::Dice;
 use crate::veil::policy::{Decision, FloorTable, decide};
 use crate::veil::schema::Schema;
-use crate::veil::terms::{self, Sensitivity, Treatment};
+use crate::veil::terms::{Sensitivity, Treatment};
 
 /// A key that nobody holds: which one it is does not matter to a decision, that there is one does.
 const SOME_KEY: SealKey = SealKey([9; 32]);
@@ -29,22 +27,13 @@ pub(super) struct Candidate {
 /// Decisions, each once.
 pub(super) struct Candidates<'s> {
     schema: &'s Schema,
-    consents: &'s [Consent],
+    consents: &'s [Record],
     random: u32,
     found: Vec<Candidate>,
 }
 
-/// Purposes that the policy or a consent names, and one that stands for all the others.
-pub(super) fn purposes(policy: &str, consents: &[Consent]) -> Vec<Purpose> {
-    let literals = policy.split("Purpose::\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let mut named: BTreeSet<Purpose> = literals.filter_map(terms::purpose).collect();
-    named.extend(consents.iter().flat_map(|consent| consent.purposes.iter().cloned()));
-    let other = PURPOSES.iter().filter_map(|term| terms::purpose(&format!("dpv:{term}"))).find(|purpose| !named.contains(purpose));
-    named.into_iter().chain(other).collect()
-}
-
 impl<'s> Candidates<'s> {
-    pub(super) fn new(schema: &'s Schema, consents: &'s [Consent], random: u32) -> Self {
+    pub(super) fn new(schema: &'s Schema, consents: &'s [Record], random: u32) -> Self {
         Self { schema, consents, random, found: Vec::new() }
     }
 
@@ -103,33 +92,4 @@ fn permit(sensitivity: Sensitivity, treatment: Treatment) -> Rule {
 fn deciding(rules: &[Rule]) -> Deciding<'_> {
     let rules = (0..).zip(rules).map(|(index, rule)| DecidingRule { record: RecordId([0; 32]), index, rule }).collect();
     Deciding { rules, recipient_key: Some(SOME_KEY), vault_key: Some(SOME_KEY), ..Deciding::default() }
-}
-
-/// What the consents say to this recipient and purpose, as if all of them were in force. One that names a recipient by its
-/// did:key is taken to mean whoever is tried.
-pub(in crate::cli) fn given<'c>(consents: &'c [Consent], role: SignerRole, party: &Party, purpose: &Purpose) -> Deciding<'c> {
-    let mut deciding = Deciding::default();
-    let mut permits = Vec::new();
-    for consent in consents.iter().filter(|consent| consent.by.role.is_mandate() == role.is_mandate()) {
-        let named = consent.recipients.iter().find(|recipient| match &recipient.who {
-            Matcher::Spiffe(spiffe) => *spiffe == party.spiffe,
-            Matcher::Did(_) => true,
-        });
-        let purposed = consent.purposes.contains(purpose);
-        if (named.is_none() && !consent.recipients.is_empty()) || (!purposed && !consent.purposes.is_empty()) {
-            continue;
-        }
-        let rules = |effect: Effect| {
-            let all = (0u32..).zip(&consent.rules).filter(move |(_, rule)| rule.effect == effect);
-            all.map(|(index, rule)| DecidingRule { record: RecordId([0; 32]), index, rule })
-        };
-        deciding.rules.extend(rules(Effect::Forbid));
-        if let (Some(recipient), true) = (named, purposed) {
-            permits.extend(rules(Effect::Permit));
-            deciding.recipient_key = recipient.key.or(deciding.recipient_key);
-            deciding.vault_key = consent.vault_key.or(deciding.vault_key);
-        }
-    }
-    deciding.rules.append(&mut permits);
-    deciding
 }

@@ -19,6 +19,7 @@ use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Head;
 use crate::veil::consent::windows::WindowDocument;
+use crate::veil::dpv;
 use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
 use crate::world::entropy;
 
@@ -211,7 +212,7 @@ impl Args {
             return Err(CliError::broken("say to whom and what for: `--to ID` and `--purpose TERM`, such as `dpv:ServiceProvision`"));
         }
         Ok(Terms {
-            status: if self.permit.is_empty() { "ConsentRefused" } else { "ConsentGiven" }.into(),
+            status: if self.permit.is_empty() { dpv::REFUSED } else { dpv::GIVEN }.into(),
             method: frame.method,
             not_before: self.not_before.map(|from| UnixMs(from.as_millisecond()).to_string()),
             expires: expires.map(|until| until.to_string()),

@@ -126,6 +126,10 @@ pub(super) fn entry(receipt: &v1::Receipt) -> Option<u64> {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    // What is in the wallet's file is the wallet's, whoever it speaks for.
+    if !args.fetch && args.speaker.authority().is_some() {
+        return Err(CliError::broken("`--for` and `--authority` say whose receipts are asked for: add `--fetch`, or leave them out"));
+    }
     if args.fetch {
         super::super::block_on(fetch(args))?;
     }

@@ -39,6 +39,9 @@ pub struct QueryDocument {
     /// … of frames of this schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// Explain: as it would be decided at this instant, RFC 3339 UTC; absent: now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
     /// Record: this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
@@ -78,6 +81,8 @@ pub enum Asks {
         purpose: Purpose,
         /// The schema.
         schema: SchemaName,
+        /// The instant; none: now.
+        as_of: Option<UnixMs>,
     },
     /// A record as it was signed.
     Record(RecordId),
@@ -86,6 +91,17 @@ pub enum Asks {
 }
 
 impl Query {
+    /// The instant that it asks about, which is not gone by: what was decided then is not known from what stands today.
+    pub fn instant(&self, now: UnixMs) -> Result<UnixMs, RecordRefusal> {
+        match self.asks {
+            Asks::Explain { as_of: Some(at), .. } if at.0 < now.0.saturating_sub(SKEW_MS_MAX) => {
+                Err(RecordRefusal::member("as_of", "now or later: what will be decided can be told, what was decided can't"))
+            }
+            Asks::Explain { as_of: Some(at), .. } => Ok(at.max(now)),
+            _ => Ok(now),
+        }
+    }
+
     /// Refuses a query that was not signed about now.
     pub fn check_fresh(&self, now: UnixMs) -> Result<(), RecordRefusal> {
         if self.at.0.abs_diff(now.0) > SKEW_MS_MAX.unsigned_abs() { Err(RecordRefusal::Stale { now }) } else { Ok(()) }
@@ -98,7 +114,7 @@ impl Payload for Query {
     fn parse(payload: &[u8]) -> Result<Self, RecordRefusal> {
         let document: QueryDocument = text::json(payload)?;
         let explains = (&document.recipient, &document.purpose, &document.schema);
-        let alone = document.holder.is_none() && explains == (&None, &None, &None);
+        let alone = document.holder.is_none() && document.as_of.is_none() && explains == (&None, &None, &None);
         let asks = match (document.kind.as_str(), &document.record, explains) {
             ("standing", None, _) if alone => Asks::Standing,
             ("receipts", None, _) if alone => Asks::Receipts,
@@ -111,6 +127,7 @@ impl Payload for Query {
                     holder: document.holder.as_deref().map(|holder| text::did("holder", holder)).transpose()?,
                     purpose: record::purpose(purpose)?,
                     schema: SchemaName::new(schema.as_str()),
+                    as_of: document.as_of.as_deref().map(|at| text::instant("as_of", at)).transpose()?,
                 }
             }
             ("standing" | "explain" | "record" | "receipts" | "notices", ..) => {
@@ -185,10 +202,29 @@ mod tests {
             (json!({"kind": "explain", "schema": "a.B"}), "TV-C07"),
             (json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:Fun", "schema": "a.B"}), "TV-C09"),
             (json!({"kind": "standing", "subject": key(2).did().to_string()}), "TV-C05"),
+            (json!({"kind": "standing", "as_of": NOW.to_string()}), "TV-C07"),
+            (
+                json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": "a.B",
+                    "as_of": "tomorrow"}),
+                "TV-C07",
+            ),
             (json!({"kind": "standing", "verbose": true}), "TV-C06"),
         ] {
             assert_eq!(read(extra).expect_err(code).code(), code);
         }
+    }
+
+    #[test]
+    fn an_explanation_may_be_about_later_and_not_about_before() {
+        let explain = |at: UnixMs| {
+            read(json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": "a.B",
+                        "as_of": at.to_string()}))
+        };
+        let later = UnixMs(NOW.0 + 86_400_000);
+        assert_eq!(explain(later).expect("good").instant(NOW), Ok(later));
+        assert_eq!(explain(UnixMs(NOW.0 - SKEW_MS_MAX)).expect("good").instant(NOW), Ok(NOW), "a clock that is a little behind");
+        assert_eq!(explain(UnixMs(NOW.0 - SKEW_MS_MAX - 1)).expect("good").instant(NOW).expect_err("gone by").code(), "TV-C07");
+        assert_eq!(read(json!({"kind": "standing"})).expect("good").instant(NOW), Ok(NOW));
     }
 
     #[test]

@@ -17,13 +17,14 @@ use super::signer::{Allowed, By};
 use super::text;
 use super::windows::{WINDOWS_MAX, Window};
 use crate::veil::crypto::hash::sha256;
+use crate::veil::dpv;
 use crate::veil::name::{Did, FieldPath, Origin, Purpose, RecordId, SealKey, Spiffe, UnixMs};
 use crate::veil::terms::{self, Category, Sensitivity, Treatment};
 
 /// The media type of consent records and withdrawals.
 pub const MEDIA_TYPE: &str = "application/vnd.twinveil.consent+json;v=1";
 /// The status of a withdrawal, which is a record of its own.
-pub const WITHDRAWN: &str = "ConsentWithdrawn";
+pub const WITHDRAWN: &str = dpv::WITHDRAWN;
 /// The longest permit: ten years, leap days included.
 pub const PERMIT_MS_MAX: i64 = 3_653 * 86_400 * 1_000;
 /// The most rules of a record.
@@ -162,9 +163,9 @@ impl ConsentDocument {
         let subject = text::did("subject", &self.subject)?;
         let by = self.signer.check(subject, Allowed::ToGrant)?;
         let status = match self.status.as_str() {
-            "ConsentGiven" => Status::Given,
-            "RenewedConsentGiven" => Status::Renewed,
-            "ConsentRefused" => Status::Refused,
+            dpv::GIVEN => Status::Given,
+            dpv::RENEWED => Status::Renewed,
+            dpv::REFUSED => Status::Refused,
             _ => return Err(RecordRefusal::member("status", "`ConsentGiven`, `RenewedConsentGiven` or `ConsentRefused`")),
         };
         let prev = text::place_in_chain(self.seq, self.prev.as_deref())?;

@@ -59,6 +59,16 @@ pub enum Holders {
 impl Holders {
     /// Every set of key holders.
     pub const ALL: &'static [Self] = &[Self::Vault, Self::VaultAndRecipient, Self::MandateVault, Self::MandateVaultAndRecipient];
+
+    /// Who it is, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Vault => "the subject",
+            Self::VaultAndRecipient => "the recipient and the subject",
+            Self::MandateVault => "the operator",
+            Self::MandateVaultAndRecipient => "the recipient and the operator",
+        }
+    }
 }
 
 /// Who decided a treatment.
@@ -96,6 +106,42 @@ pub enum Reason {
     InElement,
     /// Public, and nothing says otherwise.
     Public,
+}
+
+impl Reason {
+    /// What decided, in one word: `default` where nothing was said and so nothing is shown, or nothing better is possible.
+    pub const fn decided_by(&self) -> &'static str {
+        match self {
+            Self::Consent(..) => "consent",
+            Self::Mandate(..) => "mandate",
+            Self::Forbidden(..) => "forbid",
+            Self::Unsigned(_) => "agreement",
+            Self::Policy(_) => "policy",
+            Self::Floor | Self::Public => "schema",
+            Self::Unclassified
+            | Self::NoPolicy
+            | Self::NoConsent
+            | Self::NoMandate
+            | Self::NoKey
+            | Self::Undefined(_)
+            | Self::Pair(_)
+            | Self::Required(_)
+            | Self::InElement => "default",
+        }
+    }
+
+    /// The record that decided, where one did.
+    pub const fn record(&self) -> Option<RecordId> {
+        match self {
+            Self::Consent(record, _) | Self::Mandate(record, _) | Self::Forbidden(record, _) | Self::Unsigned(record) => Some(*record),
+            _ => None,
+        }
+    }
+
+    /// The policy that decided, where one did.
+    pub const fn policy(&self) -> Option<&PolicyId> {
+        if let Self::Policy(id) = self { Some(id) } else { None }
+    }
 }
 
 impl std::fmt::Display for Reason {

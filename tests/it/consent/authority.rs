@@ -106,7 +106,12 @@ async fn a_guardian_grants_and_the_end_of_the_delegation_closes_the_open_stream(
     assert_eq!((grant.state.as_str(), grant.delegate.clone()), ("live", guardian.did().to_string()), "the act names the delegate");
     // The reason of every field names the record, and the record names the delegate.
     let explained = world.explain(&ada, "clinician", CARE, PATIENT).await;
-    assert!(explained.fields.iter().any(|field| field.reason.contains(&record.id().to_string()[..8])));
+    assert!(explained.fields.iter().any(|field| field.reason.contains(&record.id().to_string()[..8]) && field.record == record.id().0[..]));
+    let [by] = &explained.records[..] else { panic!("{:?}", explained.records) };
+    assert_eq!(
+        (by.role.as_str(), &by.signer, &by.authority[..]),
+        ("delegate", &guardian.did().to_string(), &voice.role.authority().unwrap().0[..])
+    );
 
     let end = guardian.end_delegations(&voice, &[voice.role.authority().unwrap()], &world.origin(), world.now()).unwrap();
     let answer = world.hand_in(&end).await.expect("either side ends it");
@@ -186,6 +191,7 @@ async fn a_delegate_who_may_not_or_says_too_much_is_told_so_and_nothing_acts() {
         holder: None,
         purpose: purpose(what).unwrap(),
         schema: SchemaName::new(PATIENT),
+        as_of: None,
     };
     let researcher = ExplainRequest { query: Some(ask(explain("researcher", "dpv:ScientificResearch"))) };
     says(world.consents().explain(researcher).await, Code::PermissionDenied, "TV-C24");

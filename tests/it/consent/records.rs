@@ -136,6 +136,7 @@ async fn nobody_withdraws_asks_or_mandates_for_somebody_else() {
         holder: None,
         purpose: twinveil::veil::terms::purpose(CARE).unwrap(),
         schema: twinveil::veil::name::SchemaName::new(PATIENT),
+        as_of: None,
     };
     let explain = ada.query(&explain, &world.origin(), world.now()).unwrap();
     for (query, code, text) in [

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use twinveil::client::dsse;
 use twinveil::client::subscriber::Event;
 use twinveil::proto::sample::PatientFrame;
+use twinveil::proto::v1::{Notice, NoticesRequest};
+use twinveil::veil::consent::query::Asks;
 
 use super::{CARE, clinician, for_clinician, frame};
-use crate::harness::{Ask, Given, PATIENT, World, permit};
+use crate::harness::{Ask, Given, PATIENT, World, permit, soon};
 
 /// Everything that comes until nothing does: frames, and whether the last view is open.
 async fn taken(stream: &mut crate::harness::Sub) -> (Vec<u64>, bool) {
@@ -69,6 +72,34 @@ async fn uses_are_counted_for_all_recipients_together() {
     assert_eq!((taken(&mut one).await, taken(&mut two).await), ((vec![100], true), (vec![100], true)));
     let standing = world.standing(&ada).await;
     assert_eq!((standing.grants[0].used, standing.grants[0].state.as_str()), (40, "used up"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_granted_is_told_when_it_is_used_up_and_once() {
+    let world = World::start().await;
+    let ada = world.patient("ada").await;
+    let counted = world.grant(&ada, &for_clinician(&world).uses(3)).await;
+    let mut stream = clinician(&world).await;
+    let notices = async |past: bool| {
+        let query = ada.query(&Asks::Notices, &world.origin(), world.now()).unwrap();
+        let request = NoticesRequest { query: Some(dsse::to_proto(&query)), past };
+        soon("notices", world.consents().notices(request)).await.unwrap().into_inner()
+    };
+    let next = async |notices: &mut tonic::Streaming<Notice>| {
+        let notice = soon("a notice", notices.message()).await.expect("open").expect("more");
+        (notice.what, notice.record.to_vec(), notice.by)
+    };
+    let mut live = notices(false).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 1), frame("ada", 2)]).await;
+    assert_eq!(stream.messages::<PatientFrame>(2).await.len(), 2);
+    world.publish("hospital", PATIENT, &[frame("ada", 3)]).await;
+    assert_eq!(next(&mut live).await, ("used up".to_owned(), counted.0.to_vec(), String::new()));
+    // What is told next is something else.
+    let second = world.grant(&ada, &for_clinician(&world)).await;
+    assert_eq!(next(&mut live).await, ("granted".to_owned(), second.0.to_vec(), "subject".to_owned()));
+    let mut past = notices(true).await;
+    let told = [next(&mut past).await.0, next(&mut past).await.0, next(&mut past).await.0];
+    assert_eq!(told, ["granted", "granted", "used up"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 
 mod canaries;
 mod everywhere;
+pub(crate) mod pooled;
 
 use std::collections::{BTreeMap, BTreeSet};
 

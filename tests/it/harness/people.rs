@@ -169,6 +169,11 @@ impl World {
         Wallet::generate(&mut entropy())
     }
 
+    /// The keys that come of a seed: another program has them, too.
+    pub(crate) fn wallet_of(&self, seed: [u8; 32]) -> Wallet {
+        Wallet::from_seeds(Secret::take(&mut { seed }), Secret::random(&mut entropy())).unwrap()
+    }
+
     /// The wallet of whoever holds a key of the folder.
     pub(crate) fn holder_of(&self, name: &str) -> Wallet {
         Wallet::from_seeds(self.key(name), Secret::random(&mut entropy())).unwrap()
@@ -216,8 +221,13 @@ impl World {
         schema: &str,
     ) -> ExplainResponse {
         let (recipient, purpose) = (self.spiffe(party), terms::purpose(purpose).unwrap());
-        let asks = Asks::Explain { recipient, holder, purpose, schema: SchemaName::new(schema) };
-        let query = wallet.query(&asks, &self.origin(), self.now()).unwrap();
+        let asks = Asks::Explain { recipient, holder, purpose, schema: SchemaName::new(schema), as_of: None };
+        self.explained(wallet, &asks).await
+    }
+
+    /// What a question of this kind is answered.
+    pub(crate) async fn explained(&self, wallet: &Wallet, asks: &Asks) -> ExplainResponse {
+        let query = wallet.query(asks, &self.origin(), self.now()).unwrap();
         let request = ExplainRequest { query: Some(dsse::to_proto(&query)) };
         soon("an explanation", self.consents().explain(request)).await.expect("a subject may ask").into_inner()
     }
