@@ -56,7 +56,7 @@ pub(super) struct Handover {
     pub(super) recheck: Option<usize>,
     /// What the queue let go of and was not announced yet.
     pub(super) lost: Vec<Lost>,
-    /// What all views stand on has changed while a part of a frame was out: may the rest follow?
+    /// A part of a frame is out, or what all views stand on has changed meanwhile: may the rest follow?
     pub(super) doubt: bool,
     pub(super) cut_off: bool,
     /// The schema that the recipient was told of.
@@ -106,6 +106,8 @@ impl Handover {
     pub(super) fn piece(&mut self) -> Bytes {
         let piece = self.out.split_to(self.out.len().min(PIECE_BYTES)).freeze();
         self.sent += piece.len() as u64;
+        // A consent may expire, or its hours end, before the next piece.
+        self.doubt = !self.out.is_empty();
         if self.out.is_empty() {
             self.half_way.clear();
             if self.held.release() {

@@ -50,7 +50,7 @@ impl Ledger {
         drop(writer);
         // Also where nothing changed: whoever sends it again, because the first answer was lost, gets an answer as good.
         let streams = self.settle(&did);
-        let receipt = logged.map(|(subject, leaf)| self.receipt(&subject, record, leaf)).transpose()?;
+        let receipt = logged.map(|(subject, leaf)| self.receipt_at_once(&subject, record, leaf)).transpose()?;
         Ok(Withdrawn { record, ended, streams, receipt })
     }
 }

@@ -49,6 +49,8 @@ struct State {
     checkpoint: Note,
     /// Leaves that are not signed yet; the first of them is number `head.size`.
     waiting: VecDeque<Leaf>,
+    /// Leaves before this number are not gathered with others.
+    hurried: u64,
     /// Somebody waits to write, or writes.
     busy: bool,
     /// Attempts that failed, how far the last of them would have come, and why it did not.
@@ -70,7 +72,7 @@ impl Log {
         let verifier = signer.verifier.clone();
         let (writer, checkpoint, warnings) = Writer::open(Arc::clone(&disk), anchor, signer)?;
         let head = head(&checkpoint, &verifier)?;
-        let state = State { head, checkpoint, waiting: VecDeque::new(), busy: false, failed: 0, tried: 0, why: None, set_back: false };
+        let state = State { head, checkpoint, waiting: VecDeque::new(), hurried: 0, busy: false, failed: 0, tried: 0, why: None, set_back: false };
         let log = Self { disk, verifier, batch, writer: Mutex::new(writer), state: Mutex::new(state), woken: Condvar::new() };
         Ok((Arc::new(log), warnings))
     }
@@ -124,6 +126,14 @@ impl Log {
         Ok(())
     }
 
+    /// The leaf with this number is written as soon as can be, and all before it: whoever waits for it does not wait for others.
+    pub fn hurry(&self, number: u64) {
+        let mut state = self.state();
+        state.hurried = state.hurried.max(number.saturating_add(1));
+        drop(state);
+        self.woken.notify_all();
+    }
+
     /// Waits until the leaf with this number, which was pushed, is durable and signed; proves it.
     pub fn settle(&self, number: u64) -> Result<LogProof, Arc<LogError>> {
         let checkpoint = self.signed(number)?;
@@ -168,7 +178,7 @@ impl Log {
             state.busy = true;
             let turn = Turn(self);
             if !self.batch.is_zero() {
-                let gathered = self.woken.wait_timeout_while(state, self.batch, |_| true);
+                let gathered = self.woken.wait_timeout_while(state, self.batch, |state| state.hurried <= state.head.size);
                 state = gathered.unwrap_or_else(PoisonError::into_inner).0;
             }
             let leaves: Vec<_> = state.waiting.iter().copied().collect();

@@ -251,6 +251,22 @@ fn everybody_gets_a_proof_and_batches_are_fewer_than_leaves() {
 }
 
 #[test]
+fn a_leaf_that_is_hurried_is_not_gathered_with_others() {
+    // Longer than any test may take: whoever waits for it, waits in vain.
+    let (log, _) = Log::open(Arc::new(Memory::default()), None, signer(1), Duration::from_secs(3_600)).expect("new");
+    for number in 0..2 {
+        log.push(number, leaf(number)).expect("in order");
+    }
+    std::thread::scope(|scope| {
+        let gathers = scope.spawn(|| log.settle(0).expect("room").index);
+        log.hurry(1);
+        assert_eq!(log.settle(1).expect("room").index, 1);
+        assert_eq!(gathers.join().expect("no panic"), 0, "what came before it goes with it");
+    });
+    assert_eq!(log.size(), 2);
+}
+
+#[test]
 fn leaves_come_in_order_or_not_at_all() {
     let (log, _) = Log::open(Arc::new(Memory::default()), None, signer(1), Duration::ZERO).expect("new");
     assert!(log.push(1, leaf(1)).is_err(), "a gap");

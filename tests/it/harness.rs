@@ -2,6 +2,7 @@
 //! and recipients that talk to it as anybody's would. Every wait has an end and says what it waited for.
 
 pub(crate) mod child;
+pub(crate) mod front;
 mod people;
 pub(crate) mod recompute;
 mod streams;

@@ -151,6 +151,20 @@ async fn a_frame_that_is_half_way_out_when_consent_ends_is_cut_off_with_its_stre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_is_half_way_out_when_consent_expires_is_cut_off_too() {
+    let world = World::start().await;
+    let ada = world.patient("ada").await;
+    world.grant(&ada, &given(&world)).await;
+    let mut stuck = Sub::open(world.narrow_channel("clinician").await, Ask::of(PATIENT, CARE)).await.unwrap();
+    world.publish("hospital", PATIENT, &[frame("ada", 1, &"long ".repeat(60_000))]).await;
+    eventually("the frame to be on its way", async || (world.metric("twinveil_frames_out_total").await == 1).then_some(())).await;
+    world.clock.shift(2 * 3_600_000);
+    let (frames, end) = stuck.rest().await;
+    end.expect_err("the stream is reset, so that the rest of the frame never comes");
+    assert_eq!((frames.len(), world.metric("twinveil_streams_cut_off_total").await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_for_a_recipient_who_stopped_reading_is_judged_again_before_it_goes() {
     let world = World::start().await;
     let (ada, ben) = (world.patient("ada").await, world.patient("ben").await);

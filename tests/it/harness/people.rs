@@ -109,6 +109,12 @@ impl Given {
         self
     }
 
+    /// A word against: nothing is let have.
+    pub(crate) fn refused(mut self) -> Self {
+        (self.0.status, self.0.rules) = ("ConsentRefused".into(), Vec::new());
+        self
+    }
+
     pub(crate) fn recipients(mut self, recipients: Vec<RecipientDocument>) -> Self {
         self.0.recipients = recipients;
         self

@@ -195,6 +195,11 @@ impl Sub {
         Ok(event)
     }
 
+    /// Whether the next event has come already, with the one before.
+    pub(crate) fn has_at_hand(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The next frame, whatever else is said before.
     pub(crate) async fn frame(&mut self) -> Received {
         loop {
