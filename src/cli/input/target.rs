@@ -274,6 +274,8 @@ pub(super) fn parse(kind: &Kind, cell: &str, scale: Option<f64>) -> Result<Value
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::cli::input::Shape;
     use crate::proto::sample::PatientFrame;
@@ -281,7 +283,9 @@ mod tests {
     use prost::Message;
 
     fn patient() -> MessageDescriptor {
-        Shape::builtin("twinveil.sample.PatientFrame").expect("built in").message().clone()
+        static PATIENT: LazyLock<MessageDescriptor> =
+            LazyLock::new(|| Shape::builtin("twinveil.sample.PatientFrame").expect("built in").message().clone());
+        PATIENT.clone()
     }
 
     fn target(path: &str) -> Target {
