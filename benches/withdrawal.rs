@@ -103,7 +103,8 @@ async fn some_moment(turn: usize) {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let test = words.iter().any(|word| word == "--test");
-    let asked = |way: &str| words.iter().any(|word| word == way) || !words.iter().any(|word| ["native", "proxied"].contains(&word.as_str()));
+    let asked =
+        |way: &str| words.iter().any(|word| word == way) || !words.iter().any(|word| ["native", "proxied"].contains(&word.as_str()));
     let mut sizes: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
     if sizes.is_empty() {
         sizes = if test { vec![1, 20] } else { vec![1, 100, 1_000] };
@@ -113,11 +114,11 @@ fn main() -> ExitCode {
     let mut none_after = true;
     for streams in sizes {
         if asked("native") {
-            let plan = Plan { streams, withdrawals, per_second: if test { 2_000 } else { 40_000 } };
+            let plan = Plan { streams, withdrawals, per_second: if test { 2_000 } else { 20_000 } };
             none_after &= runtime.block_on(native::measure(plan)).show("native", plan);
         }
         if asked("proxied") {
-            let plan = Plan { streams, withdrawals, per_second: if test { 500 } else { 8_000 } };
+            let plan = Plan { streams, withdrawals, per_second: if test { 500 } else { 5_000 } };
             none_after &= runtime.block_on(proxied::measure(plan)).show("proxied", plan);
         }
     }

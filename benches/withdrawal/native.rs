@@ -92,7 +92,7 @@ pub(super) async fn measure(plan: Plan) -> Found {
     let all = |least: u64, of: fn(&Said) -> &AtomicU64| said.iter().all(|said| of(said).load(Ordering::Relaxed) >= least).then_some(());
     let began = Instant::now();
     for turn in 0..plan.withdrawals {
-        let first = shared.next.load(Ordering::Relaxed);
+        let first = shared.next.load(Ordering::Relaxed).max(1);
         eventually("every stream to show who leaves", async || all(first, |said| &said.newest)).await;
         some_moment(turn).await;
         let (answer, wait) = withdraw(world, &leaver).await;

@@ -72,7 +72,8 @@ impl Log {
         let verifier = signer.verifier.clone();
         let (writer, checkpoint, warnings) = Writer::open(Arc::clone(&disk), anchor, signer)?;
         let head = head(&checkpoint, &verifier)?;
-        let state = State { head, checkpoint, waiting: VecDeque::new(), hurried: 0, busy: false, failed: 0, tried: 0, why: None, set_back: false };
+        let state =
+            State { head, checkpoint, waiting: VecDeque::new(), hurried: 0, busy: false, failed: 0, tried: 0, why: None, set_back: false };
         let log = Self { disk, verifier, batch, writer: Mutex::new(writer), state: Mutex::new(state), woken: Condvar::new() };
         Ok((Arc::new(log), warnings))
     }

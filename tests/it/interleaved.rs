@@ -108,6 +108,9 @@ async fn whatever_happens_at_once_each_message_shows_what_may_be_shown_when_it_i
     );
     // A single run may be about little; many are about everything.
     if count > 10 {
-        assert!([shown, hidden, parts, uses, taken, refused, stated].iter().all(|count| *count > 0), "some things never came about: {all:?}");
+        assert!(
+            [shown, hidden, parts, uses, taken, refused, stated].iter().all(|count| *count > 0),
+            "some things never came about: {all:?}"
+        );
     }
 }

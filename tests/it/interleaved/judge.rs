@@ -172,7 +172,8 @@ impl Judging<'_> {
             let window = Window::between(sent.at, came.at);
             let possible = run.people[sent.person].possible(back, window, &run.time, None);
             if !possible.iter().flatten().any(|mask| mask & first.mask == came.mask) {
-                self.wrong.push(format!("back: chart {} shows {:b} of {:b}, possible was {possible:?}", came.number, came.mask, first.mask));
+                self.wrong
+                    .push(format!("back: chart {} shows {:b} of {:b}, possible was {possible:?}", came.number, came.mask, first.mask));
             }
             self.tally.shown += 1;
         }

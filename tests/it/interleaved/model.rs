@@ -18,8 +18,12 @@ pub(super) enum Fact {
     Granted(Box<Granted>),
     Delegated,
     /// Of a delegation, and all that was granted under it.
-    Ended { id: RecordId },
-    Withdrawn { ids: Vec<RecordId> },
+    Ended {
+        id: RecordId,
+    },
+    Withdrawn {
+        ids: Vec<RecordId>,
+    },
 }
 
 impl Fact {
