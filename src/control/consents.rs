@@ -24,6 +24,7 @@ use crate::status::Refuse;
 use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::query::{Asks, Query};
 use crate::veil::consent::refusal::RecordRefusal;
+use crate::veil::consent::standing::Standing;
 use crate::veil::name::UnixMs;
 use crate::veil::policy::Holders;
 use crate::veil::terms::Treatment;
@@ -67,6 +68,12 @@ async fn write<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refused> + Se
         Ok(done) => done.map_err(|refused| refuse(&refused)),
         Err(_) => Err(Refuse::StoreDown.into()),
     }
+}
+
+/// The standing of whom a query is about; its records may have to be read.
+async fn standing_of(ledger: &Arc<Ledger>, query: &Query) -> Result<Arc<Standing>, Status> {
+    let (ledger, subject) = (Arc::clone(ledger), query.subject);
+    write(move || ledger.standing_of(&subject)).await
 }
 
 /// What a sender saw of the log before. Whatever it is, it stands in no record's way; where it shows that the log was set back, the
@@ -130,7 +137,7 @@ impl Consents for ConsentDesk {
         }
         let ledger = Arc::clone(self.judge.ledger());
         let found = write(move || {
-            let standing = ledger.standing_of(&query.subject);
+            let standing = ledger.standing_of(&query.subject)?;
             let view = viewer(&standing, &query, now)?;
             ledger.receipts(&query.subject, from, RECEIPTS_MAX, |record| view.shows_receipt(record))
         })
@@ -147,7 +154,7 @@ impl Consents for ConsentDesk {
             return Err(Refuse::Malformed.into());
         }
         let ledger = self.judge.ledger();
-        let standing = ledger.standing_of(&query.subject);
+        let standing = standing_of(ledger, &query).await?;
         let view = viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
         Ok(Response::new(view.standing(ledger, ledger.streams_of(&query.subject), now)))
     }
@@ -158,7 +165,7 @@ impl Consents for ConsentDesk {
         let Asks::Explain { recipient, holder, purpose, schema } = &query.asks else { return Err(Refuse::Malformed.into()) };
         let schema = self.judge.schema(schema.as_str()).ok_or(Refuse::UnknownSchema)?;
         let listener = Listener { spiffe: recipient.clone(), did: *holder, stated_key: None };
-        let standing = self.judge.ledger().standing_of(&query.subject);
+        let standing = standing_of(self.judge.ledger(), &query).await?;
         let view = viewer(&standing, &query, now).and_then(|view| view.explains(recipient, purpose));
         view.map_err(|refusal| refuse(&refusal.into()))?;
         let judged = self.judge.judge(schema, &listener, purpose, Some(&standing), now).map_err(|error| {
@@ -194,7 +201,7 @@ impl Consents for ConsentDesk {
         let (query, now) = self.query(request.into_inner().query.as_ref())?;
         let Asks::Record(record) = query.asks else { return Err(Refuse::Malformed.into()) };
         let ledger = Arc::clone(self.judge.ledger());
-        let standing = ledger.standing_of(&query.subject);
+        let standing = standing_of(&ledger, &query).await?;
         let view = viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
         if !view.shows(record) {
             return Err(refuse(&RecordRefusal::Widens("record".into()).into()));
@@ -214,7 +221,8 @@ impl Consents for ConsentDesk {
             return Err(Refuse::Malformed.into());
         }
         let ledger = Arc::clone(self.judge.ledger());
-        viewer(&ledger.standing_of(&query.subject), &query, now).map_err(|refusal| refuse(&refusal.into()))?;
+        let standing = standing_of(&ledger, &query).await?;
+        viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
         let watching = ledger.watched().watch(query.subject).ok_or(Refuse::TooMany)?;
         let (out, notices) = mpsc::channel(NOTICES_WAITING_MAX);
         tokio::spawn(tell(ledger, query, watching, request.past, out));

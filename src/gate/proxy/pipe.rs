@@ -331,7 +331,7 @@ impl Judging<'_> {
             About::EachItself if lane.side.several => lane.veil_each(views, raw, due, *now, out),
             About::EachItself => match lane.subject_in(views, raw) {
                 Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
-                Err(refusal) => Err(Veto::Message(refusal)),
+                Err(veto) => Err(veto),
             },
         };
         match veiled {
