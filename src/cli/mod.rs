@@ -12,6 +12,7 @@ pub mod input;
 mod interrupted;
 pub mod leak_test;
 pub mod log;
+pub mod open;
 pub mod publish;
 pub mod schema;
 pub mod serve;
@@ -66,6 +67,7 @@ enum Command {
     Bench(bench::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
+    Open(open::Args),
     Simulate(simulate::Args),
 }
 
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
+        Command::Open(args) => open::run(&args),
         Command::Simulate(args) => simulate::run(args),
     };
     match ended {

@@ -9,6 +9,7 @@ mod grant;
 mod hours;
 mod notices;
 mod receipts;
+mod release;
 mod renew;
 pub(super) mod rule;
 mod speaker;
@@ -61,6 +62,7 @@ enum Command {
     Standing(standing::Args),
     Receipts(receipts::Args),
     Notices(notices::Args),
+    Release(release::Args),
     Delegate(delegate::Args),
     EndDelegation(delegate::EndArgs),
     Agree(agree::Args),
@@ -147,6 +149,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         Command::Standing(args) => standing::run(&args),
         Command::Receipts(args) => receipts::run(&args),
         Command::Notices(args) => notices::run(&args),
+        Command::Release(args) => release::run(&args),
         Command::Delegate(args) => delegate::run(&args),
         Command::EndDelegation(args) => delegate::end(&args),
         Command::Agree(args) => agree::run(&args),
@@ -237,7 +240,7 @@ pub(super) fn unsigned(refusal: &RecordRefusal) -> CliError {
     CliError::broken(format!("{}: {}", refusal.code(), super::plain(&refusal.to_string())))
 }
 
-fn read_envelope(file: &Path) -> Result<Envelope, CliError> {
+pub(super) fn read_envelope(file: &Path) -> Result<Envelope, CliError> {
     use std::io::Read;
     let unread = |error: std::io::Error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind()));
     let mut json = Vec::new();

@@ -18,11 +18,12 @@ use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
     self, ExplainRequest, ExplainResponse, Explained, NoticesRequest, ReceiptsRequest, ReceiptsResponse, RecordRequest, RecordResponse,
-    StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
+    StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse, WrapsRequest, WrapsResponse,
 };
 use crate::status::Refuse;
 use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::query::{Asks, Query};
+use crate::veil::consent::record::SignerRole;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::Standing;
 use crate::veil::name::UnixMs;
@@ -32,6 +33,8 @@ use crate::world::Clock;
 
 /// The most receipts of one answer.
 const RECEIPTS_MAX: usize = 64;
+/// The most announcements of one answer.
+const WRAPS_MAX: usize = 256;
 /// How many notices wait for a wallet that is slow to read; then it is not asked what happened until it has read them.
 const NOTICES_WAITING_MAX: usize = 64;
 
@@ -194,6 +197,22 @@ impl Consents for ConsentDesk {
             delivers: judged.delivers,
             obligations: judged.obligations.iter().map(Into::into).collect(),
         }))
+    }
+
+    async fn wraps(&self, request: Request<WrapsRequest>) -> Result<Response<WrapsResponse>, Status> {
+        carrier(&request, May::Submit)?;
+        let WrapsRequest { query, from } = request.into_inner();
+        let (query, _) = self.query(query.as_ref())?;
+        if query.asks != Asks::Wraps {
+            return Err(Refuse::Malformed.into());
+        }
+        // Whoever speaks for somebody does not hold their vault, and needs not know who received when.
+        if query.by.role != SignerRole::Subject {
+            return Err(refuse(&RecordRefusal::Widens("wraps".into()).into()));
+        }
+        let ledger = Arc::clone(self.judge.ledger());
+        let wraps = write(move || ledger.wraps(&query.subject, from, WRAPS_MAX)).await?;
+        Ok(Response::new(WrapsResponse { wraps }))
     }
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {

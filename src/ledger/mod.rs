@@ -13,6 +13,7 @@ pub mod refused;
 pub mod subject;
 mod subjects;
 pub mod uses;
+pub mod vault;
 pub mod watch;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use self::subject::Subject;
 pub use self::subjects::RESIDENT_MAX;
 use self::subjects::Subjects;
 pub use self::uses::{Took, Uses};
+use self::vault::Vaults;
 pub use self::watch::{Watched, Watching};
 use crate::log::Log;
 use crate::store::rest::{AtRest, Kept, RestKey};
@@ -85,6 +87,7 @@ pub struct Ledger {
     announced: AnnouncedKeys,
     uses: DashMap<RecordId, Arc<Uses>>,
     watched: Watched,
+    vaults: Vaults,
     writer: Mutex<Writer>,
     strangers_max: usize,
 }
@@ -185,6 +188,7 @@ impl Ledger {
             announced: AnnouncedKeys::default(),
             uses: DashMap::new(),
             watched: Watched::default(),
+            vaults: Vaults::default(),
             writer: Mutex::default(),
             strangers_max,
         };

@@ -19,7 +19,7 @@ use place::{Memory, Place};
 use redb::{Database, ReadableDatabase, ReadableTable};
 use rest::{Kept, RestKey};
 pub use rows::Counted;
-use rows::{ENROLMENTS, FACTS, HISTORY, LEAVES, LOGGED, META, RECORDS, Rows, SUBJECTS, USES, Writing, number};
+use rows::{ENROLMENTS, FACTS, HISTORY, LEAVES, LOGGED, META, RECORDS, Rows, SUBJECTS, USES, WRAPS, Writing, number};
 
 use crate::veil::merkle::leaf::{LEAF_BYTES, Leaf};
 use crate::veil::name::{Did, Handle, RecordId, UnixMs};
@@ -29,6 +29,9 @@ const ORIGIN: &[u8] = b"origin";
 /// How many leaves there ever were.
 const LEAF_COUNT: &[u8] = b"leaves";
 const ACTS: &[u8] = b"acts";
+
+/// The most announcements that are kept for one subject's vault: half a year of one recipient's hours.
+pub const WRAPS_MAX: u64 = 4_096;
 
 /// The store.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub struct Batch {
     pub logged: u64,
     /// What institutional acts are in force, as the ledger writes them.
     pub acts: Option<Vec<u8>>,
+    /// Announcements that a subject's vault opens, sealed; the oldest of a subject go where there are more than [`WRAPS_MAX`].
+    pub wraps: Vec<(Did, Vec<u8>)>,
 }
 
 /// A leaf for the log.
@@ -122,7 +127,7 @@ impl Store {
                 write(&mut writing, batch)?;
             }
             if let Some(logged) = batches.iter().map(|batch| batch.logged).max() {
-                writing.remove(LEAVES, ..&logged.min(first).to_be_bytes())?;
+                writing.remove(LEAVES, &[]..&logged.min(first).to_be_bytes())?;
             }
             writing.commit()?;
             Ok(Some(first))
@@ -196,6 +201,19 @@ impl Store {
             }
             Ok(Ok(Some(history)))
         })?
+    }
+
+    /// Announcements that a subject's vault opens, from number `from` on, the oldest first, `most` of them; sealed.
+    pub fn wraps_of(&self, did: &Did, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.with(|database| {
+            let (first, last) = (of(did, &from.to_be_bytes()), of(did, &u64::MAX.to_be_bytes()));
+            let rows = database.begin_read()?.open_table(WRAPS)?;
+            let found = rows.range::<&[u8]>(&first[..]..=&last[..])?.take(most).map(|row| {
+                let (key, wrap) = row?;
+                Ok((number(key.value().get(32..).unwrap_or_default()), wrap.value().to_vec()))
+            });
+            found.collect()
+        })
     }
 
     /// The fact that holds a record.
@@ -376,6 +394,12 @@ fn write(writing: &mut Writing<'_>, batch: &Batch) -> Result<(), redb::Error> {
     if let Some(origin) = &batch.origin {
         writing.put(META, ORIGIN, origin.as_bytes())?;
     }
+    for (did, wrap) in &batch.wraps {
+        let at = writing.next_of(WRAPS, &did.0)?;
+        writing.put(WRAPS, &of(did, &at.to_be_bytes()), wrap)?;
+        let oldest = (at + 1).saturating_sub(WRAPS_MAX);
+        writing.remove(WRAPS, &of(did, &0u64.to_be_bytes())..&of(did, &oldest.to_be_bytes()))?;
+    }
     Ok(())
 }
 
@@ -537,6 +561,7 @@ mod tests {
             origin: Some("log.example".into()),
             leaves: vec![Noted { leaf: leaf(), of: Some((DID, RecordId([4; 32]))) }],
             acts: Some(vec![1; 33]),
+            wraps: vec![(DID, vec![6; 90])],
             ..batch(b"one")
         };
         store.commit(&key(), &whole).expect("room");
@@ -555,7 +580,7 @@ mod tests {
         assert_eq!((counted.subjects, counted.strangers), (1, 1));
         let rows = store.rows();
         let tables: std::collections::BTreeSet<_> = rows.iter().map(|(table, ..)| table.as_str()).collect();
-        assert_eq!(tables.len(), 9, "each has a row: {tables:?}");
+        assert_eq!(tables.len(), 10, "each has a row: {tables:?}");
         let noticed = |how: &str| assert_eq!(store.authenticate(&key()).expect_err(how).code(), "TV-D05");
         for (table, at, value) in &rows {
             store.tamper(table, at, None);
@@ -585,6 +610,19 @@ mod tests {
         let mut kept = Vec::new();
         store.leaves_from(0, |at, _| kept.push(at)).expect("readable");
         assert_eq!((kept, store.leaf_count().expect("readable")), (vec![2], 3));
+        store.authenticate(&key()).expect("as it was left");
+    }
+
+    #[test]
+    fn so_many_wraps_of_a_subject_are_kept_and_the_oldest_go() {
+        let store = Store::in_memory().expect("memory");
+        let batch = Batch { wraps: vec![(DID, vec![6; 9]); WRAPS_MAX as usize + 3], ..Batch::default() };
+        store.commit(&key(), &batch).expect("room");
+        store.commit(&key(), &Batch { wraps: vec![(Did([3; 32]), vec![7; 9])], ..Batch::default() }).expect("room");
+        let kept = store.wraps_of(&DID, 0, usize::MAX).expect("readable");
+        assert_eq!((kept.len() as u64, kept[0].0), (WRAPS_MAX, 3));
+        assert_eq!(store.wraps_of(&DID, WRAPS_MAX, 2).expect("readable").iter().map(|(at, _)| *at).collect::<Vec<_>>(), [4096, 4097]);
+        assert_eq!(store.wraps_of(&Did([3; 32]), 0, 9).expect("readable"), [(0, vec![7; 9])]);
         store.authenticate(&key()).expect("as it was left");
     }
 

@@ -11,6 +11,7 @@ use crate::veil::name::Did;
 const KEY_LABEL: &[u8] = b"twinveil/rest/v2\0";
 const ROWS_LABEL: &[u8] = b"twinveil/rest/rows/v2\0";
 const SUBJECT_LABEL: &[u8] = b"twinveil/rest/subject/v2\0";
+const WRAP_LABEL: &[u8] = b"twinveil/rest/wrap/v2\0";
 const SUM_LABEL: &[u8] = b"twinveil/rest/sum/v2\0";
 const FACT_LABEL: &[u8] = b"twinveil/rest/fact/v2\0";
 /// A subject's row: whether it is enrolled, then nonce, ciphertext and tag.
@@ -82,6 +83,16 @@ impl RestKey {
         Some(AtRest { key: Secret::take(&mut { *key }), enrolled: *flag == ENROLLED, kept })
     }
 
+    /// Something of a subject that tells who received its frames, and when.
+    pub fn seal_wrap(&self, did: &Did, wrap: &mut [u8], entropy: &mut impl CryptoRng) -> Vec<u8> {
+        self.seal(&[WRAP_LABEL, &did.0].concat(), wrap, entropy)
+    }
+
+    /// Opens it; `None` under another key, for another subject, or damaged.
+    pub fn open_wrap(&self, did: &Did, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.open(&[WRAP_LABEL, &did.0].concat(), sealed)
+    }
+
     /// Whether a subject's row says that no source's value means it.
     pub(super) fn is_stranger(row: &[u8]) -> bool {
         row.first() != Some(&ENROLLED)
@@ -106,7 +117,7 @@ impl RestKey {
     fn seal(&self, aad: &[u8], plain: &mut [u8], entropy: &mut impl CryptoRng) -> Vec<u8> {
         let mut nonce = [0u8; NONCE_BYTES];
         entropy.fill_bytes(&mut nonce);
-        let tag = self.seal.seal(&nonce, aad, plain).expect("a hundred bytes are within the limit of the cipher");
+        let tag = self.seal.seal(&nonce, aad, plain).expect("a row is within the limit of the cipher");
         [&nonce[..], plain, &tag].concat()
     }
 

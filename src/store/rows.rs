@@ -1,6 +1,6 @@
 //! Tables, and the only way rows come and go: each change of a row changes the sum over all rows in the same transaction.
 
-use std::ops::RangeTo;
+use std::ops::Range;
 
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle, WriteTransaction,
@@ -29,10 +29,12 @@ pub(super) const SUBJECTS: Rows = TableDefinition::new("subjects");
 pub(super) const LEAVES: Rows = TableDefinition::new("leaves");
 /// Which leaf is about which record: `did | record`.
 pub(super) const LOGGED: Rows = TableDefinition::new("records in the log");
+/// Announcements that a subject's vault opens: `did | number`, sealed.
+pub(super) const WRAPS: Rows = TableDefinition::new("vault wraps");
 /// The clock's mark, the log's name, how many leaves there ever were, the acts in force.
 pub(super) const META: Rows = TableDefinition::new("meta");
 /// What the sum is over.
-const SUMMED: [Rows; 9] = [FACTS, RECORDS, HISTORY, USES, ENROLMENTS, SUBJECTS, LEAVES, LOGGED, META];
+const SUMMED: [Rows; 10] = [FACTS, RECORDS, HISTORY, USES, ENROLMENTS, SUBJECTS, LEAVES, LOGGED, WRAPS, META];
 
 /// What the sum is not over: the format's version, and the sealed sum.
 const SEAL: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("seal");
@@ -101,11 +103,19 @@ impl<'k> Writing<'k> {
         Ok(())
     }
 
-    /// Takes the rows before a key away.
-    pub(super) fn remove(&mut self, table: Rows, before: RangeTo<&[u8]>) -> Result<(), redb::Error> {
+    /// The number behind the last row of those of a subject.
+    pub(super) fn next_of(&self, table: Rows, did: &[u8]) -> Result<u64, redb::Error> {
+        let (first, last) = ([did, &[0; 8]].concat(), [did, &[0xff; 8]].concat());
+        let rows = self.write.open_table(table)?;
+        let last = rows.range::<&[u8]>(&first[..]..=&last[..])?.next_back().transpose()?;
+        Ok(last.map_or(0, |(key, _)| number(key.value().get(32..).unwrap_or_default()).saturating_add(1)))
+    }
+
+    /// Takes the rows from one key to before another away.
+    pub(super) fn remove(&mut self, table: Rows, range: Range<&[u8]>) -> Result<(), redb::Error> {
         let name = table.name();
         let (sum, rest_key) = (&mut self.sum, self.key);
-        self.write.open_table(table)?.retain_in::<&[u8], _>(before, |key, value| {
+        self.write.open_table(table)?.retain_in::<&[u8], _>(range, |key, value| {
             sum.subtract(&rest_key.row(name, key, value));
             false
         })?;
