@@ -7,20 +7,21 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints what it found")]
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use h2::SendStream;
-use h2::client::SendRequest;
-use http::Request;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt;
 use prost::Message;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use twinveil::gate::tls::{ClientTls, PemFiles};
+use twinveil::http2::{self, Answer, Opener, Settings, Writing};
 
 #[allow(dead_code, reason = "shared with other benches")]
 mod frames;
@@ -35,10 +36,16 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const CALLS: usize = 8;
 /// Between two messages of `paced`.
 const PACE: Duration = Duration::from_micros(500);
-/// Flow-control windows of both ends, in bytes. The second is larger than all streams need: HTTP/2's guard against floods of small DATA
-/// frames goes by it.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Both ends. They gather what goes into one write, so that whoever is in between, and not they, is what the load waits for.
+const SETTINGS: Settings = Settings {
+    stream_window_bytes: 256 * 1024,
+    window_bytes: 4 * 1024 * 1024,
+    held_bytes_max: 16 * 1024 * 1024,
+    streams_max: 10_000,
+    header_bytes_max: 16 * 1024,
+    silence: Duration::from_secs(60),
+    answer_within: Duration::from_secs(20),
+};
 /// Of streams, one message in so many is looked into, and the first of each.
 const LOOK: u64 = 1_000;
 
@@ -177,14 +184,12 @@ async fn drive(address: &str, case: &str, want: &str, seconds: f64, files: Optio
         }
         None => Box::new(socket),
     };
-    let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-    let (sender, connection) = builder.handshake::<_, Bytes>(socket).await?;
+    let (opener, connection) = http2::client(socket, SETTINGS);
     let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
-    tasks.spawn(async move { Ok(connection.await?) });
+    tasks.spawn(async move { Err(format!("the connection ended: {:?}", connection.await).into()) });
     for _ in 0..if paced { 1 } else { CALLS } {
-        let (calls, sender) = (Arc::clone(&calls), sender.clone());
-        tasks.spawn(async move { if paced { calls.echo(sender).await } else { calls.read_on(sender).await } });
+        let (calls, opener) = (Arc::clone(&calls), opener.clone());
+        tasks.spawn(async move { if paced { calls.echo(opener).await } else { calls.read_on(opener).await } });
     }
 
     // Nothing ends by itself.
@@ -217,29 +222,31 @@ async fn drive(address: &str, case: &str, want: &str, seconds: f64, files: Optio
 }
 
 impl Calls {
-    async fn open(&self, sender: &SendRequest<Bytes>, end: bool) -> Result<(h2::client::ResponseFuture, SendStream<Bytes>), Failure> {
+    async fn open(&self, opener: &Opener, end: bool) -> Result<(Writing, Answer), Failure> {
         let request = Request::post(format!("{}://{}/bench.Bench/{}", self.scheme, self.address, self.path))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(())?;
-        let (response, mut stream) = sender.clone().ready().await?.send_request(request, false)?;
-        stream.send_data(self.first.clone(), end)?;
-        Ok((response, stream))
+        opener.ready().await.map_err(|_| "the connection takes no calls")?;
+        let (mut writing, answer) = opener.open(&request, false).map_err(|_| "the connection takes no call")?;
+        poll_fn(|cx| writing.poll_room(cx)).await?;
+        writing.data(self.first.clone(), end);
+        Ok((writing, answer))
     }
 
     /// Calls, reads to the end, calls again.
-    async fn read_on(&self, sender: SendRequest<Bytes>) -> Result<(), Failure> {
+    async fn read_on(&self, opener: Opener) -> Result<(), Failure> {
         loop {
             let begin = Instant::now();
-            let (response, _sent) = self.open(&sender, true).await?;
-            let (head, mut body) = response.await?.into_parts();
-            let mut cut = Cut::default();
-            while let Some(bytes) = body.data().await {
-                let bytes = bytes?;
-                body.flow_control().release_capacity(bytes.len())?;
-                cut.take(bytes, self)?;
+            let (_sent, answer) = self.open(&opener, true).await?;
+            let (head, mut body) = answer.await?.into_parts();
+            let (mut cut, mut trailers) = (Cut::default(), head.headers);
+            while let Some(frame) = body.frame().await {
+                match frame?.into_data() {
+                    Ok(bytes) => drop(cut.take(bytes, self)?),
+                    Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+                }
             }
-            let trailers = body.trailers().await?.unwrap_or(head.headers);
             if self.path != "Look" || trailers.get("grpc-status").is_none_or(|status| status != "0") {
                 return Err(format!("a call ended with {trailers:?}").into());
             }
@@ -248,7 +255,7 @@ impl Calls {
     }
 
     /// Sends a message every half millisecond, and waits for none.
-    async fn echo(&self, sender: SendRequest<Bytes>) -> Result<(), Failure> {
+    async fn echo(&self, opener: Opener) -> Result<(), Failure> {
         // The runtime's own clock is too coarse.
         let (ticks, mut ticked) = tokio::sync::mpsc::unbounded_channel();
         std::thread::spawn(move || {
@@ -260,23 +267,22 @@ impl Calls {
             }
         });
         let mut sent = VecDeque::from([Instant::now()]);
-        let (response, mut stream) = self.open(&sender, false).await?;
-        let (head, mut body) = response.await?.into_parts();
-        let mut cut = Cut::default();
+        let (mut writing, answer) = self.open(&opener, false).await?;
+        let (head, mut body) = answer.await?.into_parts();
+        let (mut cut, mut trailers) = (Cut::default(), HeaderMap::new());
         loop {
             tokio::select! {
                 Some(()) = ticked.recv() => {
                     sent.push_back(Instant::now());
-                    send(&mut stream, self.first.clone()).await?;
+                    send(&mut writing, self.first.clone()).await?;
                 }
-                bytes = body.data() => {
-                    let Some(bytes) = bytes else { return Err(format!("the echo ended: {head:?} {:?}", body.trailers().await?).into()) };
-                    let bytes = bytes?;
-                    body.flow_control().release_capacity(bytes.len())?;
-                    for _ in 0..cut.take(bytes, self)? {
+                frame = body.frame() => match frame.transpose()?.map(http_body::Frame::into_data) {
+                    Some(Ok(bytes)) => for _ in 0..cut.take(bytes, self)? {
                         let begin = sent.pop_front().ok_or("more came back than was sent")?;
                         self.found(|found| found.late.push(begin.elapsed()));
-                    }
+                    },
+                    Some(Err(frame)) => trailers = frame.into_trailers().unwrap_or_default(),
+                    None => return Err(format!("the echo ended: {head:?} {trailers:?}").into()),
                 }
             }
         }

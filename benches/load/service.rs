@@ -5,16 +5,17 @@ use std::future::poll_fn;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::BodyExt;
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use twinveil::gate::tls::{self, PemFiles};
+use twinveil::http2::{self, Reading, Writing};
 
 use crate::frames::{Position, Vitals};
-use crate::{CONNECTION_WINDOW, Failure, STREAM_WINDOW};
+use crate::{Failure, SETTINGS};
 
 /// A message of about `size` bytes.
 pub(crate) fn vitals(size: usize) -> Vitals {
@@ -87,64 +88,57 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>) {
                 },
                 None => Box::new(socket),
             };
-            let mut builder = h2::server::Builder::new();
-            builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW).max_concurrent_streams(10_000);
-            let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else { return };
-            while let Some(Ok((request, respond))) = connection.accept().await {
-                tokio::spawn(answer(request, respond));
+            let mut connection = http2::server(socket, SETTINGS);
+            while let Some(Ok((request, writing))) = poll_fn(|cx| connection.poll_accept(cx)).await {
+                tokio::spawn(answer(request, writing));
             }
         });
     }
 }
 
 /// Ends when the call does, or the client goes.
-async fn answer(request: Request<RecvStream>, mut respond: h2::server::SendResponse<Bytes>) -> Result<(), Failure> {
+async fn answer(request: Request<Reading>, mut writing: Writing) -> Result<(), Failure> {
     let path = request.uri().path().to_owned();
     let mut body = request.into_body();
     let mut response = Response::new(());
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
     if path.ends_with("/Echo") {
-        let mut stream = respond.send_response(response, false)?;
-        while let Some(bytes) = body.data().await {
-            let bytes = bytes?;
-            body.flow_control().release_capacity(bytes.len())?;
-            send(&mut stream, bytes).await?;
+        writing.head(&response, false);
+        while let Some(frame) = body.frame().await {
+            if let Ok(bytes) = frame?.into_data() {
+                send(&mut writing, bytes).await?;
+            }
         }
-        return Ok(stream.send_trailers(ok())?);
+        return end(&mut writing).await;
     }
     let mut asked = BytesMut::new();
-    while let Some(bytes) = body.data().await {
-        let bytes = bytes?;
-        body.flow_control().release_capacity(bytes.len())?;
-        asked.extend_from_slice(&bytes);
+    while let Some(frame) = body.frame().await {
+        asked.extend_from_slice(&frame?.into_data().unwrap_or_default());
     }
     let ask = Ask::decode(asked.get(5..).unwrap_or_default())?;
-    let mut stream = respond.send_response(response, false)?;
+    writing.head(&response, false);
     let one = made(ask.size);
     if path.ends_with("/Look") {
-        send(&mut stream, one).await?;
-        return Ok(stream.send_trailers(ok())?);
+        send(&mut writing, one).await?;
+        return end(&mut writing).await;
     }
     let chunk = if ask.packed { Bytes::from(one.repeat((16 * 1024 / one.len()).max(1))) } else { one };
     loop {
-        send(&mut stream, chunk.clone()).await?;
+        send(&mut writing, chunk.clone()).await?;
     }
 }
 
-fn ok() -> HeaderMap {
+async fn end(writing: &mut Writing) -> Result<(), Failure> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    trailers
+    poll_fn(|cx| writing.poll_sent(cx)).await?;
+    writing.trailers(&trailers);
+    Ok(())
 }
 
-/// Sends when there is room.
-pub(crate) async fn send(stream: &mut SendStream<Bytes>, bytes: Bytes) -> Result<(), Failure> {
-    stream.reserve_capacity(bytes.len());
-    while stream.capacity() < bytes.len() {
-        match poll_fn(|cx| stream.poll_capacity(cx)).await {
-            Some(granted) => drop(granted?),
-            None => return Err("gone".into()),
-        }
-    }
-    Ok(stream.send_data(bytes, false)?)
+/// Sends a DATA frame when there is room.
+pub(crate) async fn send(writing: &mut Writing, bytes: Bytes) -> Result<(), Failure> {
+    poll_fn(|cx| writing.poll_room(cx)).await?;
+    writing.data(bytes, false);
+    Ok(())
 }

@@ -95,9 +95,12 @@ def targets(rows):
     yield "packed, 200 B: scrubber ÷ Twinveil", by("envoy_scrubber", "packed-strip"), "×", (">", 15), (">", 25)
     yield "packed, 200 B: Twinveil ÷ plain Envoy", combined(ours["packed"], v("envoy", "packed-strip"), ratio), "×", None, ("<", 1.2)
     yield "one sealed group, 200 B: ÷ strip", combined(sealed, ours["stream"], ratio), "×", ("<", 1.35), None
+    yield "one sealed group, 200 B: scrubber's strip ÷ Twinveil", combined(
+        v("envoy_scrubber", "stream-strip"), sealed, ratio), "×", (">", 12 / 1.35), None
     yield "one sealed group, 200 B: Twinveil", sealed, "µs", None, ("<", 0.25)
     yield "paced echo at 2,000/s: Twinveil, a round trip", ours["paced"], "µs", ("<", 12), ("<", 8)
     yield "paced echo at 2,000/s: scrubber ÷ Twinveil", by("envoy_scrubber", "paced-strip"), "×", (">", 2.1), (">", 3.1)
+    yield "paced echo at 2,000/s: HAProxy ÷ Twinveil", by("haproxy", "paced-strip"), "×", None, None
     yield "paced echo at 2,000/s: added p50", p50, "µs", None, ("<", 12)
     yield "unary, 200 B: Twinveil", ours["unary"], "µs", ("<", 10), ("<", 6)
     yield "unary, 200 B: scrubber ÷ Twinveil", by("envoy_scrubber", "unary-strip"), "×", (">", 2.5), (">", 4.2)
@@ -109,7 +112,7 @@ def targets(rows):
 def verdict(values, bound):
     if bound is None:
         return "–"
-    sign, number = bound
+    sign, number = bound[0], round(bound[1], 2)
     if not values:
         return f"{'≥' if sign == '>' else '≤'} {number}: not measured"
     met = median(values) >= number if sign == ">" else median(values) <= number

@@ -1,6 +1,7 @@
 //! Streams of a connection and the table that they are found in.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::task::{Context, Waker};
 
@@ -11,6 +12,29 @@ use super::Broken;
 
 /// How much memory a stream keeps for what may come, in bytes.
 const INBOX_KEPT_BYTES: usize = 16 * 1024;
+/// How many larger inboxes a thread keeps for all streams of its connections.
+const LENT_MAX: usize = 16;
+
+thread_local! {
+    /// Inboxes that were taken: whoever took one has it until they drop it, and then the next stream to which much comes.
+    static LENT: RefCell<VecDeque<Bytes>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// A large inbox that nobody reads any more; else a new one.
+#[cold]
+fn large_inbox(bytes: usize) -> BytesMut {
+    let had = LENT.with_borrow_mut(|lent| {
+        let at = lent.iter().position(Bytes::is_unique)?;
+        lent.swap_remove_back(at)?.try_into_mut().ok()
+    });
+    match had {
+        Some(mut inbox) if inbox.capacity() >= bytes => {
+            inbox.clear();
+            inbox
+        }
+        _ => BytesMut::with_capacity(bytes),
+    }
+}
 
 /// One stream (RFC 9113 §5.1).
 #[derive(Debug)]
@@ -103,18 +127,28 @@ impl Stream {
     #[inline]
     pub(super) fn append(&mut self, body: &[u8]) {
         if self.inbox.capacity() < body.len() {
-            self.inbox.reserve(self.expects.max(body.len()));
+            match self.expects {
+                0 => self.inbox.reserve(body.len()),
+                expects => self.inbox = large_inbox(expects.max(body.len())),
+            }
         }
         self.inbox.extend_from_slice(body);
     }
 
-    /// All that has come. Memory that was for much is not kept: the stream may be idle from here on.
+    /// All that has come. Memory that was for much is not kept here: the stream may be idle from here on.
     pub(super) fn take_inbox(&mut self) -> Bytes {
         if self.inbox.capacity() <= INBOX_KEPT_BYTES {
             return self.inbox.split().freeze();
         }
-        self.expects = if self.inbox.len() > INBOX_KEPT_BYTES { self.inbox.len() } else { 0 };
-        std::mem::take(&mut self.inbox).freeze()
+        let inbox = std::mem::take(&mut self.inbox).freeze();
+        self.expects = if inbox.len() > INBOX_KEPT_BYTES { inbox.len().next_power_of_two() } else { 0 };
+        LENT.with_borrow_mut(|lent| {
+            if lent.len() >= LENT_MAX {
+                lent.pop_front();
+            }
+            lent.push_back(inbox.clone());
+        });
+        inbox
     }
 
     /// Ends it in both directions. What has come whole stays readable.
@@ -244,6 +278,28 @@ mod tests {
             assert_eq!(stream.take_inbox(), came);
             assert!(stream.inbox.is_empty() && stream.inbox.capacity() <= INBOX_KEPT_BYTES);
         }
+    }
+
+    #[test]
+    fn a_large_inbox_is_used_again_once_its_reader_is_done() {
+        let much = vec![7; 40_000];
+        let (mut one, mut other) = (Stream::new(1, 10, 10), Stream::new(3, 10, 10));
+        let read = |stream: &mut Stream| {
+            stream.append(&much);
+            stream.take_inbox()
+        };
+        (read(&mut one), read(&mut other));
+        let held = read(&mut one);
+        let at = held.as_ptr();
+        assert_ne!(read(&mut other).as_ptr(), at, "somebody still reads it");
+        assert_eq!(held, much);
+        drop(held);
+        let again: Vec<_> = (0..2).map(|_| read(&mut other)).collect();
+        assert!(again.iter().any(|inbox| inbox.as_ptr() == at));
+        for _ in 0..100 {
+            read(&mut one);
+        }
+        assert!(LENT.with_borrow(VecDeque::len) <= LENT_MAX);
     }
 
     #[test]

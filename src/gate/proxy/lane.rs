@@ -23,7 +23,7 @@ use crate::status::Refuse;
 use crate::veil::name::{Did, Spiffe, StreamId, UnixMs, ViewId};
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::ANNOUNCEMENT_FIELD;
-use crate::veil::view::{Raw, Space, SubjectValue};
+use crate::veil::view::{Raw, Space, SubjectValue, Veiled};
 use crate::veil::wire::push_len_prefixed;
 
 /// How many subjects a lane remembers; after that it begins anew.
@@ -166,6 +166,28 @@ impl Lane {
         Ok(Some(subject))
     }
 
+    /// Sees a message through the view of whom the last one was about, if it is about them: they are looked for in the same walk.
+    /// `None`: nothing is known of it yet.
+    pub(super) fn veil_as_last(
+        &self,
+        views: &mut Views,
+        raw: Raw<'_>,
+        due: impl FnOnce(Mark, bool) -> bool,
+        now: UnixMs,
+        out: &mut BytesMut,
+    ) -> Option<Result<Veiling, Veto>> {
+        let (_, index) = views.last_place.filter(|(key, _)| views.last.as_ref().is_some_and(|(_, last)| Some(last.did()) == *key))?;
+        let mandate_generation = self.shared.maker.ledger().mandate_generation();
+        let Views { seen, announced: announcements, space, round, last: Some((value, _)), .. } = views else { return None };
+        let (seen, announcement) = (seen.get_mut(index)?, announcements.get(index)?);
+        if !seen.is_current(mandate_generation, now) || !seen.uses().is_empty() {
+            return None;
+        }
+        let veiled = seen.view()?.apply_about(raw, value, space)?;
+        let mark = Mark { view: index, round: *round, change: announcement.change };
+        Some(hand_out(out, &veiled, announcement, mark, due))
+    }
+
     /// Sees a message through the subject's view and appends what comes out, with its prefix. `due` is asked whether this call
     /// is to have the announcement now, given that calls of the lane have (or have not) handed it over.
     pub(super) fn veil(
@@ -201,9 +223,7 @@ impl Lane {
             uses::give_back(&taken);
             Veto::Message(refusal)
         })?;
-        let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
-        push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
-        Ok(Veiling::Done { marks: mark.into(), announced })
+        hand_out(out, &veiled, announcement, mark, due)
     }
 
     /// Takes one use of each counted consent that the view rests on; where they are used up, makes the view anew.
@@ -289,6 +309,20 @@ impl Lane {
             view,
         }
     }
+}
+
+/// Appends a message, with the announcement where it is due.
+#[inline]
+fn hand_out(
+    out: &mut BytesMut,
+    veiled: &Veiled<'_>,
+    announcement: &Announcement,
+    mark: Mark,
+    due: impl FnOnce(Mark, bool) -> bool,
+) -> Result<Veiling, Veto> {
+    let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
+    push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
+    Ok(Veiling::Done { marks: mark.into(), announced })
 }
 
 /// A message with its prefix; what is announced is a part of it.

@@ -313,7 +313,7 @@ impl Judging<'_> {
         let Self { lane, views, fitting, now, out, rest, announced, told, .. } = self;
         let raw = Raw::new(message);
         let streams = lane.side.streams;
-        let due = |mark: Mark, by_others: bool| {
+        let mut due = |mark: Mark, by_others: bool| {
             if !streams {
                 return !by_others;
             }
@@ -329,9 +329,12 @@ impl Judging<'_> {
         let veiled = match &fitting.about {
             About::Call(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
             About::EachItself if lane.side.several => lane.veil_each(views, raw, due, *now, out),
-            About::EachItself => match lane.subject_in(views, raw) {
-                Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
-                Err(veto) => Err(veto),
+            About::EachItself => match lane.veil_as_last(views, raw, &mut due, now.0, out) {
+                Some(veiled) => veiled,
+                None => match lane.subject_in(views, raw) {
+                    Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
+                    Err(veto) => Err(veto),
+                },
             },
         };
         match veiled {

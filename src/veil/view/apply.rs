@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bindings::Bindings;
 use super::compile::{Class, Descent, Key, NodeTable, Op, PlacePair, Program};
-use super::frame::{Raw, Veiled};
+use super::frame::{Raw, SubjectValue, Veiled};
 use super::several::Elements;
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::SEALED_FIELD;
@@ -14,7 +14,7 @@ use crate::veil::transform::generalize;
 use crate::veil::transform::number::push_float;
 use crate::veil::wire::{
     DEPTH_MAX, FIXED32, FIXED64, LEN, TAG_MIN, VARINT, bounds, mend_length, minimal_len, minimal_run, minimal_varint, push_tag,
-    push_varint, skip, slice, split_tag, varint, varint_len, write_varint,
+    push_varint, short_end, skip, slice, split_tag, varint, varint_len, window, write_varint,
 };
 
 /// A program and the bindings of one subject and stream.
@@ -60,8 +60,15 @@ impl View {
 
     /// Makes what the recipient may see of a frame. On a refusal nothing of the frame remains.
     pub fn apply<'s>(&mut self, frame: Raw<'_>, space: &'s mut Space) -> Result<Veiled<'s>, Refusal> {
-        self.walk(frame, space, None, true)?;
+        self.walk(frame, space, (None, None), true)?;
         Ok(Veiled(&space.out))
+    }
+
+    /// The same for a frame that is likely about whom the last one was about, who is looked for in the same walk. `None`: it is not,
+    /// or can't be judged, or the walk does not come by; nothing has changed, and [`Raw::read_subject`] knows more.
+    pub fn apply_about<'s>(&mut self, frame: Raw<'_>, subject: &SubjectValue, space: &'s mut Space) -> Option<Veiled<'s>> {
+        self.walk(frame, space, (None, Some(subject.as_bytes())), true).ok()?;
+        Some(Veiled(&space.out))
     }
 
     /// The same into `space`; without `elements`, those that have a subject of their own are left out. Whether there is anything to
@@ -71,7 +78,7 @@ impl View {
         &mut self,
         frame: Raw<'_>,
         space: &mut Space,
-        elements: Option<&mut dyn Elements>,
+        (elements, about): (Option<&mut dyn Elements>, Option<&[u8]>),
         expected: bool,
     ) -> Result<bool, Refusal> {
         let work = &mut *space;
@@ -85,8 +92,11 @@ impl View {
         }
         // A cast, so that all parts of the walk live as long as each other.
         let elements = elements.map(|elements| elements as &mut dyn Elements);
-        let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals, elements };
+        let mut walk = Walk { program: &self.program, bindings: &mut self.bindings, work, seals, elements, about, is_about: false };
         let done = walk.message(0, frame.0, 1).and_then(|()| {
+            if walk.about.is_some() && !walk.is_about {
+                return Err(Refusal::NoSubject);
+            }
             let comes = expected || walk.work.borne > 0;
             if walk.seals && comes { walk.seal_groups().map(|()| true) } else { Ok(comes) }
         });
@@ -101,6 +111,9 @@ pub(super) struct Walk<'w> {
     pub(super) seals: bool,
     /// Who knows the views of elements that have a subject of their own.
     pub(super) elements: Option<&'w mut (dyn Elements + 'w)>,
+    /// Whom the frame is to be about, and whether it says so.
+    pub(super) about: Option<&'w [u8]>,
+    pub(super) is_about: bool,
 }
 
 impl<'w> Walk<'w> {
@@ -121,11 +134,20 @@ impl<'w> Walk<'w> {
         while pos < input.len() {
             let start = pos;
             // First the end of the record: nothing is judged before it is known to be whole.
-            let Met { op, tag, value, end, minimal } = meet(table, input, pos, depth)?;
+            let Met { mut op, tag, value, end, minimal } = meet(table, input, pos, depth)?;
             pos = end;
             match op.class {
                 Class::Keep if minimal => continue,
                 Class::KeepPacked if minimal && minimal_packed(input, value, end) => continue,
+                Class::Subject => {
+                    if depth == 1 {
+                        self.meet_subject(slice(input, value, end))?;
+                    }
+                    op = Op::new(op.code, op.arg);
+                    if op.class == Class::Keep && minimal {
+                        continue;
+                    }
+                }
                 _ => {}
             }
             push_run(&mut self.work.out, input, run, start);
@@ -144,6 +166,15 @@ impl<'w> Walk<'w> {
             self.work.ordinals.truncate(ordinals);
         }
         Ok(())
+    }
+
+    /// The frame says whom it is about.
+    #[inline]
+    fn meet_subject(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        let Some(about) = self.about else { return Ok(()) };
+        let (begin, end) = bounds(value, 0)?;
+        self.is_about = slice(value, begin, end) == about;
+        if self.is_about { Ok(()) } else { Err(Refusal::TwoSubjects) }
     }
 
     /// A message or element: it comes out only if something visible is in it.
@@ -262,40 +293,11 @@ fn meet(table: &NodeTable, input: &[u8], pos: usize, depth: u32) -> Result<Met, 
     let window = window(input, pos);
     let first = window as u8;
     let Some(&op) = table.dense.get(usize::from(first)) else { return meet_long(table, input, pos, depth) };
-    let value = pos + 1;
-    let (end, minimal) = match first & 7 {
-        VARINT => {
-            // The varint ends at the first byte behind the tag without a top bit.
-            let ends = !window & 0x8080_8080_8080_8000;
-            if ends == 0 {
-                return meet_long(table, input, pos, depth);
-            }
-            let last = ends.trailing_zeros() as usize / 8;
-            (pos + last + 1, last == 1 || window >> (8 * last) & 0xff != 0)
-        }
-        LEN => match ((window >> 8) as u8, (window >> 16) as u8) {
-            (len @ ..0x80, _) => (value + 1 + usize::from(len), true),
-            (low, high @ ..0x80) => (value + 2 + (usize::from(low & 0x7f) | usize::from(high) << 7), high != 0),
-            _ => return meet_long(table, input, pos, depth),
-        },
-        FIXED32 => (value + 4, true),
-        FIXED64 => (value + 8, true),
-        _ => return meet_long(table, input, pos, depth),
-    };
+    let Some((end, minimal)) = short_end(window, pos) else { return meet_long(table, input, pos, depth) };
     if end > input.len() {
         return Err(Refusal::Truncated);
     }
-    Ok(Met { op, tag: first.into(), value, end, minimal })
-}
-
-/// Eight bytes from `pos` on, the first lowest; zeros behind the end of the input.
-#[inline(always)]
-fn window(input: &[u8], pos: usize) -> u64 {
-    let rest = input.get(pos..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(window) => u64::from_le_bytes(*window),
-        None => rest.iter().rev().fold(0, |window, byte| window << 8 | u64::from(*byte)),
-    }
+    Ok(Met { op, tag: first.into(), value: pos + 1, end, minimal })
 }
 
 /// Records with long tags, long varints or long lengths, and groups.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::veil::name::{FieldPath, Fingerprint};
 use crate::veil::policy::{Decided, Decision, Holders};
-use crate::veil::schema::{Bearer, CaseValue, Content, Field, Node, NodeId, Schema, Select, SelectKey, Site, SiteId};
+use crate::veil::schema::{Bearer, CaseValue, Content, Field, Node, NodeId, Schema, Select, SelectKey, Site, SiteId, SubjectPath};
 use crate::veil::terms::{Axis, Generalizer, Kind, Role, Treatment};
 use crate::veil::wire::LEN;
 
@@ -56,7 +56,7 @@ impl Op {
     /// Not in the schema, or not with this wire type.
     pub(super) const UNKNOWN: Self = Self { class: Class::Drop, code: Code::Drop, arg: 0 };
 
-    const fn new(code: Code, arg: u16) -> Self {
+    pub(super) const fn new(code: Code, arg: u16) -> Self {
         let class = match code {
             Code::Drop => Class::Drop,
             Code::Keep => Class::Keep,
@@ -79,6 +79,8 @@ pub(super) enum Class {
     KeepPacked,
     /// Anything else.
     Special,
+    /// Says whom the frame is about; then as its code says.
+    Subject,
 }
 
 /// What an instruction does. It belongs to a whole tag: the same field with another wire type is [`Op::UNKNOWN`].
@@ -200,6 +202,11 @@ impl Program {
         let alive = alive(schema, decision);
         let mut compiler = Compiler { schema, decision, alive, generalizers: Vec::new(), pseudonyms: Vec::new(), slots };
         let mut nodes: Vec<NodeTable> = schema.nodes().iter().map(|node| compiler.node(node)).collect();
+        if let (Some(tag), Some(root)) = (schema.subject().and_then(short_text), nodes.first_mut())
+            && let Some(op) = root.dense.get_mut(usize::from(tag))
+        {
+            op.class = Class::Subject;
+        }
         if decision.sites.len() != schema.sites().len() {
             nodes.clear();
             compiler.slots.clear();
@@ -222,6 +229,14 @@ impl Program {
     /// The schema that it was compiled for.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+}
+
+/// The tag of a subject that is a text or bytes at the top of the frame, if it is of one byte.
+fn short_text(path: &SubjectPath) -> Option<u8> {
+    match (&path.numbers[..], path.kind) {
+        ([number @ ..16], Kind::String | Kind::Bytes) => Some((*number as u8) << 3 | LEN),
+        _ => None,
     }
 }
 

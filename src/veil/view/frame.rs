@@ -100,11 +100,9 @@ impl<'a> Raw<'a> {
 /// Finds the value, which is never empty, and only one.
 fn find(message: &[u8], numbers: &[u32], kind: Kind, found: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some((number, deeper)) = numbers.split_first() else { return Ok(()) };
-    for record in Reader::new(message) {
+    let mut reader = Reader::new(message);
+    while let Some(record) = reader.next_of(*number) {
         let record = record?;
-        if record.number != *number {
-            continue;
-        }
         if !deeper.is_empty() {
             if let Value::Len(inner) = record.value {
                 find(inner, deeper, kind, found)?;

@@ -39,7 +39,7 @@ impl View {
         expected: bool,
     ) -> Result<Option<Veiled<'s>>, Refusal> {
         space.borne = 0;
-        let comes = self.walk(message, space, Some(elements), expected)?;
+        let comes = self.walk(message, space, (Some(elements), None), expected)?;
         Ok(comes.then_some(Veiled(&space.out)))
     }
 }
@@ -75,7 +75,8 @@ impl Walk<'_> {
             // INVARIANT: nodes are numbered alike in all programs of a schema.
             Whose::Of(view) if view.program.fingerprint != program.fingerprint => {}
             Whose::Of(View { program, bindings }) => {
-                let mut inside = Walk { program, bindings, work: &mut *self.work, seals: false, elements: None };
+                let work = &mut *self.work;
+                let mut inside = Walk { program, bindings, work, seals: false, elements: None, about: None, is_about: false };
                 inside.message(descent.node, input, depth + 1)?;
             }
         }

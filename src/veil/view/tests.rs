@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::secret::Secret;
@@ -107,6 +109,43 @@ fn every_refusal_of_a_walk_leaves_nothing_of_what_was_kept_before_it() {
             let frame = [FRAME, record].concat();
             assert_eq!(view.apply(Raw::new(&frame), &mut space).err(), Some(refusal), "{record:?}");
             assert!(space.out.is_empty(), "{record:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whom_a_frame_is_about_is_found_on_the_way(
+        records in proptest::collection::vec(proptest::sample::select(vec![
+            &b"\x0a\x06p-2041"[..], b"\x0a\x06p-2042", b"\x0a\x00", b"\x8a\x00\x06p-2041", b"\x0a\x86\x00p-2041", b"\x08\x07", b"\x12\x02m7",
+            b"\x12\x80\x00", b"\x18\x05", b"\x32\x08\x0a\x06p-2041", b"\x0a\x70", b"\x0f", b"\x7a\x03abc",
+        ]), 0..6),
+        treatment in proptest::sample::select(vec![Treatment::Keep, Treatment::Strip, Treatment::Pseudonymize, Treatment::Encrypt]),
+    ) {
+        let (schema, frame) = (schema(), records.concat());
+        let path = schema.subject().expect("it has one");
+        let sites = schema.sites().iter().map(|site| Decided {
+            treatment: if site.path.as_str() == "patient_id" { treatment } else { Treatment::Keep },
+            holders: Holders::Vault,
+            reason: Reason::Floor,
+        });
+        let program = Arc::new(Program::compile(&schema, &Decision { sites: sites.collect() }));
+        let (mut one, mut other) = (View::new(Arc::clone(&program), bindings(&program)), View::new(Arc::clone(&program), bindings(&program)));
+        let raw = Raw::new(&frame);
+        let expected = Raw::new(FRAME).subject(path).expect("a subject");
+        let about = one.apply_about(raw, &expected, &mut Space::default()).map(|veiled| veiled.bytes().to_vec());
+        let plain = other.apply(raw, &mut Space::default()).map(|veiled| veiled.bytes().to_vec());
+        let names = raw.subject(path).as_ref() == Ok(&expected);
+        // An empty name beside it is no name; who asks then is told to ask again.
+        let empty = records.contains(&&b"\x0a\x00"[..]);
+        prop_assert_eq!(about.is_some(), names && !empty && plain.is_ok());
+        if let Some(about) = about {
+            prop_assert_eq!(Ok(&about), plain.as_ref());
+        }
+        // What was not sealed took no number.
+        let again = |view: &mut View| view.apply(Raw::new(FRAME), &mut Space::default()).map(|veiled| veiled.bytes().to_vec());
+        if names && !empty || plain.is_err() {
+            prop_assert_eq!(again(&mut one), again(&mut other));
         }
     }
 }

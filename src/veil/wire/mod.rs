@@ -7,7 +7,7 @@ mod writer;
 
 pub(crate) use minimal::{copy_minimal, mend_length, minimal_len, minimal_run, minimal_varint};
 pub use reader::{Reader, Record, Value, bounds, skip, varint};
-pub(crate) use reader::{slice, split_tag};
+pub(crate) use reader::{short_end, slice, split_tag, window};
 pub use writer::{push_len_prefixed, push_tag, push_varint, varint_len, write_varint};
 
 /// How deep messages and groups may nest, the frame itself included.

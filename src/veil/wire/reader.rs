@@ -1,6 +1,6 @@
 //! Reading records where they lie.
 
-use super::{DEPTH_MAX, END_GROUP, FIXED32, FIXED64, GROUP, LEN, NUMBER_MAX, VARINT};
+use super::{DEPTH_MAX, END_GROUP, FIXED32, FIXED64, GROUP, LEN, NUMBER_MAX, TAG_MIN, VARINT};
 use crate::veil::outcome::Refusal;
 
 /// The varint at `pos` and the position behind it. Ten bytes at the most, and no bit above the 64th.
@@ -93,6 +93,43 @@ fn skip_group(input: &[u8], mut pos: usize, number: u32, depth: u32) -> Result<u
     }
 }
 
+/// Eight bytes from `pos` on, the first lowest; zeros behind the end of the input.
+#[inline(always)]
+pub(crate) fn window(input: &[u8], pos: usize) -> u64 {
+    let rest = input.get(pos..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(window) => u64::from_le_bytes(*window),
+        None => rest.iter().rev().fold(0, |window, byte| window << 8 | u64::from(*byte)),
+    }
+}
+
+/// The position behind the record at `pos` whose tag is one byte, and whether what follows the tag, a varint or a length, was written
+/// in its shortest form: from the eight bytes there, which are enough for nearly all records. It may lie behind the end of the input.
+/// `None`: long varints, lengths from 2^14 on, groups, and what is no wire type.
+#[inline(always)]
+pub(crate) fn short_end(window: u64, pos: usize) -> Option<(usize, bool)> {
+    let value = pos + 1;
+    Some(match window as u8 & 7 {
+        VARINT => {
+            // The varint ends at the first byte behind the tag without a top bit.
+            let ends = !window & 0x8080_8080_8080_8000;
+            if ends == 0 {
+                return None;
+            }
+            let last = ends.trailing_zeros() as usize / 8;
+            (pos + last + 1, last == 1 || window >> (8 * last) & 0xff != 0)
+        }
+        LEN => match ((window >> 8) as u8, (window >> 16) as u8) {
+            (len @ ..0x80, _) => (value + 1 + usize::from(len), true),
+            (low, high @ ..0x80) => (value + 2 + (usize::from(low & 0x7f) | usize::from(high) << 7), high != 0),
+            _ => return None,
+        },
+        FIXED32 => (value + 4, true),
+        FIXED64 => (value + 8, true),
+        _ => return None,
+    })
+}
+
 /// One record of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -133,6 +170,29 @@ impl<'a> Reader<'a> {
     /// How far it has read, in bytes.
     pub fn position(&self) -> usize {
         self.pos
+    }
+
+    /// The next record of one field: the others are passed by, each as far as [`Iterator::next`] would have read it.
+    #[inline]
+    pub fn next_of(&mut self, number: u32) -> Option<Result<Record<'a>, Refusal>> {
+        while self.pos < self.input.len() {
+            let window = window(self.input, self.pos);
+            let tag = window as u8;
+            // Field numbers up to 15 have tags of one byte.
+            if (TAG_MIN as u8..0x80).contains(&tag)
+                && u32::from(tag >> 3) != number
+                && let Some((end, _)) = short_end(window, self.pos)
+                && end <= self.input.len()
+            {
+                self.pos = end;
+                continue;
+            }
+            match self.next()? {
+                Ok(record) if record.number != number => {}
+                found => return Some(found),
+            }
+        }
+        None
     }
 
     fn record(&mut self) -> Result<Record<'a>, Refusal> {
@@ -220,6 +280,27 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic_and_end(input in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Reader::new(&input).count();
+        }
+
+        #[test]
+        fn records_of_one_field_are_those_that_all_have(
+            records in proptest::collection::vec((1u32..20, 0u8..6, proptest::collection::vec(any::<u8>(), 0..12)), 0..12),
+            tail in proptest::collection::vec(any::<u8>(), 0..4),
+            number in 1u32..20,
+        ) {
+            let mut input = Vec::new();
+            for (number, wire_type, bytes) in records {
+                push_tag(&mut input, number, wire_type);
+                if wire_type == LEN {
+                    push_varint(&mut input, bytes.len() as u64);
+                }
+                input.extend(bytes);
+            }
+            input.extend(tail);
+            let all = Reader::new(&input).filter(|record| !record.is_ok_and(|record| record.number != number));
+            let mut reader = Reader::new(&input);
+            let of_one: Vec<_> = std::iter::from_fn(|| reader.next_of(number)).collect();
+            prop_assert_eq!(all.collect::<Vec<_>>(), of_one);
         }
 
         #[test]
