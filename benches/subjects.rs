@@ -42,6 +42,7 @@ fn main() {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "figures, for whoever runs it")]
 fn measure(people: &People) {
     let begun = Instant::now();
     people.write();

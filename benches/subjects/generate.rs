@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use twinveil::ledger::LedgerConfig;
+use twinveil::ledger::{LedgerConfig, fact};
 use twinveil::log::{Log, Signer};
 use twinveil::store::rest::{AtRest, Kept, RestKey};
 use twinveil::store::{Batch, Noted, Store};
@@ -127,7 +127,7 @@ fn person(n: u64, config: &LedgerConfig, rest_key: &RestKey, now: UnixMs) -> Vec
     let mut prev = None;
     for seq in 1..=2 {
         let envelope = Envelope::sign(MEDIA_TYPE, consent(&did.to_string(), seq, prev, now), &key);
-        let fact = [&now.0.to_be_bytes()[..], envelope.to_json().as_bytes()].concat();
+        let fact = fact::write(now, &envelope);
         at_rest.kept = at_rest.kept.and(&fact);
         prev = Some(envelope.id());
         let leaves = leaf(Act::Consent, envelope.id());

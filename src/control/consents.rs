@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use super::carrier;
 use super::notices::tell;
 use super::shown::{barrier, refuse, viewer};
+use super::turns::Turns;
 use crate::client::dsse;
 use crate::config::May;
 use crate::judge::{Judge, Listener};
@@ -43,12 +44,13 @@ const NOTICES_WAITING_MAX: usize = 64;
 pub struct ConsentDesk {
     judge: Arc<Judge>,
     clock: Arc<Clock>,
+    turns: Turns,
 }
 
 impl ConsentDesk {
     /// A desk over the judge's ledger.
     pub fn new(judge: Arc<Judge>, clock: Arc<Clock>) -> Self {
-        Self { judge, clock }
+        Self { judge, clock, turns: Turns::default() }
     }
 
     /// Verifies a query and that it was signed about now.
@@ -97,11 +99,14 @@ fn receipt(receipt: &Receipt) -> v1::Receipt {
 #[tonic::async_trait]
 impl Consents for ConsentDesk {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
-        carrier(&request, May::Submit)?;
+        let party = carrier(&request, May::Submit)?;
         let SubmitRequest { record, seen } = request.into_inner();
         let record = envelope(record.as_ref())?;
         let ledger = Arc::clone(self.judge.ledger());
+        let turn = self.turns.take(&party.spiffe).await?;
         let submitted = write(move || {
+            // It ends with the work, also where nobody waits for the answer any more.
+            let _turn = turn;
             witness(&ledger, &seen);
             ledger.submit(&record)
         })

@@ -4,6 +4,7 @@ pub mod consents;
 pub mod keys;
 mod notices;
 mod shown;
+mod turns;
 
 use std::sync::Arc;
 

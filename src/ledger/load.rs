@@ -35,11 +35,11 @@ impl Ledger {
     /// The writer, with everything in memory that is on disk of whom is in memory.
     pub(super) fn sure_writer(&self) -> Result<MutexGuard<'_, Writer>, Refused> {
         let mut writer = self.writer();
-        if let Some(touched) = writer.unsure.take() {
-            if let Err(error) = self.find_out(&mut writer, &touched) {
-                writer.unsure = Some(touched);
-                return Err(error);
-            }
+        if let Some(touched) = writer.unsure.take()
+            && let Err(error) = self.find_out(&mut writer, &touched)
+        {
+            writer.unsure = Some(touched);
+            return Err(error);
         }
         Ok(writer)
     }

@@ -6,7 +6,7 @@
 pub mod announced;
 mod authority;
 mod enrol;
-mod fact;
+pub mod fact;
 mod load;
 mod logged;
 pub mod refused;
@@ -44,11 +44,14 @@ use crate::veil::consent::withdrawal::Withdrawal;
 use crate::veil::consent::{agreement, delegation, delegation_end};
 use crate::veil::crypto::secret::Secret;
 use crate::veil::merkle::leaf::Act;
-use crate::veil::name::{Did, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
+use crate::veil::name::{Did, Handle, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
 use crate::world::{self, Clock};
 
 /// The most subjects that signed something while no source has named them: whoever makes up keys fills no more than this.
 pub const STRANGERS_MAX: usize = 65_536;
+
+/// How many values of sources are remembered with whom they mean.
+const HANDLES_MAX: usize = 65_536;
 
 /// What the ledger must know.
 #[derive(Debug)]
@@ -81,6 +84,7 @@ pub struct Ledger {
     clock: Arc<Clock>,
     rest_key: RestKey,
     subjects: Subjects,
+    handles: DashMap<Handle, Did>,
     mandate_generation: AtomicU64,
     enrolment_generation: AtomicU64,
     barriers: RwLock<Vec<Arc<dyn Barrier>>>,
@@ -182,6 +186,7 @@ impl Ledger {
             config,
             clock,
             subjects: Subjects::new(resident_max),
+            handles: DashMap::new(),
             mandate_generation: AtomicU64::new(0),
             enrolment_generation: AtomicU64::new(0),
             barriers: RwLock::default(),
@@ -290,8 +295,18 @@ impl Ledger {
             return did.map_or(Ok(None), |did| self.subject(&did));
         }
         let handle = enrolment::handle(&self.config.handle_key, source, value);
-        let did = self.store.enrolled(&handle).map_err(Refused::Unavailable)?;
-        did.map_or(Ok(None), |did| self.subject(&did))
+        // What a value means does not change.
+        let known = self.handles.get(&handle).map(|did| *did);
+        let Some(did) = known.map_or_else(|| self.store.enrolled(&handle), |did| Ok(Some(did))).map_err(Refused::Unavailable)? else {
+            return Ok(None);
+        };
+        if known.is_none() {
+            if self.handles.len() >= HANDLES_MAX {
+                self.handles.clear();
+            }
+            self.handles.insert(handle, did);
+        }
+        self.subject(&did)
     }
 
     /// The standings of the operators, for [`crate::veil::consent::deciding::mandate_deciding`].

@@ -336,7 +336,7 @@ impl Store {
 
     /// Every table, and its rows.
     #[cfg(test)]
-    pub(crate) fn rows(&self) -> Vec<(String, Vec<u8>, Vec<u8>)> {
+    pub(crate) fn rows(&self) -> Vec<rows::Row> {
         self.with(rows::all).expect("readable")
     }
 }

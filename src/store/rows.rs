@@ -196,8 +196,12 @@ pub(super) fn tamper(database: &Database, table: &str, key: &[u8], value: Option
     Ok(write.commit()?)
 }
 
+/// A table's name, a key and a value of it.
 #[cfg(test)]
-pub(super) fn all(database: &Database) -> Result<Vec<(String, Vec<u8>, Vec<u8>)>, redb::Error> {
+pub(crate) type Row = (String, Vec<u8>, Vec<u8>);
+
+#[cfg(test)]
+pub(super) fn all(database: &Database) -> Result<Vec<Row>, redb::Error> {
     let (read, mut all) = (database.begin_read()?, Vec::new());
     for table in SUMMED {
         for row in read.open_table(table)?.iter()? {

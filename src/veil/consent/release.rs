@@ -148,8 +148,8 @@ mod tests {
         let release = read(|_| ()).expect("good");
         assert_eq!((release.subject, release.key), (key(1).did(), seal_key(3)));
         let epoch = Released { view: ViewId([0xab; 16]), slot: 1, epoch: 7, wrap: vec![5; WRAP_BYTES] };
-        assert_eq!(release.epochs, [epoch.clone()]);
         assert_eq!(epoch.document().check(0).expect("as written"), epoch);
+        assert_eq!(release.epochs, [epoch]);
     }
 
     #[test]
