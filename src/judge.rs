@@ -46,6 +46,11 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Whether the subject's own vault is among the key holders of a set.
+    pub fn is_for_vault(&self, holders: Holders) -> bool {
+        self.keys[1].is_some() && matches!(holders, Holders::Vault | Holders::VaultAndRecipient)
+    }
+
     /// The keys of a set of key holders, each once.
     pub fn holders(&self, holders: Holders) -> Vec<SealKey> {
         let [recipient, vault, mandate_recipient, mandate_vault] = self.keys;

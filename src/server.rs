@@ -168,6 +168,10 @@ impl Gateway {
             // Its share of the store goes with it: whoever starts again on the same folder finds it closed.
             let _aborted = task.await;
         }
+        let kept = tokio::task::spawn_blocking(move || self.ledger.keep_wraps()).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(code = error.code(), "announcements for vaults were not kept; their recipients have them");
+        }
     }
 }
 
@@ -198,8 +202,11 @@ async fn tick(ledger: Arc<Ledger>, mut stop: Stop) {
             () = tokio::time::sleep(TICK) => {}
         }
         let ledger = Arc::clone(&ledger);
-        let kept = tokio::task::spawn_blocking(move || ledger.tick()).await;
-        if let Ok(Err(error)) = kept {
+        let kept = tokio::task::spawn_blocking(move || (ledger.keep_wraps(), ledger.tick())).await;
+        if let Ok((Err(error), _)) = &kept {
+            tracing::error!(code = error.code(), "announcements for vaults could not be kept yet");
+        }
+        if let Ok((_, Err(error))) = kept {
             tracing::error!(code = error.code(), "the clock's mark could not be kept");
         }
     }

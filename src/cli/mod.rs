@@ -12,6 +12,7 @@ pub mod input;
 mod interrupted;
 pub mod leak_test;
 pub mod log;
+pub mod open;
 pub mod policy;
 pub mod publish;
 pub mod schema;
@@ -68,6 +69,7 @@ enum Command {
     Bench(bench::Args),
     Publish(publish::Args),
     Subscribe(subscribe::Args),
+    Open(open::Args),
     Simulate(simulate::Args),
 }
 
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
+        Command::Open(args) => open::run(&args),
         Command::Simulate(args) => simulate::run(args),
     };
     match ended {

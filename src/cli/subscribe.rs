@@ -2,10 +2,12 @@
 
 mod event;
 
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use prost::Message;
 use prost_reflect::MessageDescriptor;
 
 use super::connect::{Connection, MESSAGE_BYTES_MAX, refused};
@@ -53,6 +55,9 @@ pub struct Args {
     /// When too slow, lose the oldest frames rather than hold the sources back
     #[arg(long)]
     newest: bool,
+    /// Keep everything as it came, closed, in this file, which must not exist: `twinveil open` reads it
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
     /// End after so many frames
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -69,20 +74,21 @@ pub struct Args {
     connection: Connection,
 }
 
-fn did(text: &str) -> Result<Did, String> {
+pub(super) fn did(text: &str) -> Result<Did, String> {
     Did::parse(text).map_err(|bad| bad.to_string())
 }
 
 /// Prints until it ends.
 pub fn run(args: Args) -> Result<(), CliError> {
-    let shape = match &args.descriptor {
-        None => Shape::builtin(&args.schema)?,
-        Some(file) => {
-            let read = descriptors::read(file, &[]).map_err(|error| CliError::broken(super::plain(&error.to_string())))?;
-            Shape::load(&read.set, &args.schema).map_err(|error| error.in_file(file.display().to_string()))?
-        }
-    };
+    let shape = shape(&args.schema, args.descriptor.as_deref())?;
     super::block_on(subscribe(&args, shape.message()))
+}
+
+/// How frames are printed.
+pub(super) fn shape(schema: &str, descriptor: Option<&Path>) -> Result<Shape, CliError> {
+    let Some(file) = descriptor else { return Ok(Shape::builtin(schema)?) };
+    let read = descriptors::read(file, &[]).map_err(|error| CliError::broken(super::plain(&error.to_string())))?;
+    Ok(Shape::load(&read.set, schema).map_err(|error| error.in_file(file.display().to_string()))?)
 }
 
 async fn subscribe(args: &Args, message: &MessageDescriptor) -> Result<(), CliError> {
@@ -100,6 +106,7 @@ async fn subscribe(args: &Args, message: &MessageDescriptor) -> Result<(), CliEr
     let channel = args.connection.connect(None).await?;
     let mut client = FramesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
 
+    let mut kept = args.keep.as_deref().map(Keeping::begin).transpose()?;
     let mut printer = Printer { subscriber: Subscriber::new(keys, args.gateway_key), message, left: args.count, out: std::io::stdout() };
     let mut time_up = std::pin::pin!(async {
         match args.seconds {
@@ -121,6 +128,9 @@ async fn subscribe(args: &Args, message: &MessageDescriptor) -> Result<(), CliEr
         };
         match response {
             Ok(Some(response)) => {
+                if let Some(kept) = &mut kept {
+                    kept.keep(&response)?;
+                }
                 if let Some(ended) = printer.take(response)? {
                     return ended;
                 }
@@ -131,17 +141,40 @@ async fn subscribe(args: &Args, message: &MessageDescriptor) -> Result<(), CliEr
     }
 }
 
+/// A stream as it came: each message with its length, a varint, in front.
+struct Keeping {
+    path: PathBuf,
+    file: File,
+}
+
+impl Keeping {
+    /// For its owner's eyes alone: what was clear in the frames is clear in it.
+    fn begin(path: &Path) -> Result<Self, CliError> {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|error| CliError::broken(format!("`{}`: {}", path.display(), error.kind())))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn keep(&mut self, response: &SubscribeResponse) -> Result<(), CliError> {
+        let unkept = |error: std::io::Error| CliError::broken(format!("`{}`: {}", self.path.display(), error.kind()));
+        self.file.write_all(&response.encode_length_delimited_to_vec()).map_err(unkept)
+    }
+}
+
 /// Turns messages into lines.
-struct Printer<'m, W> {
-    subscriber: Subscriber,
-    message: &'m MessageDescriptor,
-    left: Option<u64>,
-    out: W,
+pub(super) struct Printer<'m, W> {
+    pub(super) subscriber: Subscriber,
+    pub(super) message: &'m MessageDescriptor,
+    pub(super) left: Option<u64>,
+    pub(super) out: W,
 }
 
 impl<W: Write> Printer<'_, W> {
     /// Prints what a message says; some result where nothing should follow.
-    fn take(&mut self, response: SubscribeResponse) -> Result<Option<Result<(), CliError>>, CliError> {
+    pub(super) fn take(&mut self, response: SubscribeResponse) -> Result<Option<Result<(), CliError>>, CliError> {
         let events =
             self.subscriber.take(response).map_err(|error| CliError::broken(format!("the stream is not to be believed: {error}")))?;
         let mut lines = Vec::new();

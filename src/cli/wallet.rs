@@ -10,6 +10,7 @@ mod grant;
 mod hours;
 mod notices;
 mod receipts;
+mod release;
 mod renew;
 pub(super) mod rule;
 mod speaker;
@@ -63,6 +64,7 @@ enum Command {
     Receipts(receipts::Args),
     Notices(notices::Args),
     Export(export::Args),
+    Release(release::Args),
     Delegate(delegate::Args),
     EndDelegation(delegate::EndArgs),
     Agree(agree::Args),
@@ -150,6 +152,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         Command::Receipts(args) => receipts::run(&args),
         Command::Notices(args) => notices::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Release(args) => release::run(&args),
         Command::Delegate(args) => delegate::run(&args),
         Command::EndDelegation(args) => delegate::end(&args),
         Command::Agree(args) => agree::run(&args),
@@ -240,7 +243,7 @@ pub(super) fn unsigned(refusal: &RecordRefusal) -> CliError {
     CliError::broken(format!("{}: {}", refusal.code(), super::plain(&refusal.to_string())))
 }
 
-fn read_envelope(file: &Path) -> Result<Envelope, CliError> {
+pub(super) fn read_envelope(file: &Path) -> Result<Envelope, CliError> {
     use std::io::Read;
     let unread = |error: std::io::Error| CliError::broken(format!("`{}` can't be read: {}", file.display(), error.kind()));
     let mut json = Vec::new();

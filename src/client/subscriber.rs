@@ -8,17 +8,19 @@ use bytes::Bytes;
 
 use super::announce::{self, AnnounceError};
 use crate::proto::v1::{self, subscribe_response::Kind};
+use crate::veil::consent::release::{Release, Released};
 use crate::veil::crypto::wrap::OpenKey;
 use crate::veil::name::{Did, Origin};
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::{ANNOUNCEMENT_FIELD, SEALED_FIELD};
 use crate::veil::transform::fragment::{merge, split};
-use crate::veil::transform::group::{OpenError, Opener, parse_header};
+use crate::veil::transform::group::{Announced, Epoch, OpenError, Opener, parse_header};
 
 /// Reads one stream.
 #[derive(Debug)]
 pub struct Subscriber {
     keys: Vec<OpenKey>,
+    releases: Vec<Release>,
     pinned: Option<Did>,
     header: Option<(v1::Header, Did)>,
     views: HashMap<u32, Seen>,
@@ -113,7 +115,12 @@ impl Subscriber {
     /// A reader that opens with `keys`. `pinned`: the gateway's key, where it is known from elsewhere; else the one in the
     /// header counts, which TLS vouches for.
     pub fn new(keys: Vec<OpenKey>, pinned: Option<Did>) -> Self {
-        Self { keys, pinned, header: None, views: HashMap::new(), handed_over: 0 }
+        Self { keys, releases: Vec::new(), pinned, header: None, views: HashMap::new(), handed_over: 0 }
+    }
+
+    /// Opens, too, what these released for one of the keys. What a release opens is held against the gateway's own announcement.
+    pub fn with_releases(self, releases: Vec<Release>) -> Self {
+        Self { releases, ..self }
     }
 
     /// The announced view of that number.
@@ -161,9 +168,18 @@ impl Subscriber {
             if epoch.fingerprint.0 != header.schema_fingerprint[..] {
                 return Err(SubscriberError::Announcement(AnnounceError::Malformed));
             }
-            openers.extend(self.keys.iter().find_map(|key| epoch.open(&announced, key)));
+            let own = self.keys.iter().find_map(|key| epoch.open(&announced, key));
+            openers.extend(own.or_else(|| self.released(&epoch, &announced)));
         }
         Ok(openers)
+    }
+
+    fn released(&self, epoch: &Epoch, announced: &Announced) -> Option<Opener> {
+        let of_epoch = |one: &&Released| (one.view, one.slot, one.epoch) == (epoch.view, epoch.slot, epoch.epoch);
+        let mut released = self.releases.iter().filter(|release| release.gateway == epoch.origin).flat_map(|release| &release.epochs);
+        let mut seeds = released.by_ref().filter(of_epoch).flat_map(|one| self.keys.iter().map(move |key| (one, key)));
+        let seed = seeds.find_map(|(one, key)| epoch.released(announced, &one.wrap, key))?;
+        epoch.open_with(announced, &seed)
     }
 
     fn batch(&mut self, batch: v1::Batch) -> Result<Vec<Event>, SubscriberError> {

@@ -22,6 +22,7 @@ use crate::veil::consent::query::{Asks, Query, QueryDocument};
 use crate::veil::consent::recipient_key::{RecipientKey, RecipientKeyDocument};
 use crate::veil::consent::record::{Consent, SignerRole, WITHDRAWN};
 use crate::veil::consent::refusal::RecordRefusal;
+use crate::veil::consent::release::{Release, ReleaseDocument, Released};
 use crate::veil::consent::standing::Head;
 use crate::veil::consent::withdrawal::{Reach, WithdrawDocument, Withdrawal};
 use crate::veil::crypto::CryptoRng;
@@ -31,6 +32,7 @@ use crate::veil::crypto::wrap::OpenKey;
 use crate::veil::merkle::Doubt;
 use crate::veil::merkle::note::VerifierKey;
 use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
+use crate::veil::transform::group::{Announced, Epoch};
 
 /// The largest wallet file, in bytes: keys, and a few thousand receipts.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -243,6 +245,7 @@ impl Wallet {
             Asks::Standing => asked,
             Asks::Receipts => QueryDocument { kind: "receipts".into(), ..asked },
             Asks::Notices => QueryDocument { kind: "notices".into(), ..asked },
+            Asks::Wraps => QueryDocument { kind: "wraps".into(), ..asked },
             Asks::Record(record) => QueryDocument { kind: "record".into(), record: Some(record.to_string()), ..asked },
             Asks::Explain { recipient, holder, purpose, schema, as_of } => QueryDocument {
                 kind: "explain".into(),
@@ -265,6 +268,37 @@ impl Wallet {
             key: self.vault_key().to_string(),
             expires: expires.to_string(),
         })
+    }
+
+    /// Signs a release: the seeds of these epochs, wrapped for a recipient's key. An epoch that this wallet's vault does not open is
+    /// none of its own, and left out; `None`: all are.
+    pub fn release(
+        &self,
+        epochs: &[(Epoch, Announced)],
+        (recipient, to): (&Spiffe, &SealKey),
+        gateway: &Origin,
+        now: UnixMs,
+        entropy: &mut impl CryptoRng,
+    ) -> Result<Option<Envelope>, RecordRefusal> {
+        let mut released = Vec::new();
+        for (epoch, announced) in epochs {
+            let Some(seed) = epoch.seed(announced, &self.open) else { continue };
+            let wrap = epoch.release(&announced.commit, &seed, to, entropy);
+            let wrap = wrap.ok_or_else(|| RecordRefusal::member("key", "an X25519 key that is not of low order"))?;
+            released.push(Released { view: epoch.view, slot: epoch.slot, epoch: epoch.epoch, wrap }.document());
+        }
+        if released.is_empty() {
+            return Ok(None);
+        }
+        let release = ReleaseDocument {
+            gateway: gateway.to_string(),
+            subject: self.did().to_string(),
+            recipient: recipient.to_string(),
+            key: to.to_string(),
+            epochs: released,
+            at: now.to_string(),
+        };
+        self.write::<Release>(&release).map(Some)
     }
 
     /// Writes a new key file that only its owner can read. An existing file is left alone.

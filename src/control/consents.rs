@@ -11,6 +11,7 @@ use super::carrier;
 use super::explained::explained;
 use super::notices::tell;
 use super::shown::{barrier, refuse, viewer};
+use super::turns::Turns;
 use crate::client::dsse;
 use crate::config::May;
 use crate::judge::{Judge, Listener};
@@ -19,17 +20,21 @@ use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
     self, ExplainRequest, ExplainResponse, NoticesRequest, ReceiptsRequest, ReceiptsResponse, RecordRequest, RecordResponse,
-    StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
+    StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse, WrapsRequest, WrapsResponse,
 };
 use crate::status::Refuse;
 use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::query::{Asks, Query};
+use crate::veil::consent::record::SignerRole;
 use crate::veil::consent::refusal::RecordRefusal;
+use crate::veil::consent::standing::Standing;
 use crate::veil::name::UnixMs;
 use crate::world::Clock;
 
 /// The most receipts of one answer.
 const RECEIPTS_MAX: usize = 64;
+/// The most announcements of one answer.
+const WRAPS_MAX: usize = 256;
 /// How many notices wait for a wallet that is slow to read; then it is not asked what happened until it has read them.
 const NOTICES_WAITING_MAX: usize = 64;
 
@@ -38,12 +43,13 @@ const NOTICES_WAITING_MAX: usize = 64;
 pub struct ConsentDesk {
     judge: Arc<Judge>,
     clock: Arc<Clock>,
+    turns: Turns,
 }
 
 impl ConsentDesk {
     /// A desk over the judge's ledger.
     pub fn new(judge: Arc<Judge>, clock: Arc<Clock>) -> Self {
-        Self { judge, clock }
+        Self { judge, clock, turns: Turns::default() }
     }
 
     /// Verifies a query and that it was signed about now.
@@ -68,6 +74,12 @@ async fn write<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refused> + Se
     }
 }
 
+/// The standing of whom a query is about; its records may have to be read.
+async fn standing_of(ledger: &Arc<Ledger>, query: &Query) -> Result<Arc<Standing>, Status> {
+    let (ledger, subject) = (Arc::clone(ledger), query.subject);
+    write(move || ledger.standing_of(&subject)).await
+}
+
 /// What a sender saw of the log before. Whatever it is, it stands in no record's way; where it shows that the log was set back, the
 /// log signs nothing any more, so that no receipt will contradict it.
 fn witness(ledger: &Ledger, seen: &str) {
@@ -86,11 +98,14 @@ fn receipt(receipt: &Receipt) -> v1::Receipt {
 #[tonic::async_trait]
 impl Consents for ConsentDesk {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
-        carrier(&request, May::Submit)?;
+        let party = carrier(&request, May::Submit)?;
         let SubmitRequest { record, seen } = request.into_inner();
         let record = envelope(record.as_ref())?;
         let ledger = Arc::clone(self.judge.ledger());
+        let turn = self.turns.take(&party.spiffe).await?;
         let submitted = write(move || {
+            // It ends with the work, also where nobody waits for the answer any more.
+            let _turn = turn;
             witness(&ledger, &seen);
             ledger.submit(&record)
         })
@@ -129,7 +144,7 @@ impl Consents for ConsentDesk {
         }
         let ledger = Arc::clone(self.judge.ledger());
         let found = write(move || {
-            let standing = ledger.standing_of(&query.subject);
+            let standing = ledger.standing_of(&query.subject)?;
             let view = viewer(&standing, &query, now)?;
             ledger.receipts(&query.subject, from, RECEIPTS_MAX, |record| view.shows_receipt(record))
         })
@@ -146,7 +161,7 @@ impl Consents for ConsentDesk {
             return Err(Refuse::Malformed.into());
         }
         let ledger = self.judge.ledger();
-        let standing = ledger.standing_of(&query.subject);
+        let standing = standing_of(ledger, &query).await?;
         let view = viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
         Ok(Response::new(view.standing(ledger, ledger.streams_of(&query.subject), now)))
     }
@@ -157,7 +172,7 @@ impl Consents for ConsentDesk {
         let Asks::Explain { recipient, holder, purpose, schema, as_of: _ } = &query.asks else { return Err(Refuse::Malformed.into()) };
         let schema = self.judge.schema(schema.as_str()).ok_or(Refuse::UnknownSchema)?;
         let listener = Listener { spiffe: recipient.clone(), did: *holder, stated_key: None };
-        let standing = self.judge.ledger().standing_of(&query.subject);
+        let standing = standing_of(self.judge.ledger(), &query).await?;
         let view = viewer(&standing, &query, now).and_then(|view| view.explains(recipient, purpose).map(|()| view));
         let view = view.map_err(|refusal| refuse(&refusal.into()))?;
         let at = query.instant(now).map_err(|refusal| refuse(&refusal.into()))?;
@@ -168,12 +183,28 @@ impl Consents for ConsentDesk {
         Ok(Response::new(explained(schema, &judged, view, &self.judge.ledger().mandates(), at)))
     }
 
+    async fn wraps(&self, request: Request<WrapsRequest>) -> Result<Response<WrapsResponse>, Status> {
+        carrier(&request, May::Submit)?;
+        let WrapsRequest { query, from } = request.into_inner();
+        let (query, _) = self.query(query.as_ref())?;
+        if query.asks != Asks::Wraps {
+            return Err(Refuse::Malformed.into());
+        }
+        // Whoever speaks for somebody does not hold their vault, and needs not know who received when.
+        if query.by.role != SignerRole::Subject {
+            return Err(refuse(&RecordRefusal::Widens("wraps".into()).into()));
+        }
+        let ledger = Arc::clone(self.judge.ledger());
+        let wraps = write(move || ledger.wraps(&query.subject, from, WRAPS_MAX)).await?;
+        Ok(Response::new(WrapsResponse { wraps }))
+    }
+
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
         carrier(&request, May::Submit)?;
         let (query, now) = self.query(request.into_inner().query.as_ref())?;
         let Asks::Record(record) = query.asks else { return Err(Refuse::Malformed.into()) };
         let ledger = Arc::clone(self.judge.ledger());
-        let standing = ledger.standing_of(&query.subject);
+        let standing = standing_of(&ledger, &query).await?;
         let view = viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
         if !view.shows(record) {
             return Err(refuse(&RecordRefusal::Widens("record".into()).into()));
@@ -193,7 +224,8 @@ impl Consents for ConsentDesk {
             return Err(Refuse::Malformed.into());
         }
         let ledger = Arc::clone(self.judge.ledger());
-        viewer(&ledger.standing_of(&query.subject), &query, now).map_err(|refusal| refuse(&refusal.into()))?;
+        let standing = standing_of(&ledger, &query).await?;
+        viewer(&standing, &query, now).map_err(|refusal| refuse(&refusal.into()))?;
         let watching = ledger.watched().watch(query.subject).ok_or(Refuse::TooMany)?;
         let (out, notices) = mpsc::channel(NOTICES_WAITING_MAX);
         tokio::spawn(tell(ledger, query, watching, request.past, out));

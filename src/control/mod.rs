@@ -5,6 +5,7 @@ mod explained;
 pub mod keys;
 mod notices;
 mod shown;
+mod turns;
 
 use std::sync::Arc;
 

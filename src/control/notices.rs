@@ -31,7 +31,13 @@ pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watchi
             return;
         };
         // A change after this wakes it, as it is read before.
-        let standing = ledger.standing_of(&query.subject);
+        let standing = match ledger.standing_of(&query.subject) {
+            Ok(standing) => standing,
+            Err(refused) => {
+                let _gone = out.send(Err(refuse(&refused))).await;
+                return;
+            }
+        };
         let view = match viewer(&standing, &query, now) {
             Ok(view) => view,
             Err(refusal) => {

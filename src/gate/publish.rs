@@ -233,7 +233,7 @@ impl Publisher {
             None => None,
             Some(path) => {
                 let value = raw.subject(path).map_err(Refusal::code)?;
-                Some(self.subject(value).ok_or(Refuse::NotEnrolled.code())?)
+                Some(self.subject(value).map_err(Refuse::code)?.ok_or(Refuse::NotEnrolled.code())?)
             }
         };
         let did = subject.as_ref().map(|subject| subject.did());
@@ -253,16 +253,16 @@ impl Publisher {
         Ok(())
     }
 
-    fn subject(&mut self, value: SubjectValue) -> Option<Arc<Subject>> {
+    fn subject(&mut self, value: SubjectValue) -> Result<Option<Arc<Subject>>, Refuse> {
         if let Some(subject) = self.known.get(&value) {
-            return Some(Arc::clone(subject));
+            return Ok(Some(Arc::clone(subject)));
         }
-        let subject = self.shared.maker.ledger().subject_of(&self.source, value.as_bytes())?;
+        let Some(subject) = self.shared.subject_of(&self.source, value.as_bytes())? else { return Ok(None) };
         if self.known.len() >= REMEMBERED_MAX {
             self.known.clear();
         }
         self.known.insert(value, Arc::clone(&subject));
-        Some(subject)
+        Ok(Some(subject))
     }
 }
 

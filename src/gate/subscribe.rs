@@ -17,11 +17,11 @@ use super::places::Calls;
 use super::room::Room;
 use super::streams::{Settle, Streams};
 use super::views::{Ask, ViewMaker};
-use crate::ledger::StreamSettled;
+use crate::ledger::{StreamSettled, Subject};
 use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
 use crate::traces::Traces;
-use crate::veil::name::{Did, StreamId};
+use crate::veil::name::{Did, Spiffe, StreamId};
 use crate::world::Clock;
 
 /// The most bytes that a stream's write buffer holds: one piece that waits, and the window's rest before it.
@@ -50,6 +50,16 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// Where traces go, if anywhere.
     pub traces: Option<Traces>,
+}
+
+impl Shared {
+    /// Whom a source's value means. Where the records can't be read nothing is known of what they agreed to, and nothing goes on.
+    pub(super) fn subject_of(&self, source: &Spiffe, value: &[u8]) -> Result<Option<Arc<Subject>>, Refuse> {
+        self.maker.ledger().subject_of(source, value).map_err(|refused| {
+            tracing::error!(code = refused.code(), "the records of a subject could not be read: nothing about it is sent");
+            Refuse::StoreDown
+        })
+    }
 }
 
 /// One recipient's stream.

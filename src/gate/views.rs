@@ -10,7 +10,7 @@ use super::proxy::Term;
 use crate::client::announce;
 use crate::judge::{Judgement, Listener};
 use crate::ledger::{Ledger, Subject, Uses};
-use crate::proto::v1;
+use crate::proto::{intoto, v1};
 use crate::status::Refuse;
 use crate::veil::consent::obligations::Obligations;
 use crate::veil::crypto::hash::sha256;
@@ -320,6 +320,10 @@ impl ViewMaker {
         };
         let keys_announced: Vec<_> = announced.iter().map(|(epoch, announced)| announce::sign(&self.sign, epoch, announced)).collect();
         self.ledger.announced().note(seen.id, seen.epoch, &ask.listener.spiffe, &keys_announced);
+        if let Some(subject) = &seen.subject {
+            let for_vault = program.slots().iter().zip(&keys_announced).filter(|(holders, _)| judgement.is_for_vault(**holders));
+            for_vault.for_each(|(_, key)| self.note_wrap(ask, subject, key, now));
+        }
         let view = v1::View {
             view: seen.number,
             subject: self.label(ask, seen, now),
@@ -334,6 +338,21 @@ impl ViewMaker {
         seen.keys = keys;
         seen.valid_until = boundary;
         Ok(Some(view))
+    }
+
+    /// The subject's wallet can open, and release, what is sealed from here on.
+    fn note_wrap(&self, ask: &Ask, subject: &Subject, key: &intoto::Envelope, now: UnixMs) {
+        let wrap = v1::VaultWrap {
+            number: 0,
+            key: Some(key.clone()),
+            recipient: ask.listener.spiffe.to_string(),
+            purpose: ask.purpose.to_string(),
+            schema: ask.schema.name().to_string(),
+            from_ms: now.0,
+        };
+        if !self.ledger.note_wrap(subject.did(), wrap) {
+            tracing::error!("announcements for vaults come faster than the disk takes them: some are with their recipients only");
+        }
     }
 
     fn closed(&self, ask: &Ask, seen: &Seen, now: UnixMs) -> v1::View {

@@ -288,7 +288,7 @@ mod tests {
             stream.append(&much);
             stream.take_inbox()
         };
-        (read(&mut one), read(&mut other));
+        drop((read(&mut one), read(&mut other)));
         let held = read(&mut one);
         let at = held.as_ptr();
         assert_ne!(read(&mut other).as_ptr(), at, "somebody still reads it");

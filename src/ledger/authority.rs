@@ -18,12 +18,12 @@ impl Ledger {
         let (did, (act, record)) = (said.subject(), said.act());
         let now = self.clock.now()?;
         let mut writer = self.sure_writer()?;
-        let known = self.subject(&did);
+        let known = self.subject(&did)?;
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         said.take(&mut standing, now)?;
         let seq = standing.head().seq;
-        let (subject, leaf) = self.keep(&mut writer, known, (did, act, record), now, fact::batch(now, envelope))?;
-        subject.replace(standing);
+        let (subject, kept, leaf) = self.keep(&mut writer, known, (did, act, record), now, fact::batch(now, envelope))?;
+        subject.replace(standing, kept);
         drop(writer);
         self.settle(&did);
         Ok(Submitted { record, seq, receipt: self.receipt(&subject, record, leaf)? })
@@ -35,13 +35,13 @@ impl Ledger {
         let (did, (act, record)) = (said.subject(), said.act());
         let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
         let mut writer = self.sure_writer()?;
-        let known = self.subject(&did);
+        let known = self.subject(&did)?;
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         let before = standing.live(now);
         let (ended, logged) = if said.take(&mut standing, now)? {
-            let (subject, leaf) = self.keep(&mut writer, known, (did, act, record), now, fact::batch(now, envelope))?;
+            let (subject, kept, leaf) = self.keep(&mut writer, known, (did, act, record), now, fact::batch(now, envelope))?;
             let ended = u32::try_from(before.saturating_sub(standing.live(now))).unwrap_or(u32::MAX);
-            subject.replace(standing);
+            subject.replace(standing, kept);
             (ended, Some((subject, leaf)))
         } else {
             let leaf = self.store.leaf_of(&did, &record).map_err(Refused::Unavailable)?;

@@ -1,6 +1,6 @@
 //! Enrolments: which value of a source stands for whom, said by both.
 
-use super::{Batch, Ledger, Refused, Submitted};
+use super::{Batch, Ledger, Ordering, Refused, Submitted};
 use crate::veil::consent::SKEW_MS_MAX;
 use crate::veil::consent::enrolment::Enrolment;
 use crate::veil::consent::envelope::{Envelope, Signed};
@@ -28,23 +28,23 @@ impl Ledger {
         }
         let (id, did, handle) = (record.id(), enrolment.did, enrolment.handle(&self.config.handle_key));
         let mut writer = self.sure_writer()?;
-        let bound = match self.handles.get(&handle).map(|bound| bound.did()) {
+        let bound = match self.store.enrolled(&handle).map_err(Refused::Unavailable)? {
             Some(bound) if bound == did => true,
             Some(_) => return Err(Refused::HandleTaken(source.clone())),
             None => false,
         };
-        let (known, before) = (self.subject(&did), self.store.leaf_of(&did, &id).map_err(Refused::Unavailable)?);
+        let (known, before) = (self.subject(&did)?, self.store.leaf_of(&did, &id).map_err(Refused::Unavailable)?);
         let (subject, leaf) = match known.clone().zip(before) {
             // The same record again, whose answer may have been lost.
             Some(logged) if bound => logged,
             _ => {
                 let batch = Batch { enrolment: Some((handle, did)), ..Batch::default() };
-                self.keep(&mut writer, known, (did, Act::Enrolment, id), now, batch)?
+                let (subject, _, leaf) = self.keep(&mut writer, known, (did, Act::Enrolment, id), now, batch)?;
+                (subject, leaf)
             }
         };
-        if !bound {
-            self.bind(&mut writer, handle, &subject);
-        }
+        // Another value of the same subject, too, is one that was nobody's before.
+        self.enrolment_generation.fetch_add(1, Ordering::Release);
         drop(writer);
         self.settle(&did);
         Ok(Submitted { record: id, seq: 0, receipt: self.receipt(&subject, id, leaf)? })

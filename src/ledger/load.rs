@@ -1,123 +1,91 @@
-//! Reading what rests: all of it at the start, and what may have got there after a write that failed.
+//! Reading what rests: at the start, that it is what was left; after a write that failed, what of it got to disk.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
-use super::fact;
 use super::{Ledger, OpenError, Ordering, Refused, Subject, Uses, Writer};
-use crate::store::{Noted, StoreError};
-use crate::veil::consent::standing::Standing;
-use crate::veil::name::{Did, Handle};
+use crate::store::{Batch, StoreError};
+use crate::veil::name::Did;
+
+/// A subject that a batch is about, and whether it was enrolled before: `None` where it was not there.
+pub(super) type Touched = (Did, Option<bool>);
 
 impl Ledger {
-    /// The writer, with everything in memory that is on disk.
+    /// At a start: authenticates what rests, reads who speaks for operators, and appends what the log lacks.
+    pub(super) fn begin(&self, writer: &mut Writer) -> Result<(), OpenError> {
+        let counted = self.store.authenticate(&self.rest_key)?;
+        if self.store.origin()?.is_none() {
+            self.store.commit(&self.rest_key, &Batch { origin: Some(self.config.origin.to_string()), ..Batch::default() })?;
+        }
+        self.store.uses(|record, reserved, max| {
+            self.uses.insert(record, Arc::new(Uses::new(record, max, reserved)));
+        })?;
+        writer.strangers = usize::try_from(counted.strangers).unwrap_or(usize::MAX);
+        for did in &self.people().operators {
+            if self.subject(did).map_err(unread)?.is_some_and(|operator| !operator.enrolled()) {
+                writer.strangers = writer.strangers.saturating_sub(1);
+            }
+        }
+        self.hand_over_all()?;
+        match self.log.next() {
+            next if next > self.log.size() => self.log.settle(next - 1).map(drop).map_err(OpenError::Unlogged),
+            _ => Ok(()),
+        }
+    }
+
+    /// The writer, with everything in memory that is on disk of whom is in memory.
     pub(super) fn sure_writer(&self) -> Result<MutexGuard<'_, Writer>, Refused> {
         let mut writer = self.writer();
-        if writer.unsure {
-            let changed = self.load(&mut writer).map_err(|error| {
-                Refused::Unavailable(match error {
-                    OpenError::Store(error) => error,
-                    other => StoreError::Damaged(other.to_string()),
-                })
-            })?;
-            self.hand_over_all().map_err(Refused::Unavailable)?;
-            writer.unsure = false;
-            for did in changed {
-                self.settle(&did);
-            }
+        if let Some(touched) = writer.unsure.take()
+            && let Err(error) = self.find_out(&mut writer, &touched)
+        {
+            writer.unsure = Some(touched);
+            return Err(error);
         }
         Ok(writer)
     }
 
-    /// Takes in every secret, enrolment and fact that is not in memory yet; says whose standing changed.
-    pub(super) fn load(&self, writer: &mut Writer) -> Result<BTreeSet<Did>, OpenError> {
-        self.load_subjects(writer)?;
-        self.load_enrolments(writer)?;
-        self.store.uses(|record, reserved, max| {
-            self.uses.entry(record).or_insert_with(|| Arc::new(Uses::new(record, max, reserved)));
-        })?;
-        self.load_facts(writer)
-    }
-
-    fn load_subjects(&self, writer: &mut Writer) -> Result<(), OpenError> {
-        let mut wrong = false;
-        self.store.secrets(|did, sealed| {
-            if self.subject(&did).is_none() {
-                match self.rest_key.open(&did, sealed) {
-                    Some(key) => self.admit(writer, &Arc::new(Subject::new(did, key))),
-                    None => wrong = true,
-                }
+    /// What of a batch that failed is on disk acts; streams stand on it before this answers.
+    fn find_out(&self, writer: &mut Writer, touched: &[Touched]) -> Result<(), Refused> {
+        // All is read before anything acts: where it can't be, the same is tried again.
+        let histories =
+            touched.iter().map(|(did, _)| self.store.history(did)).collect::<Result<Vec<_>, _>>().map_err(Refused::Unavailable)?;
+        self.hand_over_all().map_err(Refused::Unavailable)?;
+        for ((did, before), history) in touched.iter().zip(histories) {
+            let Some(history) = history else { continue };
+            let subject = self.subject(did)?;
+            if let Some(subject) = &subject {
+                self.catch_up(subject, &history)?;
+                self.count(writer, did, *before, Some(subject.enrolled()));
             }
-        })?;
-        if wrong { Err(OpenError::WrongKey) } else { Ok(()) }
-    }
-
-    fn load_enrolments(&self, writer: &mut Writer) -> Result<(), OpenError> {
-        let mut orphaned = false;
-        self.store.enrolments(|handle, did| {
-            if !self.handles.contains_key(&handle) {
-                match self.subject(&did) {
-                    Some(subject) => self.bind(writer, handle, &subject),
-                    None => orphaned = true,
-                }
-            }
-        })?;
-        if orphaned { Err(StoreError::Damaged("an enrolment without its subject".into()).into()) } else { Ok(()) }
-    }
-
-    fn load_facts(&self, writer: &mut Writer) -> Result<BTreeSet<Did>, OpenError> {
-        let mut changed = BTreeSet::new();
-        let mut failed = None;
-        let mut next = writer.next_fact;
-        self.store.facts_from(writer.next_fact, |number, bytes| {
-            if failed.is_some() {
-                return;
-            }
-            let done = if number == next { self.replay(bytes) } else { Err("TV-D02") };
-            match done {
-                Ok((did, leaf)) => {
-                    changed.insert(did);
-                    if let Some(missing) = &mut writer.unlogged {
-                        missing.push(leaf);
-                    }
-                }
-                Err(code) => failed = Some(OpenError::BadFact { fact: number, code }),
-            }
-            next = number.saturating_add(1);
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
         }
-        writer.next_fact = next;
-        Ok(changed)
-    }
-
-    /// Takes one fact as it was taken at first: checked at the instant that it was taken.
-    fn replay(&self, bytes: &[u8]) -> Result<(Did, Noted), &'static str> {
-        let (taken, said) = fact::read(bytes, &self.config.origin).map_err(|refusal| refusal.code())?;
-        let (did, (act, record)) = (said.subject(), said.act());
-        let subject = self.subject(&did).ok_or("TV-D02")?;
-        let mut standing = Standing::clone(&subject.standing());
-        said.take(&mut standing, taken).map_err(|refusal| refusal.code())?;
-        subject.replace(standing);
-        Ok((did, Noted { leaf: subject.leaf(act, taken, &record), of: Some((did, record)) }))
-    }
-
-    /// A subject that is on disk comes into memory.
-    pub(super) fn admit(&self, writer: &mut Writer, subject: &Arc<Subject>) {
-        if !self.is_operator(&subject.did()) {
-            writer.strangers += 1;
-        }
-        self.subjects.insert(subject.did(), Arc::clone(subject));
         self.enrolment_generation.fetch_add(1, Ordering::Release);
+        for (did, _) in touched {
+            self.settle(did);
+        }
+        Ok(())
     }
 
-    /// A handle that is on disk comes into memory.
-    pub(super) fn bind(&self, writer: &mut Writer, handle: Handle, subject: &Arc<Subject>) {
-        if subject.enrol() && !self.is_operator(&subject.did()) {
-            writer.strangers = writer.strangers.saturating_sub(1);
-        }
-        self.handles.insert(handle, Arc::clone(subject));
+    /// How many strangers there are, where one became a subject, or was enrolled.
+    fn count(&self, writer: &mut Writer, did: &Did, before: Option<bool>, after: Option<bool>) {
+        let stranger = |enrolled: Option<bool>| usize::from(enrolled == Some(false) && !self.is_operator(did));
+        writer.strangers = (writer.strangers + stranger(after)).saturating_sub(stranger(before));
+    }
+
+    /// A subject is on disk, or is enrolled there: it acts from here on.
+    pub(super) fn admit(&self, writer: &mut Writer, subject: Arc<Subject>, before: Option<bool>) -> Arc<Subject> {
+        self.count(writer, &subject.did(), before, Some(subject.enrolled()));
+        // Whoever asked in between has read it from disk already: there is one of each.
+        let subject = self.subjects.admit(subject, &self.people().operators);
         self.enrolment_generation.fetch_add(1, Ordering::Release);
+        subject
+    }
+}
+
+/// Why a start fails on a subject.
+fn unread(refused: Refused) -> OpenError {
+    match refused {
+        Refused::Unread { fact, code } => OpenError::BadFact { fact: fact.unwrap_or_default(), code },
+        Refused::Unavailable(error) => OpenError::Store(error),
+        other => OpenError::Store(StoreError::Damaged(other.to_string())),
     }
 }

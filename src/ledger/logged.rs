@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ledger, OpenError, Refused, Subject, Writer};
+use super::{Ledger, OpenError, Refused, Subject};
 use crate::log::{Log, LogError};
 use crate::store::{Batch, Noted, Store, StoreError};
 use crate::veil::merkle::leaf::{Act, Leaf, Salt};
@@ -21,7 +21,7 @@ pub struct Receipt {
 
 /// Refuses a store and a log of which one was set back.
 pub(super) fn compare(store: &Store, log: &Log) -> Result<(), OpenError> {
-    let (noted, logged) = (store.leaf_count()?.unwrap_or_default(), log.size());
+    let (noted, logged) = (store.leaf_count()?, log.size());
     if noted < logged {
         return Err(OpenError::StoreBehind { noted, logged });
     }
@@ -32,15 +32,11 @@ pub(super) fn compare(store: &Store, log: &Log) -> Result<(), OpenError> {
 }
 
 impl Ledger {
-    /// Refuses a store that belongs to another log; one that belongs to none belongs to this one from now on.
+    /// Refuses a store that belongs to another log; one that belongs to none belongs to the ledger that is opened on it.
     pub fn claim(store: &Store, origin: &Origin) -> Result<(), OpenError> {
         match store.origin()? {
             Some(stored) if stored != origin.as_str() => Err(OpenError::OtherOrigin { stored }),
-            Some(_) => Ok(()),
-            None => {
-                store.commit(&Batch { origin: Some(origin.to_string()), ..Batch::default() })?;
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
@@ -65,7 +61,7 @@ impl Ledger {
         most: usize,
         shows: impl Fn(RecordId) -> bool,
     ) -> Result<Vec<(RecordId, Receipt)>, Refused> {
-        let Some(subject) = self.subject(did) else { return Ok(Vec::new()) };
+        let Some(subject) = self.subject(did)? else { return Ok(Vec::new()) };
         let mut records = self.store.leaves_of(did).map_err(Refused::Unavailable)?;
         records.retain(|(record, leaf)| *leaf >= from && shows(*record));
         records.sort_by_key(|(_, leaf)| *leaf);
@@ -87,7 +83,7 @@ impl Ledger {
             return Ok(());
         }
         let mut batch = Batch { leaves, acts: Some(bytes), ..Batch::default() };
-        let first = self.commit(&mut writer, &mut batch, now)?;
+        let first = self.commit(&mut writer, &mut batch, now, &[])?;
         drop(writer);
         match batch.leaves.len() as u64 {
             0 => Ok(()),
@@ -120,20 +116,6 @@ impl Ledger {
         self.store.leaves_from(self.log.next(), |number, leaf| {
             refused = refused || self.log.push(number, leaf).is_err();
         })
-    }
-
-    /// At a start: reads what rests, and appends what the log lacks of it.
-    pub(super) fn begin(&self, writer: &mut Writer) -> Result<(), OpenError> {
-        writer.unlogged = self.store.leaf_count()?.is_none().then(Vec::new);
-        self.load(writer)?;
-        if let Some(leaves) = writer.unlogged.take() {
-            self.store.commit(&Batch { leaves, ..Batch::default() })?;
-        }
-        self.hand_over_all()?;
-        match self.log.next() {
-            next if next > self.log.size() => self.log.settle(next - 1).map(drop).map_err(OpenError::Unlogged),
-            _ => Ok(()),
-        }
     }
 }
 

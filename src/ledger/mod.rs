@@ -6,12 +6,14 @@
 pub mod announced;
 mod authority;
 mod enrol;
-mod fact;
+pub mod fact;
 mod load;
 mod logged;
 pub mod refused;
 pub mod subject;
+mod subjects;
 pub mod uses;
+pub mod vault;
 pub mod watch;
 
 use std::fmt;
@@ -21,13 +23,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use dashmap::DashMap;
 
 pub use self::announced::AnnouncedKeys;
+use self::load::Touched;
 pub use self::logged::Receipt;
 pub use self::refused::{Move, OpenError, Refused};
 pub use self::subject::Subject;
+pub use self::subjects::RESIDENT_MAX;
+use self::subjects::Subjects;
 pub use self::uses::{Took, Uses};
+use self::vault::Vaults;
 pub use self::watch::{Watched, Watching};
 use crate::log::Log;
-use crate::store::rest::RestKey;
+use crate::store::rest::{AtRest, Kept, RestKey};
 use crate::store::{Batch, Noted, Store};
 use crate::veil::consent::enrolment;
 use crate::veil::consent::envelope::{Envelope, Signed};
@@ -43,6 +49,9 @@ use crate::world::{self, Clock};
 
 /// The most subjects that signed something while no source has named them: whoever makes up keys fills no more than this.
 pub const STRANGERS_MAX: usize = 65_536;
+
+/// How many values of sources are remembered with whom they mean.
+const HANDLES_MAX: usize = 65_536;
 
 /// What the ledger must know.
 #[derive(Debug)]
@@ -74,14 +83,15 @@ pub struct Ledger {
     people: RwLock<Arc<People>>,
     clock: Arc<Clock>,
     rest_key: RestKey,
-    subjects: DashMap<Did, Arc<Subject>>,
-    handles: DashMap<Handle, Arc<Subject>>,
+    subjects: Subjects,
+    handles: DashMap<Handle, Did>,
     mandate_generation: AtomicU64,
     enrolment_generation: AtomicU64,
     barriers: RwLock<Vec<Arc<dyn Barrier>>>,
     announced: AnnouncedKeys,
     uses: DashMap<RecordId, Arc<Uses>>,
     watched: Watched,
+    vaults: Vaults,
     writer: Mutex<Writer>,
     strangers_max: usize,
 }
@@ -89,16 +99,12 @@ pub struct Ledger {
 /// What only one at a time may touch.
 #[derive(Debug, Default)]
 struct Writer {
-    /// The number of the first fact that is not in memory.
-    next_fact: u64,
     /// Subjects that no source has named.
     strangers: usize,
-    /// A write failed: what is on disk must be read before the next one.
-    unsure: bool,
+    /// A write failed: what is on disk of these must be read before the next one.
+    unsure: Option<Vec<Touched>>,
     /// The clock's mark on disk.
     clock: Option<UnixMs>,
-    /// Leaves of facts from before there was a log, where the store is from then.
-    unlogged: Option<Vec<Noted>>,
 }
 
 /// Where open streams wait for a new standing: the data plane implements it.
@@ -153,16 +159,16 @@ pub struct Withdrawn {
 }
 
 impl Ledger {
-    /// Reads every fact again and verifies it; an empty store begins a ledger. What the log lacks is appended to it.
+    /// Authenticates what rests; an empty store begins a ledger. What the log lacks is appended to it.
     pub fn open(store: Arc<Store>, log: Arc<Log>, config: LedgerConfig, clock: Arc<Clock>) -> Result<Arc<Self>, OpenError> {
-        Self::open_with((store, log), config, clock, STRANGERS_MAX)
+        Self::open_with((store, log), config, clock, (STRANGERS_MAX, RESIDENT_MAX))
     }
 
     fn open_with(
         (store, log): (Arc<Store>, Arc<Log>),
         mut config: LedgerConfig,
         clock: Arc<Clock>,
-        strangers_max: usize,
+        (strangers_max, resident_max): (usize, usize),
     ) -> Result<Arc<Self>, OpenError> {
         Self::claim(&store, &config.origin)?;
         logged::compare(&store, &log)?;
@@ -179,7 +185,7 @@ impl Ledger {
             })),
             config,
             clock,
-            subjects: DashMap::new(),
+            subjects: Subjects::new(resident_max),
             handles: DashMap::new(),
             mandate_generation: AtomicU64::new(0),
             enrolment_generation: AtomicU64::new(0),
@@ -187,6 +193,7 @@ impl Ledger {
             announced: AnnouncedKeys::default(),
             uses: DashMap::new(),
             watched: Watched::default(),
+            vaults: Vaults::default(),
             writer: Mutex::default(),
             strangers_max,
         };
@@ -200,8 +207,12 @@ impl Ledger {
     }
 
     /// From here on these sign for the operator and for sources; streams are to be judged anew ([`Self::rejudge_all`]).
-    pub fn know(&self, operators: Vec<Did>, sources: Vec<(Spiffe, Did)>) {
+    pub fn know(&self, operators: Vec<Did>, sources: Vec<(Spiffe, Did)>) -> Result<(), Refused> {
+        // INVARIANT: operators are in memory while they are operators, so that a mandate is never missed.
+        let read = operators.iter().map(|did| self.subject(did)).collect::<Result<Vec<_>, _>>()?;
         *self.people.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(People { operators, sources });
+        drop(read);
+        Ok(())
     }
 
     /// What all views stand on has changed beside the ledger. Returns when no open stream hands over anything that was judged
@@ -231,13 +242,13 @@ impl Ledger {
         }
         let now = self.clock.now()?;
         let mut writer = self.sure_writer()?;
-        let known = self.subject(&did);
+        let known = self.subject(&did)?;
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         standing.check(&consent, now)?;
         let (record, seq) = (consent.id(), consent.get().seq);
-        let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Consent, record), now, fact::batch(now, envelope))?;
+        let (subject, kept, leaf) = self.keep(&mut writer, known, (did, Act::Consent, record), now, fact::batch(now, envelope))?;
         standing.apply(consent, now);
-        subject.replace(standing);
+        subject.replace(standing, kept);
         drop(writer);
         self.settle(&did);
         Ok(Submitted { record, seq, receipt: self.receipt(&subject, record, leaf)? })
@@ -255,7 +266,7 @@ impl Ledger {
         let (did, record) = (withdrawal.get().subject, withdrawal.id());
         let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
         let mut writer = self.sure_writer()?;
-        let known = self.subject(&did);
+        let known = self.subject(&did)?;
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         let ending = standing.check_withdrawal(&withdrawal, now)?;
         let ended = ending.ended();
@@ -263,9 +274,9 @@ impl Ledger {
             let leaf = self.store.leaf_of(&did, &record).map_err(Refused::Unavailable)?;
             known.zip(leaf)
         } else {
-            let (subject, leaf) = self.keep(&mut writer, known, (did, Act::Withdrawal, record), now, fact::batch(now, envelope))?;
+            let (subject, kept, leaf) = self.keep(&mut writer, known, (did, Act::Withdrawal, record), now, fact::batch(now, envelope))?;
             standing.apply_withdrawal(ending);
-            subject.replace(standing);
+            subject.replace(standing, kept);
             Some((subject, leaf))
         };
         drop(writer);
@@ -276,24 +287,31 @@ impl Ledger {
     }
 
     /// Whom a source's value means: itself where it is a did:key that signed something here, else whom it is enrolled for.
-    /// Integers are given in decimal. One look-up; for a value that is no did:key, one HMAC.
-    pub fn subject_of(&self, source: &Spiffe, value: &[u8]) -> Option<Arc<Subject>> {
+    /// Integers are given in decimal. For a value that is no did:key, one HMAC and one look-up in the store; for a subject that is not
+    /// in memory, its records, too.
+    pub fn subject_of(&self, source: &Spiffe, value: &[u8]) -> Result<Option<Arc<Subject>>, Refused> {
         if value.starts_with(b"did:") {
-            let did = Did::parse(std::str::from_utf8(value).ok()?).ok()?;
-            return self.subject(&did);
+            let did = std::str::from_utf8(value).ok().and_then(|text| Did::parse(text).ok());
+            return did.map_or(Ok(None), |did| self.subject(&did));
         }
         let handle = enrolment::handle(&self.config.handle_key, source, value);
-        self.handles.get(&handle).map(|subject| Arc::clone(&subject))
-    }
-
-    /// A subject by its did:key.
-    pub fn subject(&self, did: &Did) -> Option<Arc<Subject>> {
-        self.subjects.get(did).map(|subject| Arc::clone(&subject))
+        // What a value means does not change.
+        let known = self.handles.get(&handle).map(|did| *did);
+        let Some(did) = known.map_or_else(|| self.store.enrolled(&handle), |did| Ok(Some(did))).map_err(Refused::Unavailable)? else {
+            return Ok(None);
+        };
+        if known.is_none() {
+            if self.handles.len() >= HANDLES_MAX {
+                self.handles.clear();
+            }
+            self.handles.insert(handle, did);
+        }
+        self.subject(&did)
     }
 
     /// The standings of the operators, for [`crate::veil::consent::deciding::mandate_deciding`].
     pub fn mandates(&self) -> Vec<Arc<Standing>> {
-        self.people().operators.iter().filter_map(|did| self.subject(did)).map(|subject| subject.standing()).collect()
+        self.people().operators.iter().filter_map(|did| self.subjects.resident(did)).map(|subject| subject.standing()).collect()
     }
 
     /// Grows with every change of a mandate, and of what else all views stand on. Read it before [`Self::mandates`].
@@ -307,8 +325,8 @@ impl Ledger {
     }
 
     /// What the records of a key add up to; nothing, where it signed none.
-    pub fn standing_of(&self, did: &Did) -> Arc<Standing> {
-        self.subject(did).map(|subject| subject.standing()).unwrap_or_default()
+    pub fn standing_of(&self, did: &Did) -> Result<Arc<Standing>, Refused> {
+        Ok(self.subject(did)?.map(|subject| subject.standing()).unwrap_or_default())
     }
 
     /// Where the open streams stand that carry a subject.
@@ -329,7 +347,7 @@ impl Ledger {
 
     /// A record of a subject's chain, as it was signed; none, where it is not there.
     pub fn record_of(&self, did: &Did, record: RecordId) -> Result<Option<Envelope>, Refused> {
-        if !self.standing_of(did).has(record) {
+        if !self.standing_of(did)?.has(record) {
             return Ok(None);
         }
         let fact = self.store.fact_of(&record).map_err(Refused::Unavailable)?;
@@ -351,12 +369,13 @@ impl Ledger {
         let now = self.clock.now()?;
         let mut writer = self.sure_writer()?;
         if writer.clock.is_none_or(|mark| mark < now) {
-            self.commit(&mut writer, &mut Batch::default(), now)?;
+            self.commit(&mut writer, &mut Batch::default(), now, &[])?;
         }
         Ok(())
     }
 
-    /// Makes a batch durable, with its leaf for the log, and with the subject where that is new. The number of the leaf.
+    /// Makes a batch durable, with its leaf for the log, and with the subject's row. What the subject's records come to then, and the
+    /// number of the leaf.
     fn keep(
         &self,
         writer: &mut Writer,
@@ -364,38 +383,39 @@ impl Ledger {
         (did, act, record): (Did, Act, RecordId),
         now: UnixMs,
         mut batch: Batch,
-    ) -> Result<(Arc<Subject>, u64), Refused> {
-        let subject = match known {
-            Some(subject) => subject,
-            None => {
-                let stranger = batch.enrolment.is_none() && !self.is_operator(&did);
-                if stranger && writer.strangers >= self.strangers_max {
-                    return Err(Refused::TooManyStrangers);
-                }
-                let mut entropy = world::entropy();
-                let key = Secret::random(&mut entropy);
-                batch.secret = Some((did, self.rest_key.seal(&did, &key, &mut entropy)));
-                Arc::new(Subject::new(did, key))
+    ) -> Result<(Arc<Subject>, Kept, u64), Refused> {
+        let mut entropy = world::entropy();
+        let before = known.as_ref().map(|subject| subject.enrolled());
+        let at_rest = match &known {
+            Some(subject) => AtRest { key: subject.pseudonym_key().clone(), enrolled: subject.enrolled(), kept: subject.kept() },
+            None if batch.enrolment.is_none() && !self.is_operator(&did) && writer.strangers >= self.strangers_max => {
+                return Err(Refused::TooManyStrangers);
             }
+            None => AtRest { key: Secret::random(&mut entropy), enrolled: false, kept: Kept::default() },
         };
-        let new = batch.secret.is_some();
+        let enrolled = at_rest.enrolled || batch.enrolment.is_some();
+        let at_rest = AtRest { enrolled, kept: batch.facts.iter().fold(at_rest.kept, |kept, fact| kept.and(fact)), ..at_rest };
+        batch.subject = Some((did, self.rest_key.seal_subject(&did, &at_rest, &mut entropy)));
+        let kept = at_rest.kept;
+        let subject =
+            known.unwrap_or_else(|| Arc::new(Subject::new(did, AtRest { kept: Kept::default(), ..at_rest }, Standing::default())));
         batch.leaves = vec![Noted { leaf: subject.leaf(act, now, &record), of: Some((did, record)) }];
-        let leaf = self.commit(writer, &mut batch, now)?;
-        if new {
-            self.admit(writer, &subject);
+        let leaf = self.commit(writer, &mut batch, now, &[(did, before)])?;
+        if enrolled {
+            subject.enrol();
         }
-        Ok((subject, leaf))
+        let subject = if before == Some(enrolled) { subject } else { self.admit(writer, subject, before) };
+        Ok((subject, kept, leaf))
     }
 
     /// The number of the batch's first leaf. INVARIANT: nothing acts before this answers `Ok`.
-    fn commit(&self, writer: &mut Writer, batch: &mut Batch, now: UnixMs) -> Result<u64, Refused> {
+    fn commit(&self, writer: &mut Writer, batch: &mut Batch, now: UnixMs, about: &[Touched]) -> Result<u64, Refused> {
         batch.clock = Some(now);
         batch.logged = self.log.size();
-        let leaf = self.store.commit(batch).map_err(|error| {
-            writer.unsure = true;
+        let leaf = self.store.commit(&self.rest_key, batch).map_err(|error| {
+            writer.unsure = Some(about.to_vec());
             Refused::Unavailable(error)
         })?;
-        writer.next_fact += batch.facts.len() as u64;
         writer.clock = Some(now);
         self.hand_over(leaf, &batch.leaves)?;
         Ok(leaf)

@@ -30,6 +30,13 @@ pub enum Refused {
     Unavailable(StoreError),
     /// It is kept and in force, and could not be put into the log.
     Unlogged(Arc<LogError>),
+    /// The subject's records are not as they were written: nothing is decided about it.
+    Unread {
+        /// The first that is wrong, where it is one.
+        fact: Option<u64>,
+        /// What is wrong, as a code.
+        code: &'static str,
+    },
 }
 
 /// Who has to do something before it can work.
@@ -45,7 +52,7 @@ pub enum Move {
 
 impl Refused {
     /// Every code that is the ledger's own; records, the store and the clock have theirs.
-    pub const ALL: &'static [&'static str] = &["TV-L01", "TV-L02", "TV-L03", "TV-L04", "TV-L05", "TV-L06", "TV-L10"];
+    pub const ALL: &'static [&'static str] = &["TV-L01", "TV-L02", "TV-L03", "TV-L04", "TV-L05", "TV-L06", "TV-L10", "TV-L13"];
 
     /// The stable code; the manual has an entry for each.
     pub const fn code(&self) -> &'static str {
@@ -59,6 +66,7 @@ impl Refused {
             Self::Clock(_) => ClockBehind::CODE,
             Self::Unavailable(_) => "TV-L06",
             Self::Unlogged(_) => "TV-L10",
+            Self::Unread { .. } => "TV-L13",
         }
     }
 
@@ -66,7 +74,12 @@ impl Refused {
     pub const fn whose_move(&self) -> Move {
         match self {
             Self::Record(_) | Self::NotCountersigned(_) => Move::Sender,
-            Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers | Self::Clock(_) => Move::Operator,
+            Self::UnknownSource(_)
+            | Self::NotAnOperator
+            | Self::HandleTaken(_)
+            | Self::TooManyStrangers
+            | Self::Clock(_)
+            | Self::Unread { .. } => Move::Operator,
             Self::Unavailable(_) | Self::Unlogged(_) => Move::Ours,
         }
     }
@@ -88,6 +101,9 @@ impl fmt::Display for Refused {
             Self::Clock(behind) => write!(f, "{behind}"),
             Self::Unavailable(error) => write!(f, "the record could not be kept: send it again later: {error}"),
             Self::Unlogged(error) => write!(f, "the record is in force, and has no receipt yet: ask for it later: {error}"),
+            Self::Unread { code, .. } => {
+                write!(f, "the subject's records are not as they were written ({code}): the gateway's operator restores the store")
+            }
         }
     }
 }
@@ -99,9 +115,12 @@ impl std::error::Error for Refused {
             Self::Clock(behind) => Some(behind),
             Self::Unavailable(error) => Some(error),
             Self::Unlogged(error) => Some(error),
-            Self::NotCountersigned(_) | Self::UnknownSource(_) | Self::NotAnOperator | Self::HandleTaken(_) | Self::TooManyStrangers => {
-                None
-            }
+            Self::NotCountersigned(_)
+            | Self::UnknownSource(_)
+            | Self::NotAnOperator
+            | Self::HandleTaken(_)
+            | Self::TooManyStrangers
+            | Self::Unread { .. } => None,
         }
     }
 }
@@ -128,9 +147,7 @@ pub enum OpenError {
         /// The log it belongs to.
         stored: String,
     },
-    /// The store's secrets do not open under the configured key.
-    WrongKey,
-    /// A stored fact does not verify, or does not follow from those before it.
+    /// A stored fact of an operator does not verify, or does not follow from those before it.
     BadFact {
         /// Its number.
         fact: u64,
@@ -157,14 +174,13 @@ pub enum OpenError {
 
 impl OpenError {
     /// Every code that is the ledger's own.
-    pub const ALL: &'static [&'static str] = &["TV-L07", "TV-L08", "TV-L09", "TV-L11", "TV-L12"];
+    pub const ALL: &'static [&'static str] = &["TV-L07", "TV-L09", "TV-L11", "TV-L12"];
 
     /// The stable code; the manual has an entry for each.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Store(error) => error.code(),
             Self::OtherOrigin { .. } => "TV-L07",
-            Self::WrongKey => "TV-L08",
             Self::BadFact { .. } => "TV-L09",
             Self::StoreBehind { .. } => "TV-L11",
             Self::LogBehind { .. } => "TV-L12",
@@ -179,9 +195,6 @@ impl fmt::Display for OpenError {
             Self::Store(error) => write!(f, "{error}"),
             Self::OtherOrigin { stored } => {
                 write!(f, "data folder: belongs to the log `{stored}`: set that origin, or begin with an empty folder")
-            }
-            Self::WrongKey => {
-                f.write_str("data folder: its secrets do not open under the configured key file: use the one it was made with")
             }
             Self::BadFact { fact, code } => {
                 write!(f, "data folder: fact {fact} is not as it was written ({code}): restore the folder from its backup")
@@ -206,7 +219,7 @@ impl std::error::Error for OpenError {
         match self {
             Self::Store(error) => Some(error),
             Self::Unlogged(error) => Some(error),
-            Self::OtherOrigin { .. } | Self::WrongKey | Self::BadFact { .. } | Self::StoreBehind { .. } | Self::LogBehind { .. } => None,
+            Self::OtherOrigin { .. } | Self::BadFact { .. } | Self::StoreBehind { .. } | Self::LogBehind { .. } => None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A subject as streams see it: a standing to read, and a number that says when to read it again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::store::rest::{AtRest, Kept};
 use crate::veil::consent::standing::Standing;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::merkle::leaf::{Act, Leaf, Salt};
@@ -16,11 +17,37 @@ pub struct Subject {
     standing: RwLock<Arc<Standing>>,
     pseudonym_key: Secret<32>,
     enrolled: AtomicBool,
+    /// What its records on disk come to: the writer's alone.
+    kept: Mutex<Kept>,
+    /// Since those last went whom nobody holds.
+    asked: AtomicBool,
 }
 
 impl Subject {
-    pub(super) fn new(did: Did, pseudonym_key: Secret<32>) -> Self {
-        Self { did, generation: AtomicU64::new(0), standing: RwLock::default(), pseudonym_key, enrolled: AtomicBool::new(false) }
+    /// INVARIANT: whole, so that nobody ever sees one whose records were not read.
+    pub(super) fn new(did: Did, at_rest: AtRest, standing: Standing) -> Self {
+        Self {
+            did,
+            generation: AtomicU64::new(standing.changes()),
+            standing: RwLock::new(Arc::new(standing)),
+            pseudonym_key: at_rest.key,
+            enrolled: AtomicBool::new(at_rest.enrolled),
+            kept: Mutex::new(at_rest.kept),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn kept(&self) -> Kept {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Since the last time that this was asked.
+    pub(super) fn asked_lately(&self) -> bool {
+        self.asked.swap(false, Ordering::Relaxed)
     }
 
     /// Whom or what it is.
@@ -61,12 +88,12 @@ impl Subject {
         self.enrolled.load(Ordering::Relaxed)
     }
 
-    /// Says whether it was not enrolled before.
-    pub(super) fn enrol(&self) -> bool {
-        !self.enrolled.swap(true, Ordering::Relaxed)
+    pub(super) fn enrol(&self) {
+        self.enrolled.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn replace(&self, standing: Standing) {
+    pub(super) fn replace(&self, standing: Standing, kept: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
         *self.standing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standing);
         // INVARIANT: the standing is in place before the number says so.
         self.generation.fetch_add(1, Ordering::Release);

@@ -127,7 +127,7 @@ impl Ledger {
         let reserved = uses.count().reserved;
         let more = (uses.max / PART).clamp(1, RESERVED_MAX).min(uses.max - reserved);
         let mut batch = Batch { uses: Some((uses.record, reserved + more, uses.max)), ..Batch::default() };
-        self.commit(&mut writer, &mut batch, now)?;
+        self.commit(&mut writer, &mut batch, now, &[])?;
         // INVARIANT: on disk before it is free. The writer's lock keeps others from reserving the same.
         let mut count = uses.count();
         count.reserved += more;

@@ -129,7 +129,7 @@ impl Reloader {
         // What comes into force is in the log before it does.
         in_force(ledger, acts)?;
         // INVARIANT: the new state is in place before generations grow; whoever finds them grown judges by it.
-        ledger.know(config.operators.clone(), sources(&config));
+        ledger.know(config.operators.clone(), sources(&config)).map_err(|error| StartError::new(error.code(), error))?;
         self.shared.live.replace(state);
         before.routes.end_what_is_gone(&self.shared.live.now().routes);
         self.shared.hub.set_stall(config.limits.lossless_stall_ms_max);

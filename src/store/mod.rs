@@ -3,59 +3,54 @@
 //!
 //! A [`Batch`] is there whole when [`Store::commit`] answers, and otherwise not at all, or, where the disk failed in the
 //! very act, whole after all: after an error the caller reads again before it goes on. An error closes the file; the
-//! next call opens it again, so the store recovers when the disk does.
+//! next call opens it again, so the store recovers when the disk does. Reads do not wait for a commit.
 
 mod error;
 mod place;
 pub mod rest;
+mod rows;
+mod sum;
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, TryLockError};
 
 pub use error::StoreError;
 use place::{Memory, Place};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable};
+use rest::{Kept, RestKey};
+pub use rows::Counted;
+use rows::{ENROLMENTS, FACTS, HISTORY, LEAVES, LOGGED, META, RECORDS, Rows, SUBJECTS, USES, WRAPS, Writing, number};
 
 use crate::veil::merkle::leaf::{LEAF_BYTES, Leaf};
 use crate::veil::name::{Did, Handle, RecordId, UnixMs};
 
-const FACTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("facts");
-/// Which fact holds which record.
-const RECORDS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("records");
-const USES: TableDefinition<'_, &[u8; 32], &[u8; 16]> = TableDefinition::new("uses");
-const ENROLMENTS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("enrolments");
-const SECRETS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("subject secrets");
-/// Leaves that may not be in the log yet, by their number there.
-const LEAVES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("leaves");
-/// Which leaf is about which record, by subject and record.
-const LOGGED: TableDefinition<'_, &[u8; 64], u64> = TableDefinition::new("records in the log");
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const CLOCK: &str = "clock";
-const ORIGIN: &str = "origin";
+const CLOCK: &[u8] = b"clock";
+const ORIGIN: &[u8] = b"origin";
 /// How many leaves there ever were.
-const LEAF_COUNT: &str = "leaves";
-const ACTS: &str = "acts";
-const VERSION: &str = "version";
-const VERSION_NOW: &[u8] = &[1];
+const LEAF_COUNT: &[u8] = b"leaves";
+const ACTS: &[u8] = b"acts";
+
+/// The most announcements that are kept for one subject's vault: half a year of one recipient's hours.
+pub const WRAPS_MAX: u64 = 4_096;
 
 /// The store.
 #[derive(Debug)]
 pub struct Store {
     place: Place,
-    database: Mutex<Option<Database>>,
+    database: RwLock<Slot>,
 }
 
 /// What is written together.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Facts, appended in order.
+    /// Facts of the subject, appended in order.
     pub facts: Vec<Vec<u8>>,
     /// The record that the first of the facts holds, to find it by.
     pub record: Option<RecordId>,
     /// A source's value, as its handle, and whom it means.
     pub enrolment: Option<(Handle, Did)>,
-    /// A new subject's sealed secret.
-    pub secret: Option<(Did, Vec<u8>)>,
+    /// Whose facts these are, and its row as it is with them.
+    pub subject: Option<(Did, Vec<u8>)>,
     /// A record whose uses are counted, how many of them are reserved, and how many there are. A count never goes back.
     pub uses: Option<(RecordId, u64, u64)>,
     /// The clock's high-water mark; it never goes back.
@@ -68,6 +63,8 @@ pub struct Batch {
     pub logged: u64,
     /// What institutional acts are in force, as the ledger writes them.
     pub acts: Option<Vec<u8>>,
+    /// Announcements that a subject's vault opens, sealed; the oldest of a subject go where there are more than [`WRAPS_MAX`].
+    pub wraps: Vec<(Did, Vec<u8>)>,
 }
 
 /// A leaf for the log.
@@ -79,8 +76,24 @@ pub struct Noted {
     pub of: Option<(Did, RecordId)>,
 }
 
+/// All that rests of a subject.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Its row; see [`RestKey::open_subject`].
+    pub row: Vec<u8>,
+    /// Its facts, by number.
+    pub facts: Vec<(u64, Vec<u8>)>,
+}
+
+impl History {
+    /// What the facts come to.
+    pub fn kept(&self) -> Kept {
+        self.facts.iter().fold(Kept::default(), |kept, (_, fact)| kept.and(fact))
+    }
+}
+
 impl Store {
-    /// Opens the store in a folder of its own, or begins one.
+    /// Opens the store in a folder of its own, or begins one. What is in it is believed once [`Self::authenticate`] said so.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         Self::at(Place::Folder(folder.into()))
     }
@@ -91,116 +104,50 @@ impl Store {
     }
 
     fn at(place: Place) -> Result<Self, StoreError> {
-        let store = Self { database: Mutex::new(None), place };
-        store.begin()?;
-        Ok(store)
+        let store = Self { database: RwLock::default(), place };
+        if store.with(rows::begin)? { Ok(store) } else { Err(StoreError::Version) }
     }
 
-    /// Makes the tables that are not there.
-    fn begin(&self) -> Result<(), StoreError> {
-        let version = self.with(|database| {
-            let write = database.begin_write()?;
-            let version = write.open_table(META)?.get(VERSION)?.map(|version| version.value().to_vec());
-            let logs = write.open_table(META)?.get(LEAF_COUNT)?.is_some();
-            match version.as_deref() {
-                Some(VERSION_NOW) if !logs => {
-                    // From before there was a log: the ledger notes what is missing.
-                    write.open_table(LEAVES)?;
-                    write.open_table(LOGGED)?;
-                    write.commit()?;
-                }
-                Some(_) => write.abort()?,
-                None => {
-                    write.open_table(META)?.insert(VERSION, VERSION_NOW)?;
-                    write.open_table(META)?.insert(LEAF_COUNT, 0u64.to_be_bytes().as_slice())?;
-                    write.open_table(FACTS)?;
-                    write.open_table(ENROLMENTS)?;
-                    write.open_table(SECRETS)?;
-                    write.open_table(LEAVES)?;
-                    write.open_table(LOGGED)?;
-                    write.commit()?;
-                }
-            }
-            Ok(version)
-        })?;
-        if version.is_none_or(|version| version == VERSION_NOW) { Ok(()) } else { Err(StoreError::Version) }
+    /// Reads everything once: that it is what was written under this key, all of it and no more.
+    pub fn authenticate(&self, key: &RestKey) -> Result<Counted, StoreError> {
+        self.with(|database| Ok(rows::authenticate(&database.begin_read()?, key)))?
     }
 
     /// Writes a batch durably: on disk, not just handed to the system, when this answers. The number of its first leaf.
-    pub fn commit(&self, batch: &Batch) -> Result<u64, StoreError> {
-        self.with(|database| {
-            let mut write = database.begin_write()?;
-            // A record's bytes come from outside: two phases keep a torn write from ever looking like a whole one.
-            write.set_two_phase_commit(true);
-            {
-                let mut facts = write.open_table(FACTS)?;
-                let next = facts.last()?.map_or(0, |(seq, _)| seq.value() + 1);
-                for (seq, fact) in (next..).zip(&batch.facts) {
-                    facts.insert(seq, fact.as_slice())?;
-                }
-                if let Some(record) = &batch.record {
-                    write.open_table(RECORDS)?.insert(&record.0, next)?;
-                }
-            }
-            if let Some((handle, did)) = &batch.enrolment {
-                write.open_table(ENROLMENTS)?.insert(&handle.0, &did.0)?;
-            }
-            if let Some((record, reserved, max)) = &batch.uses {
-                let mut uses = write.open_table(USES)?;
-                let known = uses.get(&record.0)?.map_or(0, |known| used(known.value()).0);
-                let row: [u8; 16] = (u128::from((*reserved).max(known)) << 64 | u128::from(*max)).to_be_bytes();
-                uses.insert(&record.0, &row)?;
-            }
-            if let Some((did, sealed)) = &batch.secret {
-                write.open_table(SECRETS)?.insert(&did.0, sealed.as_slice())?;
-            }
-            let mut leaf = write.open_table(META)?.get(LEAF_COUNT)?.map_or(0, |bytes| count(bytes.value()));
-            let first = leaf;
-            {
-                let mut leaves = write.open_table(LEAVES)?;
-                let mut logged = write.open_table(LOGGED)?;
-                for noted in &batch.leaves {
-                    leaves.insert(leaf, noted.leaf.bytes().as_slice())?;
-                    if let Some((did, record)) = &noted.of {
-                        logged.insert(&of(did, record), leaf)?;
-                    }
-                    leaf += 1;
-                }
-                leaves.retain_in(..batch.logged.min(first), |_, _| false)?;
-            }
-            {
-                let mut meta = write.open_table(META)?;
-                meta.insert(LEAF_COUNT, leaf.to_be_bytes().as_slice())?;
-                if let Some(acts) = &batch.acts {
-                    meta.insert(ACTS, acts.as_slice())?;
-                }
-                if let Some(clock) = batch.clock {
-                    let known = meta.get(CLOCK)?.and_then(|known| instant(known.value()));
-                    let mark = known.map_or(clock, |known| known.max(clock));
-                    meta.insert(CLOCK, mark.0.to_be_bytes().as_slice())?;
-                }
-                if let Some(origin) = &batch.origin {
-                    meta.insert(ORIGIN, origin.as_bytes())?;
-                }
-            }
-            write.commit()?;
-            Ok(first)
-        })
+    pub fn commit(&self, key: &RestKey, batch: &Batch) -> Result<u64, StoreError> {
+        self.commit_all(key, std::slice::from_ref(batch))
     }
 
-    /// How many leaves there ever were; `None` in a store from before there was a log.
-    pub fn leaf_count(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.meta(LEAF_COUNT)?.map(|bytes| count(&bytes)))
+    /// The same for several, all of them or none.
+    pub fn commit_all(&self, key: &RestKey, batches: &[Batch]) -> Result<u64, StoreError> {
+        let first = self.with(|database| {
+            let Some(mut writing) = Writing::begin(database, key)? else { return Ok(None) };
+            let first = writing.get(META, LEAF_COUNT)?.map_or(0, |bytes| number(&bytes));
+            for batch in batches {
+                write(&mut writing, batch)?;
+            }
+            if let Some(logged) = batches.iter().map(|batch| batch.logged).max() {
+                writing.remove(LEAVES, &[]..&logged.min(first).to_be_bytes())?;
+            }
+            writing.commit()?;
+            Ok(Some(first))
+        })?;
+        first.ok_or(StoreError::WrongKey)
+    }
+
+    /// How many leaves there ever were.
+    pub fn leaf_count(&self) -> Result<u64, StoreError> {
+        Ok(self.meta(LEAF_COUNT)?.map_or(0, |bytes| number(&bytes)))
     }
 
     /// Hands over every leaf that is kept from number `from`, in order.
     pub fn leaves_from(&self, from: u64, mut each: impl FnMut(u64, Leaf)) -> Result<(), StoreError> {
         let mut damaged = false;
         self.with(|database| {
-            for row in database.begin_read()?.open_table(LEAVES)?.range(from..)? {
-                let (number, leaf) = row?;
+            for row in database.begin_read()?.open_table(LEAVES)?.range::<&[u8]>(&from.to_be_bytes()[..]..)? {
+                let (at, leaf) = row?;
                 match Leaf::parse(leaf.value()) {
-                    Ok(leaf) => each(number.value(), leaf),
+                    Ok(leaf) => each(number(at.value()), leaf),
                     Err(_) => damaged = true,
                 }
             }
@@ -211,20 +158,20 @@ impl Store {
 
     /// The number of the leaf about a subject's record.
     pub fn leaf_of(&self, did: &Did, record: &RecordId) -> Result<Option<u64>, StoreError> {
-        self.with(|database| Ok(database.begin_read()?.open_table(LOGGED)?.get(&of(did, record))?.map(|number| number.value())))
+        Ok(self.get(LOGGED, &of(did, &record.0))?.map(|bytes| number(&bytes)))
     }
 
     /// Every record of a subject that has a leaf, and its number.
     pub fn leaves_of(&self, did: &Did) -> Result<Vec<(RecordId, u64)>, StoreError> {
         self.with(|database| {
-            let (first, last) = (of(did, &RecordId([0; 32])), of(did, &RecordId([0xff; 32])));
             let mut found = Vec::new();
-            for row in database.begin_read()?.open_table(LOGGED)?.range::<&[u8; 64]>(&first..=&last)? {
-                let (key, number) = row?;
+            let (first, last) = (of(did, &[0; 32]), of(did, &[0xff; 32]));
+            for row in database.begin_read()?.open_table(LOGGED)?.range::<&[u8]>(&first[..]..=&last[..])? {
+                let (key, leaf) = row?;
                 if let Some((_, record)) = key.value().split_first_chunk::<32>()
                     && let Ok(record) = record.try_into()
                 {
-                    found.push((RecordId(record), number.value()));
+                    found.push((RecordId(record), number(leaf.value())));
                 }
             }
             Ok(found)
@@ -236,70 +183,64 @@ impl Store {
         self.meta(ACTS)
     }
 
-    /// Hands over every fact from number `from`, in order. The store is busy meanwhile.
-    pub fn facts_from(&self, from: u64, mut each: impl FnMut(u64, &[u8])) -> Result<(), StoreError> {
+    /// All that rests of a subject, as of one instant; none: no such subject.
+    pub fn history(&self, did: &Did) -> Result<Option<History>, StoreError> {
         self.with(|database| {
-            for row in database.begin_read()?.open_table(FACTS)?.range(from..)? {
-                let (seq, fact) = row?;
-                each(seq.value(), fact.value());
+            let read = database.begin_read()?;
+            let row = read.open_table(SUBJECTS)?.get(&did.0[..])?.map(|row| row.value().to_vec());
+            let Some(row) = row else { return Ok(Ok(None)) };
+            let (facts, mut history) = (read.open_table(FACTS)?, History { row, facts: Vec::new() });
+            let (first, last) = (of(did, &0u64.to_be_bytes()), of(did, &u64::MAX.to_be_bytes()));
+            for entry in read.open_table(HISTORY)?.range::<&[u8]>(&first[..]..=&last[..])? {
+                let (entry, _) = entry?;
+                let at = entry.value().get(32..).unwrap_or_default();
+                match facts.get(at)? {
+                    Some(fact) => history.facts.push((number(at), fact.value().to_vec())),
+                    None => return Ok(Err(StoreError::Damaged(format!("fact {} is not there", number(at))))),
+                }
             }
-            Ok(())
+            Ok(Ok(Some(history)))
+        })?
+    }
+
+    /// Announcements that a subject's vault opens, from number `from` on, the oldest first, `most` of them; sealed.
+    pub fn wraps_of(&self, did: &Did, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.with(|database| {
+            let (first, last) = (of(did, &from.to_be_bytes()), of(did, &u64::MAX.to_be_bytes()));
+            let rows = database.begin_read()?.open_table(WRAPS)?;
+            let found = rows.range::<&[u8]>(&first[..]..=&last[..])?.take(most).map(|row| {
+                let (key, wrap) = row?;
+                Ok((number(key.value().get(32..).unwrap_or_default()), wrap.value().to_vec()))
+            });
+            found.collect()
         })
     }
 
     /// The fact that holds a record.
     pub fn fact_of(&self, record: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|database| {
-            let read = database.begin_read()?;
-            let numbers = match read.open_table(RECORDS) {
-                Ok(numbers) => numbers,
-                // Nothing was taken yet.
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            let Some(number) = numbers.get(&record.0)? else { return Ok(None) };
-            Ok(read.open_table(FACTS)?.get(number.value())?.map(|fact| fact.value().to_vec()))
-        })
+        match self.get(RECORDS, &record.0)? {
+            Some(at) => self.get(FACTS, &at),
+            None => Ok(None),
+        }
     }
 
     /// Hands over every record whose uses were counted: how many are reserved, of how many.
     pub fn uses(&self, mut each: impl FnMut(RecordId, u64, u64)) -> Result<(), StoreError> {
         self.with(|database| {
-            let uses = match database.begin_read()?.open_table(USES) {
-                Ok(uses) => uses,
-                // Nothing was counted yet.
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            for row in uses.iter()? {
+            for row in database.begin_read()?.open_table(USES)?.iter()? {
                 let (record, row) = row?;
                 let (reserved, max) = used(row.value());
-                each(RecordId(*record.value()), reserved, max);
+                if let Ok(record) = record.value().try_into() {
+                    each(RecordId(record), reserved, max);
+                }
             }
             Ok(())
         })
     }
 
-    /// Hands over every enrolment.
-    pub fn enrolments(&self, mut each: impl FnMut(Handle, Did)) -> Result<(), StoreError> {
-        self.with(|database| {
-            for row in database.begin_read()?.open_table(ENROLMENTS)?.iter()? {
-                let (handle, did) = row?;
-                each(Handle(*handle.value()), Did(*did.value()));
-            }
-            Ok(())
-        })
-    }
-
-    /// Hands over every subject's sealed secret.
-    pub fn secrets(&self, mut each: impl FnMut(Did, &[u8])) -> Result<(), StoreError> {
-        self.with(|database| {
-            for row in database.begin_read()?.open_table(SECRETS)?.iter()? {
-                let (did, sealed) = row?;
-                each(Did(*did.value()), sealed.value());
-            }
-            Ok(())
-        })
+    /// Whom a source's value means.
+    pub fn enrolled(&self, handle: &Handle) -> Result<Option<Did>, StoreError> {
+        Ok(self.get(ENROLMENTS, &handle.0)?.and_then(|did| did.try_into().ok()).map(Did))
     }
 
     /// The clock's high-water mark.
@@ -318,23 +259,55 @@ impl Store {
         }
     }
 
-    fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|database| {
-            let meta = database.begin_read()?.open_table(META)?;
-            Ok(meta.get(key)?.map(|value| value.value().to_vec()))
-        })
+    fn meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(META, key)
     }
 
+    fn get(&self, table: Rows, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|database| Ok(database.begin_read()?.open_table(table)?.get(key)?.map(|value| value.value().to_vec())))
+    }
+
+    /// While the file is opened again, which takes the longer the more is in it, nobody waits for it: whoever asks is refused.
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
-        let mut slot: MutexGuard<'_, Option<Database>> = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        let database = match slot.take() {
+        let slot = match self.database.try_read() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(reopening()),
+        };
+        if let Some(database) = &slot.open {
+            return match work(database) {
+                Ok(done) => Ok(done),
+                Err(error) => {
+                    let failed = slot.times;
+                    drop(slot);
+                    self.close(failed);
+                    Err(error.into())
+                }
+            };
+        }
+        drop(slot);
+        let mut slot = match self.database.try_write() {
+            Ok(slot) => slot,
+            Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(reopening()),
+        };
+        // Somebody else may have opened it in between.
+        let database = match slot.open.take() {
             Some(database) => database,
             None => self.place.open()?,
         };
-        // After an error the database takes nothing more until it is opened again: it is dropped, and so closed.
+        slot.times += 1;
         let done = work(&database)?;
-        *slot = Some(database);
+        slot.open = Some(database);
         Ok(done)
+    }
+
+    /// After an error the database takes nothing more until it is opened again: it is dropped, and so closed.
+    fn close(&self, failed: u64) {
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.times == failed {
+            slot.open = None;
+        }
     }
 
     /// Makes every write fail as on a full disk, or succeed again.
@@ -346,20 +319,6 @@ impl Store {
         }
     }
 
-    /// Makes it one from before there was a log.
-    #[cfg(test)]
-    pub(crate) fn forget_log(&self) {
-        let forget = |database: &Database| {
-            let write = database.begin_write()?;
-            write.delete_table(LEAVES)?;
-            write.delete_table(LOGGED)?;
-            write.open_table(META)?.remove(LEAF_COUNT)?;
-            write.open_table(META)?.remove(ACTS)?;
-            Ok(write.commit()?)
-        };
-        self.with(forget).and_then(|()| self.begin()).expect("room");
-    }
-
     /// Every byte that rests.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -368,23 +327,90 @@ impl Store {
             Place::Folder(folder) => std::fs::read(folder.join("facts.redb")).expect("the store's file"),
         }
     }
-}
 
-fn of(did: &Did, record: &RecordId) -> [u8; 64] {
-    let mut key = [0; 64];
-    for (byte, value) in key.iter_mut().zip(did.0.iter().chain(&record.0)) {
-        *byte = *value;
+    /// Changes a row as somebody without the key could.
+    #[cfg(test)]
+    pub(crate) fn tamper(&self, table: &str, key: &[u8], value: Option<&[u8]>) {
+        self.with(|database| rows::tamper(database, table, key, value)).expect("room");
     }
-    key
+
+    /// Every table, and its rows.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> Vec<rows::Row> {
+        self.with(rows::all).expect("readable")
+    }
 }
 
-fn count(bytes: &[u8]) -> u64 {
-    bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
+/// The file, while it is open, and how often it was opened.
+#[derive(Debug, Default)]
+struct Slot {
+    open: Option<Database>,
+    times: u64,
+}
+
+fn reopening() -> StoreError {
+    StoreError::Io(std::io::Error::new(std::io::ErrorKind::WouldBlock, "the file is being opened again after an error"))
+}
+
+fn write(writing: &mut Writing<'_>, batch: &Batch) -> Result<(), redb::Error> {
+    let first = writing.next(FACTS)?;
+    for (at, fact) in (first..).zip(&batch.facts) {
+        writing.put(FACTS, &at.to_be_bytes(), fact)?;
+        if let Some((did, _)) = &batch.subject {
+            writing.put(HISTORY, &of(did, &at.to_be_bytes()), &[])?;
+        }
+    }
+    if let Some(record) = &batch.record {
+        writing.put(RECORDS, &record.0, &first.to_be_bytes())?;
+    }
+    if let Some((handle, did)) = &batch.enrolment {
+        writing.put(ENROLMENTS, &handle.0, &did.0)?;
+    }
+    if let Some((record, reserved, max)) = &batch.uses {
+        let known = writing.get(USES, &record.0)?.map_or(0, |known| used(&known).0);
+        let row = (u128::from((*reserved).max(known)) << 64 | u128::from(*max)).to_be_bytes();
+        writing.put(USES, &record.0, &row)?;
+    }
+    if let Some((did, row)) = &batch.subject {
+        writing.put(SUBJECTS, &did.0, row)?;
+    }
+    let mut leaf = writing.get(META, LEAF_COUNT)?.map_or(0, |bytes| number(&bytes));
+    for noted in &batch.leaves {
+        writing.put(LEAVES, &leaf.to_be_bytes(), &noted.leaf.bytes()[..])?;
+        if let Some((did, record)) = &noted.of {
+            writing.put(LOGGED, &of(did, &record.0), &leaf.to_be_bytes())?;
+        }
+        leaf += 1;
+    }
+    writing.put(META, LEAF_COUNT, &leaf.to_be_bytes())?;
+    if let Some(acts) = &batch.acts {
+        writing.put(META, ACTS, acts)?;
+    }
+    if let Some(clock) = batch.clock {
+        let known = writing.get(META, CLOCK)?.and_then(|known| instant(&known));
+        let mark = known.map_or(clock, |known| known.max(clock));
+        writing.put(META, CLOCK, &mark.0.to_be_bytes())?;
+    }
+    if let Some(origin) = &batch.origin {
+        writing.put(META, ORIGIN, origin.as_bytes())?;
+    }
+    for (did, wrap) in &batch.wraps {
+        let at = writing.next_of(WRAPS, &did.0)?;
+        writing.put(WRAPS, &of(did, &at.to_be_bytes()), wrap)?;
+        let oldest = (at + 1).saturating_sub(WRAPS_MAX);
+        writing.remove(WRAPS, &of(did, &0u64.to_be_bytes())..&of(did, &oldest.to_be_bytes()))?;
+    }
+    Ok(())
+}
+
+/// A key of rows about a subject.
+fn of(did: &Did, part: &[u8]) -> Vec<u8> {
+    [&did.0[..], part].concat()
 }
 
 /// How many are reserved, of how many.
-fn used(row: &[u8; 16]) -> (u64, u64) {
-    let both = u128::from_be_bytes(*row);
+fn used(row: &[u8]) -> (u64, u64) {
+    let both = row.try_into().map(u128::from_be_bytes).unwrap_or_default();
     ((both >> 64) as u64, both as u64)
 }
 
@@ -397,6 +423,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::veil::crypto::secret::Secret;
 
     fn folder(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("twinveil-store-{name}-{}", std::process::id()));
@@ -404,14 +431,18 @@ mod tests {
         path
     }
 
+    const DID: Did = Did([2; 32]);
+
     fn facts(store: &Store) -> Vec<(u64, Vec<u8>)> {
-        let mut facts = Vec::new();
-        store.facts_from(0, |seq, fact| facts.push((seq, fact.to_vec()))).expect("readable");
-        facts
+        store.history(&DID).expect("readable").expect("a subject").facts
     }
 
     fn batch(fact: &[u8]) -> Batch {
-        Batch { facts: vec![fact.to_vec()], ..Batch::default() }
+        Batch { facts: vec![fact.to_vec()], subject: Some((DID, vec![3; 60])), ..Batch::default() }
+    }
+
+    fn key() -> RestKey {
+        RestKey::new(&Secret::take(&mut [9; 32]))
     }
 
     #[test]
@@ -421,27 +452,26 @@ mod tests {
             facts: vec![b"one".to_vec(), b"two".to_vec()],
             record: Some(RecordId([4; 32])),
             uses: Some((RecordId([4; 32]), 3, 9)),
-            enrolment: Some((Handle([1; 32]), Did([2; 32]))),
-            secret: Some((Did([2; 32]), vec![3; 60])),
+            enrolment: Some((Handle([1; 32]), DID)),
+            subject: Some((DID, vec![3; 60])),
             clock: Some(UnixMs(5)),
             origin: Some("log.example".into()),
             ..Batch::default()
         };
-        Store::open(&folder).and_then(|store| store.commit(&whole)).expect("a new folder");
+        Store::open(&folder).and_then(|store| store.commit(&key(), &whole)).expect("a new folder");
         let store = Store::open(&folder).expect("closed before");
-        store.commit(&batch(b"three")).expect("room");
+        store.commit(&key(), &batch(b"three")).expect("room");
         assert_eq!(store.fact_of(&RecordId([4; 32])).expect("readable").as_deref(), Some(&b"one"[..]));
         assert_eq!(store.fact_of(&RecordId([5; 32])).expect("readable"), None);
-        store.commit(&Batch { uses: Some((RecordId([4; 32]), 2, 9)), ..Batch::default() }).expect("room");
+        store.commit(&key(), &Batch { uses: Some((RecordId([4; 32]), 2, 9)), ..Batch::default() }).expect("room");
         let mut uses = Vec::new();
         store.uses(|record, reserved, max| uses.push((record, reserved, max))).expect("readable");
         assert_eq!(uses, [(RecordId([4; 32]), 3, 9)], "a count never goes back");
         assert_eq!(facts(&store), [(0, b"one".to_vec()), (1, b"two".to_vec()), (2, b"three".to_vec())]);
-        let (mut enrolments, mut secrets) = (Vec::new(), Vec::new());
-        store.enrolments(|handle, did| enrolments.push((handle, did))).expect("readable");
-        store.secrets(|did, sealed| secrets.push((did, sealed.to_vec()))).expect("readable");
-        assert_eq!(enrolments, [(Handle([1; 32]), Did([2; 32]))]);
-        assert_eq!(secrets, [(Did([2; 32]), vec![3; 60])]);
+        assert_eq!(store.enrolled(&Handle([1; 32])).expect("readable"), Some(DID));
+        assert_eq!(store.enrolled(&Handle([2; 32])).expect("readable"), None);
+        assert_eq!(store.history(&DID).expect("readable").expect("a subject").row, [3; 60]);
+        assert!(store.history(&Did([3; 32])).expect("readable").is_none());
         assert_eq!(store.clock().expect("readable"), Some(UnixMs(5)));
         assert_eq!(store.origin().expect("readable").as_deref(), Some("log.example"));
         drop(store);
@@ -452,7 +482,7 @@ mod tests {
     fn the_mark_of_the_clock_never_goes_back() {
         let store = Store::in_memory().expect("memory");
         for (mark, kept) in [(5, 5), (3, 5), (8, 8)] {
-            store.commit(&Batch { clock: Some(UnixMs(mark)), ..Batch::default() }).expect("room");
+            store.commit(&key(), &Batch { clock: Some(UnixMs(mark)), ..Batch::default() }).expect("room");
             assert_eq!(store.clock().expect("readable"), Some(UnixMs(kept)));
         }
     }
@@ -460,14 +490,14 @@ mod tests {
     #[test]
     fn a_full_disk_leaves_nothing_half_written_and_the_store_recovers() {
         let store = Store::in_memory().expect("memory");
-        store.commit(&batch(b"one")).expect("room");
+        store.commit(&key(), &batch(b"one")).expect("room");
         store.set_full(true);
         let whole = Batch { facts: vec![vec![7; 100_000]; 3], enrolment: Some((Handle([1; 32]), Did([2; 32]))), ..Batch::default() };
-        assert_eq!(store.commit(&whole).expect_err("full").code(), "TV-D03");
-        assert!(store.commit(&whole).is_err(), "still full");
+        assert_eq!(store.commit(&key(), &whole).expect_err("full").code(), "TV-D03");
+        assert!(store.commit(&key(), &whole).is_err(), "still full");
         store.set_full(false);
         assert_eq!(facts(&store), [(0, b"one".to_vec())]);
-        store.commit(&batch(b"two")).expect("room again");
+        store.commit(&key(), &batch(b"two")).expect("room again");
         assert_eq!(facts(&store).len(), 2);
     }
 
@@ -484,7 +514,7 @@ mod tests {
     #[test]
     fn a_damaged_or_unreadable_file_is_refused() {
         let folder = folder("damage");
-        Store::open(&folder).and_then(|store| store.commit(&batch(&[9; 5_000]))).expect("a new folder");
+        Store::open(&folder).and_then(|store| store.commit(&key(), &batch(&[9; 5_000]))).expect("a new folder");
         let path = folder.join("facts.redb");
         let good = std::fs::read(&path).expect("there");
         std::fs::write(&path, b"something else entirely").expect("own file");
@@ -502,19 +532,122 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_a_later_version_is_left_alone() {
+    fn a_store_of_another_version_is_left_alone() {
+        const FIRST: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+        for later in [true, false] {
+            let memory = Memory::default();
+            let place = || Place::Memory(memory.clone());
+            if later {
+                Store::at(place()).and_then(|store| store.with(rows::of_a_later_version)).expect("room");
+            } else {
+                let database = place().open().expect("memory");
+                let write = database.begin_write().expect("room");
+                write.open_table(FIRST).and_then(|mut meta| Ok(meta.insert("version", [1u8].as_slice()).map(drop)?)).expect("room");
+                write.commit().expect("room");
+            }
+            let before = memory.bytes();
+            assert_eq!(Store::at(place()).expect_err("another").code(), "TV-D04");
+            assert_eq!(memory.bytes().len(), before.len());
+        }
+    }
+
+    fn written() -> Store {
         let store = Store::in_memory().expect("memory");
+        let whole = Batch {
+            record: Some(RecordId([4; 32])),
+            uses: Some((RecordId([4; 32]), 3, 9)),
+            enrolment: Some((Handle([1; 32]), DID)),
+            clock: Some(UnixMs(5)),
+            origin: Some("log.example".into()),
+            leaves: vec![Noted { leaf: leaf(), of: Some((DID, RecordId([4; 32]))) }],
+            acts: Some(vec![1; 33]),
+            wraps: vec![(DID, vec![6; 90])],
+            ..batch(b"one")
+        };
+        store.commit(&key(), &whole).expect("room");
+        store
+    }
+
+    fn leaf() -> Leaf {
+        use crate::veil::merkle::leaf::{Act, Salt};
+        Leaf::new(Act::Consent, UnixMs(0), &Salt([1; 32]), &RecordId([4; 32]))
+    }
+
+    #[test]
+    fn whatever_row_was_altered_added_or_removed_is_noticed() {
+        let store = written();
+        let counted = store.authenticate(&key()).expect("as it was left");
+        assert_eq!((counted.subjects, counted.strangers), (1, 1));
+        let rows = store.rows();
+        let tables: std::collections::BTreeSet<_> = rows.iter().map(|(table, ..)| table.as_str()).collect();
+        assert_eq!(tables.len(), 10, "each has a row: {tables:?}");
+        let noticed = |how: &str| assert_eq!(store.authenticate(&key()).expect_err(how).code(), "TV-D05");
+        for (table, at, value) in &rows {
+            store.tamper(table, at, None);
+            noticed("removed");
+            let mut altered = value.clone();
+            altered.push(0);
+            store.tamper(table, at, Some(&altered));
+            noticed("altered");
+            store.tamper(table, at, Some(value));
+            let mut another = at.clone();
+            another.push(0);
+            store.tamper(table, &another, Some(value));
+            noticed("added");
+            store.tamper(table, &another, None);
+            store.authenticate(&key()).expect("as it was");
+        }
+        assert_eq!(store.authenticate(&RestKey::new(&Secret::take(&mut [8; 32]))).expect_err("another key").code(), "TV-L08");
+    }
+
+    #[test]
+    fn rows_that_are_taken_away_are_no_part_of_the_sum_and_several_batches_are_one() {
+        let store = written();
+        let more: Vec<_> = [b"two", b"six"].map(|fact| Batch { leaves: vec![Noted { leaf: leaf(), of: None }], ..batch(fact) }).into();
+        assert_eq!(store.commit_all(&key(), &more).expect("room"), 1);
+        assert_eq!(facts(&store).len(), 3);
+        store.commit(&key(), &Batch { logged: 2, ..Batch::default() }).expect("room");
+        let mut kept = Vec::new();
+        store.leaves_from(0, |at, _| kept.push(at)).expect("readable");
+        assert_eq!((kept, store.leaf_count().expect("readable")), (vec![2], 3));
+        store.authenticate(&key()).expect("as it was left");
+    }
+
+    #[test]
+    fn so_many_wraps_of_a_subject_are_kept_and_the_oldest_go() {
+        let store = Store::in_memory().expect("memory");
+        let batch = Batch { wraps: vec![(DID, vec![6; 9]); WRAPS_MAX as usize + 3], ..Batch::default() };
+        store.commit(&key(), &batch).expect("room");
+        store.commit(&key(), &Batch { wraps: vec![(Did([3; 32]), vec![7; 9])], ..Batch::default() }).expect("room");
+        let kept = store.wraps_of(&DID, 0, usize::MAX).expect("readable");
+        assert_eq!((kept.len() as u64, kept[0].0), (WRAPS_MAX, 3));
+        assert_eq!(store.wraps_of(&DID, WRAPS_MAX, 2).expect("readable").iter().map(|(at, _)| *at).collect::<Vec<_>>(), [4096, 4097]);
+        assert_eq!(store.wraps_of(&Did([3; 32]), 0, 9).expect("readable"), [(0, vec![7; 9])]);
+        store.authenticate(&key()).expect("as it was left");
+    }
+
+    #[test]
+    fn an_older_row_put_back_is_noticed() {
+        let store = written();
+        let before = store.rows();
+        store.commit(&key(), &Batch { uses: Some((RecordId([4; 32]), 9, 9)), ..Batch::default() }).expect("room");
+        let (table, at, value) = before.into_iter().find(|(table, ..)| *table == "uses").expect("a row");
+        store.tamper(&table, &at, Some(&value));
+        assert_eq!(store.authenticate(&key()).expect_err("set back").code(), "TV-D05");
+    }
+
+    #[test]
+    fn a_read_does_not_wait_for_a_commit() {
+        let store = written();
         store
             .with(|database| {
-                let write = database.begin_write()?;
-                write.open_table(META)?.insert(VERSION, [2u8].as_slice())?;
-                Ok(write.commit()?)
+                let _writing = database.begin_write()?;
+                // Another thread reads while this one has a transaction open.
+                let read = std::thread::scope(|scope| scope.spawn(|| store.enrolled(&Handle([1; 32]))).join().expect("no panic"));
+                assert_eq!(read.expect("readable"), Some(DID));
+                Ok(())
             })
             .expect("room");
-        let Place::Memory(memory) = &store.place else { panic!("memory") };
-        let again = memory.clone();
-        drop(store.database.lock().expect("not poisoned").take());
-        assert_eq!(Store::at(Place::Memory(again)).expect_err("later").code(), "TV-D04");
     }
 
     #[cfg(unix)]

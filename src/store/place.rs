@@ -13,6 +13,8 @@ use redb::{Builder, Database, StorageBackend};
 use super::StoreError;
 
 const FILE: &str = "facts.redb";
+/// Pages of the file that stay in memory; the system keeps more of them where it has room.
+const CACHE_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(super) enum Place {
@@ -25,6 +27,7 @@ impl Place {
     pub(super) fn open(&self) -> Result<Database, StoreError> {
         let mut builder = Builder::new();
         builder.set_check_integrity_on_open(true);
+        builder.set_cache_size(CACHE_BYTES);
         let database = match self {
             Self::Folder(folder) => {
                 let file = open_file(folder).map_err(StoreError::Io)?;

@@ -1,7 +1,9 @@
 //! What does a gateway remember that was killed? The program itself, as an operator runs it: `twinveil serve` as a child, wallets
 //! and sources as other children, and SIGKILL in between.
 
+mod disk;
 mod restart;
+mod secrets;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

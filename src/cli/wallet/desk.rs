@@ -13,7 +13,7 @@ use crate::client::wallet::{Voice, Wallet};
 use crate::proto::v1::consents_client::ConsentsClient;
 use crate::proto::v1::{
     ExplainRequest, ExplainResponse, Kept, Notice, NoticesRequest, ReceiptsRequest, RecordRequest, StandingRequest, StandingResponse,
-    SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
+    SubmitRequest, SubmitResponse, VaultWrap, WithdrawRequest, WithdrawResponse, WrapsRequest,
 };
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::query::Asks;
@@ -22,6 +22,9 @@ use crate::veil::name::{Origin, RecordId};
 
 /// `RecordRefusal::OutOfOrder`: another wallet of the same chain was faster.
 const OUT_OF_ORDER: &str = "TV-C14";
+
+/// More than a gateway keeps for one wallet.
+const WRAPS_MAX: usize = 65_536;
 
 /// One connection to it.
 pub(in crate::cli) struct Desk {
@@ -114,6 +117,24 @@ impl Desk {
         let answer = self.client.record(RecordRequest { query: Some(dsse::to_proto(&query)) }).await;
         let found = answer.map_err(|status| refused(&status))?.into_inner().record.as_ref().map(dsse::from_proto);
         found.filter(|found| found.id() == record).ok_or_else(|| CliError::broken("the gateway's answer makes no sense: another record"))
+    }
+
+    /// The announcements of every epoch in which something was sealed for the wallet's vault.
+    pub(super) async fn wraps(&mut self, wallet: &Wallet, gateway: &Origin) -> Result<Vec<VaultWrap>, CliError> {
+        let mut all: Vec<VaultWrap> = Vec::new();
+        loop {
+            let from = all.last().map_or(0, |last| last.number.saturating_add(1));
+            let query = wallet.query(&Asks::Wraps, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+            let answer = self.client.wraps(WrapsRequest { query: Some(dsse::to_proto(&query)), from }).await;
+            let page = answer.map_err(|status| refused(&status))?.into_inner().wraps;
+            // Numbers grow, whatever the gateway says: so this ends.
+            let grows = page.iter().try_fold(from, |least, wrap| (wrap.number >= least).then(|| wrap.number.saturating_add(1)));
+            match (page.is_empty(), grows) {
+                (true, _) => return Ok(all),
+                (false, Some(_)) if all.len() < WRAPS_MAX => all.extend(page),
+                _ => return Err(CliError::broken("the gateway's answer makes no sense: announcements out of order, or without an end")),
+            }
+        }
     }
 
     /// What happens, from here on.

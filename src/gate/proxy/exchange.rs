@@ -150,10 +150,11 @@ pub(in crate::gate) async fn exchange(
         }
     };
     let about = |lane: &Lane| match &value {
-        None => About::EachItself,
-        Some(value) => About::Call(lane.subject_of(value).filter(|_| !value.is_empty())),
+        None => Ok(About::EachItself),
+        Some(value) if value.is_empty() => Ok(About::Call(None)),
+        Some(value) => lane.subject_of(value).map(About::Call),
     };
-    let (about_there, about_back) = (about(&there), about(&back));
+    let (about_there, about_back) = (about(&there)?, about(&back)?);
     let fitting = |lane, about, packing, again| Fitting { lane, about, packing, again, undecidable: called.undecidable, bytes_max };
     let fate = Arc::<Fate>::default();
     let again = if called.recompress { packing.again() } else { Packing::None };

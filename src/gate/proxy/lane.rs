@@ -139,25 +139,28 @@ impl Lane {
     }
 
     /// Whom a value that this lane's source uses stands for.
-    pub(super) fn subject_of(&self, value: &[u8]) -> Option<Arc<Subject>> {
-        self.shared.maker.ledger().subject_of(&self.source, value)
+    pub(super) fn subject_of(&self, value: &[u8]) -> Result<Option<Arc<Subject>>, Refuse> {
+        self.shared.subject_of(&self.source, value)
     }
 
     /// Whom a message is about: nobody, where it does not say so or they are not enrolled; then nobody has consented.
-    pub(super) fn subject_in(&self, views: &mut Views, raw: Raw<'_>) -> Result<Option<Arc<Subject>>, Refusal> {
+    pub(super) fn subject_in(&self, views: &mut Views, raw: Raw<'_>) -> Result<Option<Arc<Subject>>, Veto> {
         let Some(path) = self.ask.schema.subject() else { return Ok(None) };
         match raw.read_subject(path, &mut views.asked) {
             Ok(()) => {}
             Err(Refusal::NoSubject) => return Ok(None),
-            Err(refusal) => return Err(refusal),
+            Err(refusal) => return Err(Veto::Message(refusal)),
         }
         if let Some((value, subject)) = &views.last
             && *value == views.asked
         {
             return Ok(Some(Arc::clone(subject)));
         }
-        let known = views.known.get(&views.asked).cloned();
-        let Some(subject) = known.or_else(|| self.subject_of(views.asked.as_bytes())) else { return Ok(None) };
+        let known = match views.known.get(&views.asked) {
+            Some(known) => Some(Arc::clone(known)),
+            None => self.subject_of(views.asked.as_bytes()).map_err(Veto::End)?,
+        };
+        let Some(subject) = known else { return Ok(None) };
         views.known.entry(views.asked.clone()).or_insert_with(|| Arc::clone(&subject));
         views.last = Some((views.asked.clone(), Arc::clone(&subject)));
         Ok(Some(subject))

@@ -333,7 +333,7 @@ impl Judging<'_> {
                 Some(veiled) => veiled,
                 None => match lane.subject_in(views, raw) {
                     Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
-                    Err(refusal) => Err(Veto::Message(refusal)),
+                    Err(veto) => Err(veto),
                 },
             },
         };

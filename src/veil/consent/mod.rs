@@ -22,6 +22,7 @@ pub mod query;
 pub mod recipient_key;
 pub mod record;
 pub mod refusal;
+pub mod release;
 pub mod rule;
 pub mod scope;
 pub mod signer;

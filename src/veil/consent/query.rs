@@ -25,7 +25,7 @@ pub struct QueryDocument {
     /// Who signs, where it is a delegate; absent: the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerDocument>,
-    /// `standing`, `explain`, `record`, `receipts` or `notices`.
+    /// `standing`, `explain`, `record`, `receipts`, `notices` or `wraps`.
     pub kind: String,
     /// Explain: what this workload gets …
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +88,8 @@ pub enum Asks {
     Record(RecordId),
     /// What happens to grants and delegations, from now on.
     Notices,
+    /// The announcements of epochs that the subject's vault opens.
+    Wraps,
 }
 
 impl Query {
@@ -119,6 +121,7 @@ impl Payload for Query {
             ("standing", None, _) if alone => Asks::Standing,
             ("receipts", None, _) if alone => Asks::Receipts,
             ("notices", None, _) if alone => Asks::Notices,
+            ("wraps", None, _) if alone => Asks::Wraps,
             ("record", Some(record), _) if alone => Asks::Record(text::record_id("record", record)?),
             ("explain", None, (Some(recipient), Some(purpose), Some(schema))) => {
                 text::text("schema", schema)?;
@@ -130,12 +133,12 @@ impl Payload for Query {
                     as_of: document.as_of.as_deref().map(|at| text::instant("as_of", at)).transpose()?,
                 }
             }
-            ("standing" | "explain" | "record" | "receipts" | "notices", ..) => {
-                let expected = "`standing`, `receipts` or `notices` alone, `record` with one, or `explain` with a `recipient`, `purpose` \
+            ("standing" | "explain" | "record" | "receipts" | "notices" | "wraps", ..) => {
+                let expected = "`standing`, `receipts`, `notices` or `wraps` alone, `record` with one, or `explain` with a `recipient`, `purpose` \
                                 and `schema`";
                 return Err(RecordRefusal::member("kind", expected));
             }
-            _ => return Err(RecordRefusal::member("kind", "`standing`, `explain`, `record`, `receipts` or `notices`")),
+            _ => return Err(RecordRefusal::member("kind", "`standing`, `explain`, `record`, `receipts`, `notices` or `wraps`")),
         };
         let subject = text::did("subject", &document.subject)?;
         let by = match &document.signer {
@@ -177,6 +180,7 @@ mod tests {
         let explain = json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": "a.B"});
         assert!(matches!(read(explain).expect("good").asks, Asks::Explain { .. }));
         assert_eq!(read(json!({"kind": "notices"})).expect("good").asks, Asks::Notices);
+        assert_eq!(read(json!({"kind": "wraps"})).expect("good").asks, Asks::Wraps);
         let record = read(json!({"kind": "record", "record": "ab".repeat(32)})).expect("good");
         assert_eq!((record.asks, record.by.role), (Asks::Record(RecordId([0xab; 32])), SignerRole::Subject));
     }

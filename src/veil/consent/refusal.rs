@@ -149,7 +149,7 @@ impl RecordRefusal {
     }
 
     /// A member with a value it can't have.
-    pub(super) fn member(member: impl Into<String>, expected: &'static str) -> Self {
+    pub(crate) fn member(member: impl Into<String>, expected: &'static str) -> Self {
         Self::BadMember { member: member.into(), expected }
     }
 }

@@ -19,7 +19,7 @@ use super::fragment::{Fragment, parse_fragments};
 use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::hash::{hkdf_sha256, lp};
 use crate::veil::crypto::seal::{AeadKey, NONCE_BYTES, Suite, TAG_BYTES, nonce};
-use crate::veil::crypto::secret::Secret;
+use crate::veil::crypto::secret::{Secret, Zeroizing};
 use crate::veil::crypto::wrap::{OpenKey, unwrap, wrap};
 use crate::veil::name::{Fingerprint, Origin, SealKey, ViewId};
 use crate::veil::outcome::Refusal;
@@ -32,6 +32,7 @@ pub const GROUPS_MAX: u64 = 1 << 32;
 
 const SEALED_LABEL: &[u8] = b"twinveil/sealed/v1\0";
 const FRAME_LABEL: &[u8] = b"twinveil/frame/v1\0";
+const RELEASE_LABEL: &[u8] = b"twinveil/release/v1\0";
 
 /// What an epoch key is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,14 +92,42 @@ impl Epoch {
 
     /// Finds the wrap that is for `key` and makes an opener; `None` where none is, or the seed is not the committed one.
     pub fn open(&self, announced: &Announced, key: &OpenKey) -> Option<Opener> {
+        self.open_with(announced, &self.seed(announced, key)?)
+    }
+
+    /// The seed, for a holder who hands it on; `None` as for [`Self::open`].
+    pub fn seed(&self, announced: &Announced, key: &OpenKey) -> Option<Secret<32>> {
         let info = self.info();
-        let seed = announced.wraps.iter().find_map(|wrapped| unwrap(key, &info, &announced.commit, wrapped))?;
-        let mut seed: [u8; 32] = seed.try_into().ok()?;
-        let seed = Secret::take(&mut seed);
+        let seed = announced.wraps.iter().find_map(|wrapped| unwrap(key, &info, &announced.commit, wrapped));
+        self.committed(announced, seed)
+    }
+
+    /// Makes an opener from a seed; `None` where it is not the committed one.
+    pub fn open_with(&self, announced: &Announced, seed: &Secret<32>) -> Option<Opener> {
+        let info = self.info();
         if self.commit(&info, seed.expose()) != announced.commit {
             return None;
         }
         Some(Opener { cipher: Cipher::new(self, &self.base_key(&info, seed.expose()))?, window: Window::default() })
+    }
+
+    /// Wraps a seed for somebody whom its holder lets open the epoch later: `HPKE.SealBase(to, "twinveil/release/v1" 00 | info, aad =
+    /// commit, seed)`. `None` for a key of low order.
+    pub fn release(&self, commit: &[u8; 32], seed: &Secret<32>, to: &SealKey, entropy: &mut impl CryptoRng) -> Option<Vec<u8>> {
+        wrap(to, &[RELEASE_LABEL, &self.info()].concat(), commit, seed.expose(), entropy)
+    }
+
+    /// The seed of such a wrap; `None` where it is for another key or epoch, or the seed is not the committed one.
+    pub fn released(&self, announced: &Announced, wrapped: &[u8], key: &OpenKey) -> Option<Secret<32>> {
+        let seed = unwrap(key, &[RELEASE_LABEL, &self.info()].concat(), &announced.commit, wrapped);
+        self.committed(announced, seed)
+    }
+
+    fn committed(&self, announced: &Announced, seed: Option<Vec<u8>>) -> Option<Secret<32>> {
+        let seed = Zeroizing::new(seed?);
+        let mut seed: [u8; 32] = seed.as_slice().try_into().ok()?;
+        let seed = Secret::take(&mut seed);
+        (self.commit(&self.info(), seed.expose()) == announced.commit).then_some(seed)
     }
 }
 

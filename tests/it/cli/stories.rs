@@ -249,3 +249,83 @@ fn a_stream_of_notices_goes_on_until_it_has_told_enough() {
     assert!(lines.next().unwrap().unwrap().ends_with("  withdrawn  by subject"));
     assert!(lines.next().is_none() && listening.wait().unwrap().success());
 }
+
+#[test]
+fn a_researcher_keeps_sealed_vitals_and_opens_those_that_the_patient_releases_later() {
+    let gateway = Gateway::start("story-release");
+    let researcher = gateway.wallet("researcher.json");
+    gateway.wallet("patient.json");
+    gateway.wallet("stranger.json");
+    gateway.json(&format!("wallet enrol --wallet patient.json --value p-17 {HOSPITAL}"));
+    let to = "--to spiffe://example.org/recipient/researcher --purpose dpv:ScientificResearch";
+    let sealed = "--permit vitals=encrypt --permit time=generalize --days 30";
+    let first = text(&gateway.json(&format!("wallet grant --wallet patient.json {to} {sealed}"))["record"]);
+    let mut stream =
+        gateway.subscribe("--as researcher --purpose dpv:ScientificResearch --keep frames.kept --count 3 --open researcher.json");
+    assert_eq!(event(&mut stream)["event"], "header");
+    gateway.publish(&[frame(1, "a"), frame(2, "b")]);
+    assert_eq!(event(&mut stream)["fields"]["vitals.heart_rate_bpm"], "encrypt");
+    for _ in 0..2 {
+        let closed = event(&mut stream);
+        assert_eq!((&closed["sealed"], &closed["opened"], &closed["message"]["vitals"]), (&1.into(), &0.into(), &Value::Null));
+    }
+    // The view changes, and its key with it.
+    gateway.json(&format!("wallet grant --wallet patient.json {to} {sealed} --permit note=encrypt --replaces {first}"));
+    gateway.publish(&[frame(3, "c")]);
+    let mut last = String::new();
+    while stream.read_line(&mut last).unwrap() > 0 {}
+    drop(stream);
+    assert!(last.contains("\"handover\":3"), "{last}");
+
+    let list = gateway.run("wallet release --wallet patient.json --list --output json");
+    let epochs: Vec<Value> = String::from_utf8(list.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        epochs.iter().map(|epoch| (&epoch["epoch"], &epoch["own"])).collect::<Vec<_>>(),
+        [1, 2].map(|n| (n.into(), true.into())).iter().map(|(n, own): &(Value, Value)| (n, own)).collect::<Vec<_>>()
+    );
+    assert!(epochs.iter().all(|epoch| epoch["recipient"] == "spiffe://example.org/recipient/researcher"));
+    // Whoever is not the patient has nothing of it, and releases nothing.
+    let none = gateway.run("wallet release --wallet stranger.json --list --output json");
+    assert!(none.status.success() && none.stdout.is_empty(), "{none:?}");
+    let key = text(&researcher["key"]);
+    let release = |wallet: &str, out: &str| {
+        let whom = format!("--recipient spiffe://example.org/recipient/researcher --key {key} --to {}", text(&epochs[1]["from"]));
+        gateway.run(&format!("wallet release --wallet {wallet} {whom} --out {out}"))
+    };
+    assert_eq!(release("stranger.json", "none.json").status.code(), Some(1));
+    let released = release("patient.json", "release.json");
+    assert!(released.status.success(), "{released:?}");
+
+    // Nobody asks the gateway any more.
+    let open = |with: &str| -> Vec<(u64, Value, Value)> {
+        let line = format!("open frames.kept --schema {PATIENT} {with}");
+        let output = Command::new(TWINVEIL).args(line.split_whitespace()).current_dir(&gateway.folder).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|event| event["event"] == "frame");
+        let read = |event: Value| {
+            let message = &event["message"];
+            (event["opened"].as_u64().unwrap(), message["vitals"]["heartRateBpm"].clone(), message["note"].clone())
+        };
+        events.map(read).collect()
+    };
+    let (beats, closed) = (Value::from(60.0), (0, Value::Null, Value::Null));
+    let opened = (1, beats.clone(), Value::Null);
+    assert_eq!(open("--open researcher.json"), [closed.clone(), closed.clone(), closed.clone()]);
+    assert_eq!(open("--open researcher.json --release release.json"), [opened.clone(), opened.clone(), closed.clone()]);
+    assert_eq!(open("--open stranger.json --release release.json"), [closed.clone(), closed.clone(), closed]);
+    // The patient opens all of it, whoever kept it.
+    assert_eq!(open("--open patient.json"), [opened.clone(), opened, (1, beats, "c".into())]);
+    // A release that was changed is nobody's.
+    let mut bent = std::fs::read_to_string(gateway.folder.join("release.json")).unwrap();
+    let at = bent.find("\"sig\"").unwrap() + 12;
+    let other = if &bent[at..=at] == "A" { "B" } else { "A" };
+    bent.replace_range(at..=at, other);
+    std::fs::write(gateway.folder.join("bent.json"), bent).unwrap();
+    let refused = Command::new(TWINVEIL)
+        .args(["open", "frames.kept", "--schema", PATIENT, "--open", "researcher.json", "--release", "bent.json"])
+        .current_dir(&gateway.folder)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("TV-C04"), "{refused:?}");
+}

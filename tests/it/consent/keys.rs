@@ -195,6 +195,28 @@ async fn an_announcement_that_was_missed_is_told_again_to_its_recipient_and_to_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_serves_for_an_hour_and_the_next_frame_comes_under_another() {
+    const HOUR_MS: i64 = 3_600_000;
+    let (world, _ada) = with_ada().await;
+    let mut holder = world.subscribe("clinician", Ask::of(PATIENT, CARE).opening(LAB)).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 1)]).await;
+    holder.frame().await;
+    let of = |view: &twinveil::proto::v1::View| EpochKey::decode(view.keys[0].payload.clone()).unwrap();
+    let first = of(&holder.views[0]);
+    world.clock.shift(HOUR_MS / 2);
+    world.publish("hospital", PATIENT, &[frame("ada", 2)]).await;
+    holder.frame().await;
+    assert_eq!(holder.views.len(), 1, "half an hour is no hour");
+    world.clock.shift(HOUR_MS / 2);
+    world.publish("hospital", PATIENT, &[frame("ada", 3)]).await;
+    let received = holder.frame().await;
+    assert_eq!((received.opened, note(&received.message)), (1, "note 3".into()));
+    let second = of(holder.views.last().expect("announced before it"));
+    assert_eq!((holder.views.len(), second.epoch, &second.view_id), (2, first.epoch + 1, &first.view_id));
+    assert_ne!((second.commit, second.wraps), (first.commit, first.wraps));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_known_by_a_did_key_brings_a_statement_that_holds() {
     let world = World::start().await;
     let (ada, lab) = (world.patient("ada").await, wallet(9, LAB));

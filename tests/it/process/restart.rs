@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use twinveil::config::Config;
 use twinveil::log::{Log, Signer};
+use twinveil::store::rest::RestKey;
 use twinveil::store::{Batch, Noted, Store};
 use twinveil::veil::crypto::sign::SignKey;
 use twinveil::veil::merkle::leaf::{Act, Leaf, Salt};
@@ -20,7 +21,7 @@ const TOGETHER: u64 = 50_000;
 fn fill(dir: &Path, leaves: u64) {
     let config = Config::load_with(&dir.join("twinveil.toml"), |_| None).unwrap();
     let store = Store::open(&config.store_dir).unwrap();
-    let key = SignKey::from_seed(&config.keys.sign);
+    let (key, at_rest) = (SignKey::from_seed(&config.keys.sign), RestKey::new(&config.keys.store));
     let verifier = VerifierKey::new(config.origin.as_str(), key.did()).unwrap();
     let (log, _) = Log::open_folder(&config.log.dir, None, Signer { key, verifier }, Duration::ZERO).unwrap();
     while log.size() < leaves {
@@ -31,7 +32,7 @@ fn fill(dir: &Path, leaves: u64) {
             Noted { leaf: Leaf::new(Act::Consent, UnixMs(1), &Salt([1; 32]), &RecordId(object)), of: None }
         });
         let batch = Batch { leaves: noted.collect(), logged: first, ..Batch::default() };
-        assert_eq!(store.commit(&batch).unwrap(), first, "store and log count alike");
+        assert_eq!(store.commit(&at_rest, &batch).unwrap(), first, "store and log count alike");
         for (number, noted) in (first..).zip(&batch.leaves) {
             log.push(number, noted.leaf).unwrap();
         }

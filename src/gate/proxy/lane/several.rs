@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use super::{Lane, Mark, Marks, REMEMBERED_MAX, Veiling, Veto, Views, push_message, refresh};
 use crate::gate::uses;
 use crate::ledger::{Subject, Uses};
+use crate::status::Refuse;
 use crate::veil::name::UnixMs;
 use crate::veil::view::{Elements, Raw, SubjectValue, Whose};
 
@@ -94,19 +95,26 @@ struct Met<'l> {
 }
 
 impl Met<'_> {
-    fn subject(&mut self, value: SubjectValue) -> Option<Arc<Subject>> {
+    fn subject(&mut self, value: SubjectValue) -> Result<Option<Arc<Subject>>, Refuse> {
         if let Some(subject) = self.views.known.get(&value) {
-            return Some(Arc::clone(subject));
+            return Ok(Some(Arc::clone(subject)));
         }
-        let subject = self.lane.subject_of(value.as_bytes())?;
+        let Some(subject) = self.lane.subject_of(value.as_bytes())? else { return Ok(None) };
         self.views.known.insert(value, Arc::clone(&subject));
-        Some(subject)
+        Ok(Some(subject))
     }
 }
 
 impl Elements for Met<'_> {
     fn whose(&mut self, subject: Option<SubjectValue>) -> Whose<'_> {
-        let Some(subject) = subject.and_then(|value| self.subject(value)) else {
+        let subject = match subject.map_or(Ok(None), |value| self.subject(value)) {
+            Ok(subject) => subject,
+            Err(refuse) => {
+                self.failed = Some(Veto::End(refuse));
+                return Whose::Hidden;
+            }
+        };
+        let Some(subject) = subject else {
             return if self.nobody_shows { Whose::Nobody } else { Whose::Hidden };
         };
         let key = Some(subject.did());

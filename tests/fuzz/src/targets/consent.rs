@@ -17,6 +17,7 @@ use twinveil::veil::consent::query::Query;
 use twinveil::veil::consent::recipient_key::RecipientKey;
 use twinveil::veil::consent::record::{Consent, IDS_MAX, PERMIT_MS_MAX, RECIPIENTS_MAX, RULES_MAX, SignerRole, Status};
 use twinveil::veil::consent::refusal::RecordRefusal;
+use twinveil::veil::consent::release::Release;
 use twinveil::veil::consent::rule::Effect;
 use twinveil::veil::consent::standing::{GrantState, Head, Standing};
 use twinveil::veil::consent::withdrawal::{Reach, Withdrawal};
@@ -45,6 +46,7 @@ pub(super) fn run(data: &[u8]) {
         5 => {
             let text = input.rest();
             payload::<RecipientKey>(text);
+            payload::<Release>(text);
             payload::<Query>(text);
         }
         8 => {

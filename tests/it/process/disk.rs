@@ -1,0 +1,105 @@
+//! What does a full disk do? Store and log are on a small disk of their own, and somebody else fills it.
+
+use super::*;
+
+/// A disk of a few megabytes, in memory; it goes with the test. `None` where the system lets nobody mount one.
+struct Small(PathBuf);
+
+impl Small {
+    fn new(name: &str) -> Option<Self> {
+        let path = std::env::temp_dir().join(format!("twinveil-disk-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let small = Self(path);
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(&small.0).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(small)
+    }
+
+    /// Leaves no byte.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
+        for piece in [1 << 16, 1 << 12, 1] {
+            while file.write_all(&vec![0; piece]).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _best_effort = Command::new("umount").arg(&self.0).output();
+        let _best_effort = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept_and_streams_go_on() {
+    let Some(disk) = Small::new("full") else {
+        println!("SKIPPED that a full disk refuses and recovers: this system lets nobody mount a small one");
+        return;
+    };
+    let folder = Folder::new("full");
+    let dir = &folder.0;
+    for part in ["store", "log"] {
+        std::fs::create_dir(disk.0.join(part)).unwrap();
+        let _none_yet = std::fs::remove_dir(dir.join(part));
+        std::os::unix::fs::symlink(disk.0.join(part), dir.join(part)).unwrap();
+    }
+    new_wallet(dir);
+    let gateway = Gateway::start(dir);
+    gateway
+        .done(dir, &["wallet", "enrol", "--wallet", "w.json", "--source", HOSPITAL, "--value", "p-1", "--source-key", "keys/hospital.key"]);
+    gateway.done(dir, &grant("dpv:ServiceProvision", "7"));
+    let mut subscribe = Command::new(BINARY);
+    subscribe.args(["subscribe", "--as", "clinician", "--schema", "twinveil.sample.PatientFrame", "--purpose", "dpv:ServiceProvision"]);
+    let mut stream = subscribe.args(["--gateway", &gateway.address]).current_dir(dir).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(stream.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut until = |word: &str| while !lines.next().expect("it goes on").contains(word) {};
+    until("\"header\"");
+    let publish = || {
+        let publish = ["publish", "--as", "hospital", "--schema", "twinveil.sample.PatientFrame", "--output", "json", "frame.ndjson"];
+        gateway.done(dir, &publish)
+    };
+    std::fs::write(dir.join("frame.ndjson"), "{\"patientId\":\"p-1\",\"capturedAtMs\":\"1\",\"vitals\":{\"heartRateBpm\":60}}\n").unwrap();
+    publish();
+    until("\"frame\"");
+
+    // Until the room that the files have inside is used up, records are taken; from then on they are refused, each by name.
+    disk.fill();
+    let (mut taken, mut refused) = (1, Vec::new());
+    while refused.len() < 3 {
+        assert!(taken < 2_000, "the disk is full, and nothing is refused");
+        let tried = gateway.run(dir, &grant("dpv:ServiceProvision", "7"));
+        match tried.status.code() {
+            Some(0) => taken += 1,
+            _ => refused.push(String::from_utf8(tried.stderr).unwrap()),
+        }
+    }
+    for said in &refused {
+        assert!(["TV-L06", "TV-L10", "TV-G17"].iter().any(|code| said.contains(code)), "{said}");
+    }
+    // A stream that stands goes on without the disk.
+    publish();
+    until("\"frame\"");
+
+    // With room again all goes on by itself.
+    disk.empty();
+    gateway.done(dir, &grant("dpv:ServiceProvision", "7"));
+    publish();
+    until("\"frame\"");
+    stream.kill().unwrap();
+    stream.wait().unwrap();
+    let standing = |gateway: &Gateway| -> serde_json::Value {
+        serde_json::from_str(&gateway.done(dir, &["wallet", "standing", "--wallet", "w.json", "--output", "json"])).unwrap()
+    };
+    let before = standing(&gateway);
+    // Each that was acknowledged; and those that were kept and could not be logged, which said so.
+    let unlogged = refused.iter().filter(|said| said.contains("TV-L10")).count() as u64;
+    assert_eq!(before["seq"].as_u64().unwrap(), taken + 1 + unlogged, "{refused:?}");
+    drop(gateway);
+    let after = standing(&Gateway::start(dir));
+    assert_eq!((&after["seq"], &after["head"]), (&before["seq"], &before["head"]), "what acted is what is on the disk");
+}
