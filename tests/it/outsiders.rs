@@ -4,6 +4,7 @@
 mod dsse;
 mod example;
 mod fhir;
+mod merkle;
 mod places;
 mod signer;
 
