@@ -50,9 +50,6 @@ use crate::world::{self, Clock};
 /// The most subjects that signed something while no source has named them: whoever makes up keys fills no more than this.
 pub const STRANGERS_MAX: usize = 65_536;
 
-/// How many values of sources are remembered with whom they mean.
-const HANDLES_MAX: usize = 65_536;
-
 /// What the ledger must know.
 #[derive(Debug)]
 pub struct LedgerConfig {
@@ -284,29 +281,6 @@ impl Ledger {
         let streams = self.settle(&did);
         let receipt = logged.map(|(subject, leaf)| self.receipt_at_once(&subject, record, leaf)).transpose()?;
         Ok(Withdrawn { record, ended, streams, receipt })
-    }
-
-    /// Whom a source's value means: itself where it is a did:key that signed something here, else whom it is enrolled for.
-    /// Integers are given in decimal. For a value that is no did:key, one HMAC and one look-up in the store; for a subject that is not
-    /// in memory, its records, too.
-    pub fn subject_of(&self, source: &Spiffe, value: &[u8]) -> Result<Option<Arc<Subject>>, Refused> {
-        if value.starts_with(b"did:") {
-            let did = std::str::from_utf8(value).ok().and_then(|text| Did::parse(text).ok());
-            return did.map_or(Ok(None), |did| self.subject(&did));
-        }
-        let handle = enrolment::handle(&self.config.handle_key, source, value);
-        // What a value means does not change.
-        let known = self.handles.get(&handle).map(|did| *did);
-        let Some(did) = known.map_or_else(|| self.store.enrolled(&handle), |did| Ok(Some(did))).map_err(Refused::Unavailable)? else {
-            return Ok(None);
-        };
-        if known.is_none() {
-            if self.handles.len() >= HANDLES_MAX {
-                self.handles.clear();
-            }
-            self.handles.insert(handle, did);
-        }
-        self.subject(&did)
     }
 
     /// The standings of the operators, for [`crate::veil::consent::deciding::mandate_deciding`].

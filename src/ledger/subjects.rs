@@ -11,11 +11,14 @@ use super::fact;
 use super::{Ledger, Refused, Subject};
 use crate::store::History;
 use crate::store::rest::Kept;
+use crate::veil::consent::enrolment;
 use crate::veil::consent::standing::Standing;
-use crate::veil::name::Did;
+use crate::veil::name::{Did, Spiffe};
 
 /// How many subjects that nobody holds stay in memory.
 pub const RESIDENT_MAX: usize = 16_384;
+/// How many values of sources are remembered with whom they mean.
+const HANDLES_MAX: usize = 65_536;
 /// Locks under which subjects are read: one for each 64th of them.
 const READERS: usize = 64;
 
@@ -85,6 +88,29 @@ impl Subjects {
 }
 
 impl Ledger {
+    /// Whom a source's value means: itself where it is a did:key that signed something here, else whom it is enrolled for.
+    /// Integers are given in decimal. For a value that is no did:key, one HMAC and one look-up in the store; for a subject that is not
+    /// in memory, its records, too.
+    pub fn subject_of(&self, source: &Spiffe, value: &[u8]) -> Result<Option<Arc<Subject>>, Refused> {
+        if value.starts_with(b"did:") {
+            let did = std::str::from_utf8(value).ok().and_then(|text| Did::parse(text).ok());
+            return did.map_or(Ok(None), |did| self.subject(&did));
+        }
+        let handle = enrolment::handle(&self.config.handle_key, source, value);
+        // What a value means does not change.
+        let known = self.handles.get(&handle).map(|did| *did);
+        let Some(did) = known.map_or_else(|| self.store.enrolled(&handle), |did| Ok(Some(did))).map_err(Refused::Unavailable)? else {
+            return Ok(None);
+        };
+        if known.is_none() {
+            if self.handles.len() >= HANDLES_MAX {
+                self.handles.clear();
+            }
+            self.handles.insert(handle, did);
+        }
+        self.subject(&did)
+    }
+
     /// A subject by its did:key. Where it is not in memory all its records are read and verified; where they can't be, nothing is known
     /// of the subject, which is not the same as that nothing was agreed.
     pub fn subject(&self, did: &Did) -> Result<Option<Arc<Subject>>, Refused> {

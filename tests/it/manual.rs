@@ -14,6 +14,7 @@ use twinveil::veil::consent::query::Query;
 use twinveil::veil::consent::recipient_key::RecipientKey;
 use twinveil::veil::consent::record::Consent;
 use twinveil::veil::consent::refusal::RecordRefusal;
+use twinveil::veil::consent::release::Release;
 use twinveil::veil::consent::withdrawal::Withdrawal;
 use twinveil::veil::crypto::seal::Suite;
 use twinveil::veil::crypto::secret::Secret;
@@ -127,7 +128,7 @@ fn the_examples_of_documents_are_read_as_they_stand() {
         T::parse(text.as_bytes()).map(drop)
     }
     let examples = examples();
-    let [consent, withdrawal, delegation, end, agreement, enrolment, query, key] = examples.as_slice() else {
+    let [consent, withdrawal, delegation, end, agreement, enrolment, query, key, release] = examples.as_slice() else {
         panic!("{} examples", examples.len())
     };
     assert_eq!(reads::<Delegation>(delegation), Ok(()));
@@ -138,6 +139,7 @@ fn the_examples_of_documents_are_read_as_they_stand() {
     assert_eq!(reads::<Enrolment>(enrolment), Ok(()));
     assert_eq!(reads::<Query>(query), Ok(()));
     assert_eq!(reads::<RecipientKey>(key), Ok(()));
+    assert_eq!(reads::<Release>(release), Ok(()));
     let types = [
         Consent::MEDIA_TYPE,
         Delegation::MEDIA_TYPE,
@@ -146,6 +148,7 @@ fn the_examples_of_documents_are_read_as_they_stand() {
         Enrolment::MEDIA_TYPE,
         Query::MEDIA_TYPE,
         RecipientKey::MEDIA_TYPE,
+        Release::MEDIA_TYPE,
     ];
     assert!(types.iter().all(|media_type| page("signing").contains(&format!("`{media_type}`"))));
 }

@@ -197,7 +197,11 @@ async fn an_announcement_that_was_missed_is_told_again_to_its_recipient_and_to_n
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_serves_for_an_hour_and_the_next_frame_comes_under_another() {
     const HOUR_MS: i64 = 3_600_000;
-    let (world, _ada) = with_ada().await;
+    let (world, ada) = (World::start().await, wallet(1, VAULT));
+    world.enrol("hospital", "ada", &ada).await;
+    let sealed = permit_all().into_iter().chain([sealed_for_recipient("note")]).collect();
+    let given = Given::to(&world, &["clinician"], CARE).rules(sealed).key(key(LAB).seal_key());
+    world.grant(&ada, &given.until(in_ms(&world, 5 * HOUR_MS))).await;
     let mut holder = world.subscribe("clinician", Ask::of(PATIENT, CARE).opening(LAB)).await;
     world.publish("hospital", PATIENT, &[frame("ada", 1)]).await;
     holder.frame().await;
