@@ -131,7 +131,7 @@ pub(super) async fn measure(plan: Plan) -> Found {
 /// A frame of somebody, `LARGE_EVERY`th a large one.
 fn frame(number: u64) -> Vec<u8> {
     let who = if number.is_multiple_of(2) { LEAVER } else { STAYER };
-    let words = if number / 2 % LARGE_EVERY == 0 { LARGE_BYTES } else { 80 };
+    let words = if (number / 2).is_multiple_of(LARGE_EVERY) { LARGE_BYTES } else { 80 };
     PatientFrame { patient_id: who.into(), sequence: number, note: format!("{who} {}", "x".repeat(words)), ..PatientFrame::default() }
         .encode_to_vec()
 }
