@@ -1,8 +1,10 @@
 //! Every open stream of frames, native or proxied: what the barrier of a withdrawal settles.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::runtime::Handle;
 
 use crate::ledger::{Barrier, StreamSettled};
 use crate::veil::name::{Did, StreamId};
@@ -13,9 +15,17 @@ pub(super) trait Settle: Send + Sync + std::fmt::Debug {
     /// the stream stands, if it ever showed the subject.
     fn settle(&self, subject: Option<&Did>) -> Option<StreamSettled>;
 
+    /// Wakes it, where it has something to say since it was settled.
+    fn tell(&self);
+
     /// Where it stands, if it shows the subject.
     fn settled(&self, subject: &Did) -> Option<StreamSettled>;
 }
+
+/// So many streams are woken at once after they were settled, and then as many again after a moment: what a thousand of them have to
+/// say would stand before the answer that everything is settled for.
+const TOLD_AT_ONCE: usize = 16;
+const BETWEEN: Duration = Duration::from_millis(1);
 
 /// Every open stream.
 #[derive(Debug, Default)]
@@ -47,13 +57,34 @@ impl Streams {
     }
 }
 
+impl Streams {
+    /// First all are settled, and then those that have to say so are woken, which nobody waits for.
+    fn settle_open(&self, subject: Option<&Did>) -> Vec<StreamSettled> {
+        let open = self.open();
+        let settled = open.iter().filter_map(|stream| stream.settle(subject)).collect();
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(tell(open))),
+            // Without a runtime nobody waits for an answer on one.
+            Err(_) => open.iter().for_each(|stream| stream.tell()),
+        }
+        settled
+    }
+}
+
+async fn tell(streams: Vec<Arc<dyn Settle>>) {
+    for some in streams.chunks(TOLD_AT_ONCE) {
+        some.iter().for_each(|stream| stream.tell());
+        tokio::time::sleep(BETWEEN).await;
+    }
+}
+
 impl Barrier for Streams {
     fn settle(&self, subject: &Did) -> Vec<StreamSettled> {
-        self.open().iter().filter_map(|stream| stream.settle(Some(subject))).collect()
+        self.settle_open(Some(subject))
     }
 
     fn settle_all(&self) -> Vec<StreamSettled> {
-        self.open().iter().filter_map(|stream| stream.settle(None)).collect()
+        self.settle_open(None)
     }
 
     fn carrying(&self, subject: &Did) -> Vec<StreamSettled> {

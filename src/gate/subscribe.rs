@@ -94,6 +94,13 @@ impl Settle for Stream {
         seen.filter(|seen| seen.is_open()).map(|seen| self.settled_in(&state, seen.number))
     }
 
+    fn tell(&self) {
+        let says = self.lock().recheck.is_some();
+        if says {
+            self.queue.nudge();
+        }
+    }
+
     /// INVARIANT: whoever holds the lock sees generations that were bumped before; so after this, no frame goes out under
     /// what was.
     fn settle(&self, subject: Option<&Did>) -> Option<StreamSettled> {
@@ -110,8 +117,6 @@ impl Settle for Stream {
         }
         state.recheck = Some(0);
         let settled = self.settled_in(&state, view);
-        drop(state);
-        self.queue.nudge();
         // One that never showed the subject has nothing to say.
         (subject.is_none() || view > 0).then_some(settled)
     }

@@ -388,6 +388,9 @@ impl Settle for Lane {
         (subject.is_none() || view > 0).then(|| self.settled_in(&views, view))
     }
 
+    /// Calls have nowhere to say it: what is on its way is looked at when the connection takes more.
+    fn tell(&self) {}
+
     fn settled(&self, subject: &Did) -> Option<StreamSettled> {
         let views = self.lock();
         let seen = views.by_subject.get(&Some(*subject)).and_then(|index| views.seen.get(*index));
