@@ -3,7 +3,7 @@
 
 use super::sum::Sum;
 use crate::veil::crypto::CryptoRng;
-use crate::veil::crypto::hash::{hkdf_sha256, hmac_sha256, lp, sha256};
+use crate::veil::crypto::hash::{HmacKey, hkdf_sha256, lp, sha256};
 use crate::veil::crypto::seal::{AeadKey, NONCE_BYTES, Suite, TAG_BYTES};
 use crate::veil::crypto::secret::{Secret, Zeroizing};
 use crate::veil::name::Did;
@@ -24,7 +24,7 @@ const STRANGER: u8 = 0;
 #[derive(Debug)]
 pub struct RestKey {
     seal: AeadKey,
-    rows: Secret<32>,
+    rows: HmacKey,
 }
 
 /// What rests of a subject beside its records.
@@ -58,7 +58,7 @@ impl RestKey {
     /// From the secret in the gateway's key file.
     pub fn new(secret: &Secret<32>) -> Self {
         let seal = AeadKey::portable(Suite::ChaCha20Poly1305, &hkdf_sha256(b"", secret.expose(), &[KEY_LABEL]));
-        Self { seal, rows: hkdf_sha256(b"", secret.expose(), &[ROWS_LABEL]) }
+        Self { seal, rows: HmacKey::new(&hkdf_sha256(b"", secret.expose(), &[ROWS_LABEL])) }
     }
 
     /// A subject's row.
@@ -110,7 +110,7 @@ impl RestKey {
     /// The keyed hash of a row.
     pub(super) fn row(&self, table: &str, key: &[u8], value: &[u8]) -> Sum {
         let (table, of_table, of_key) = (table.as_bytes(), lp(table.as_bytes()), lp(key));
-        Sum::from_bytes(hmac_sha256(self.rows.expose(), &[&of_table, table, &of_key, key, value]))
+        Sum::from_bytes(self.rows.mac(&[&of_table, table, &of_key, key, value]))
     }
 
     /// `nonce | ciphertext | tag`.

@@ -27,6 +27,35 @@ pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// A key of HMAC-SHA-256 for many short messages: what depends on the key alone is computed once.
+#[derive(Clone)]
+pub struct HmacKey(Hmac<Sha256>);
+
+impl HmacKey {
+    /// Prepares a key.
+    pub fn new(key: &Secret<32>) -> Self {
+        match Hmac::<Sha256>::new_from_slice(key.expose()) {
+            Ok(mac) => Self(mac),
+            Err(_) => unreachable!("HMAC takes keys of any length (RFC 2104 §2)"),
+        }
+    }
+
+    /// As [`hmac_sha256`].
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl std::fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HmacKey")
+    }
+}
+
 /// HKDF-SHA-256 (extract and expand) to `N` bytes; `N` ≤ 8,160.
 pub fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[&[u8]]) -> Secret<N> {
     const { assert!(N <= 255 * 32, "HKDF expands to at most 255 hashes (RFC 5869 §2.3)") };
@@ -64,6 +93,9 @@ mod tests {
             HEXLOWER.encode(&hmac_sha256(&key, &[b"Hi ", b"There"])),
             "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
         );
+        let prepared = HmacKey::new(&Secret::take(&mut key.clone()));
+        assert_eq!(prepared.mac(&[b"Hi", b" There"]), hmac_sha256(&key, &[b"Hi There"]));
+        assert_eq!(prepared.mac(&[]), hmac_sha256(&key, &[]), "used again it is as new");
     }
 
     #[test]

@@ -80,7 +80,9 @@ fn sigstores_verifier_agrees_with_ours_on_every_proof_good_and_bent() {
         log.settle(size - 1).unwrap();
         let mut tree = TileReader::new(|tile: Tile| log.file(&tile.to_string()).ok_or(tile), size);
         let head = root(size, &mut tree).unwrap();
-        for index in [0, 1, 6, 7, 99, 254, 255, 256, 300, 510, 512, 699].into_iter().chain([size / 2, size - 1]).filter(|index| *index < size) {
+        for index in
+            [0, 1, 6, 7, 99, 254, 255, 256, 300, 510, 512, 699].into_iter().chain([size / 2, size - 1]).filter(|index| *index < size)
+        {
             let (entry, path) = (Hash::leaf(leaf(index).bytes()), inclusion(index, size, &mut tree).unwrap().unwrap());
             docket.included(&entry, (index, size), &path, &head);
             docket.included(&bent(&entry), (index, size), &path, &head);
