@@ -11,7 +11,9 @@
 //! that one. Fifteen runs of 300 steps in the usual test, more than a million steps with `TWINVEIL_LONG`, `TWINVEIL_STEPS` says
 //! otherwise.
 //!
-//! That it finds something was tried with faults planted: see `src/manual/withdrawal.md`.
+//! That it finds something was tried with faults planted. A ledger that skips the barrier fails with the first seed, since its answer
+//! says nothing of streams that showed the person; so do consents whose hours are not looked at, in nine steps: a grant for some
+//! hours, time that passes, and something said.
 
 mod chain;
 mod judge;
