@@ -23,6 +23,8 @@ use crate::harness::{Source, Sub, soon};
 const HIDDEN: &str = "canary-never-shown";
 /// Far more than windows and buffers of who reads slowly hold.
 const LARGE_BYTES: usize = 100 * 1024;
+/// Nothing comes for so long to who reads slowly: there is nothing. A large frame takes several round trips.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Who is seen by everybody, and has the last word of a run.
 const LAST: usize = PEOPLE;
 const HEART_RATE: f64 = 72.0;
@@ -269,14 +271,18 @@ impl Reader {
 
     async fn read_slowly(&mut self, sub: &mut Sub, at: usize) -> Option<()> {
         let (mut paused, mut since) = (false, None);
-        while let Some(frames) = self.ordered.recv().await {
+        let mut over = false;
+        while !over {
+            // At last all that is there.
+            let frames = self.ordered.recv().await.unwrap_or(usize::MAX);
+            over = frames == usize::MAX;
             let mut came = 0;
             while came < frames {
                 if !sub.has_at_hand() {
                     // What was read before a pause may have been most of it.
                     since = (!paused).then(Instant::now);
                 }
-                let Ok(event) = tokio::time::timeout(Duration::from_millis(3), sub.next()).await else {
+                let Ok(event) = tokio::time::timeout(PAUSE, sub.next()).await else {
                     paused = true;
                     break;
                 };
