@@ -7,12 +7,12 @@ use serde_json::json;
 use super::connect::Connection;
 use super::table::Table;
 use super::wallet::{CARRIER, Desk, Speaker, load};
+use super::words;
 use super::{CliError, OutputArgs, say};
 use crate::proto::v1::{self, ExplainResponse};
 use crate::veil::consent::query::Asks;
 use crate::veil::consent::record::SignerRole;
 use crate::veil::name::{Did, Purpose, SchemaName, Spiffe, UnixMs};
-use crate::veil::terms;
 
 /// Say what a recipient gets of your frames, and why.
 #[derive(Debug, clap::Args)]
@@ -28,13 +28,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     wallet: PathBuf,
     /// The recipient
-    #[arg(long, value_name = "SPIFFE", value_parser = spiffe)]
+    #[arg(long, value_name = "SPIFFE", value_parser = words::spiffe)]
     to: Spiffe,
     /// The did:key that the recipient speaks for, where consents name it by that (as if it brought no key of its own)
-    #[arg(long, value_name = "DID", value_parser = did)]
+    #[arg(long, value_name = "DID", value_parser = words::did)]
     holder: Option<Did>,
     /// What for: a DPV term
-    #[arg(long, value_name = "TERM", value_parser = purpose)]
+    #[arg(long, value_name = "TERM", value_parser = words::purpose)]
     purpose: Purpose,
     /// Full name of the frames' message type
     #[arg(long, value_name = "MESSAGE")]
@@ -48,24 +48,6 @@ pub struct Args {
     output: OutputArgs,
     #[command(flatten)]
     connection: Connection,
-}
-
-pub(super) fn spiffe(text: &str) -> Result<Spiffe, String> {
-    Spiffe::parse(text).map_err(|bad| bad.to_string())
-}
-
-fn did(text: &str) -> Result<Did, String> {
-    Did::parse(text).map_err(|bad| bad.to_string())
-}
-
-pub(super) fn purpose(text: &str) -> Result<Purpose, String> {
-    terms::purpose(text).ok_or_else(|| {
-        let term = text.strip_prefix("dpv:").unwrap_or(text);
-        match crate::config::nearest(term, crate::veil::dpv::PURPOSES.iter().copied()) {
-            Some(near) => format!("not a DPV purpose; did you mean `dpv:{near}`?"),
-            None => "not a DPV purpose, such as `dpv:ServiceProvision`".to_owned(),
-        }
-    })
 }
 
 /// Asks and prints.

@@ -7,8 +7,8 @@ mod views;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::explain::purpose;
 use super::input::MapArgs;
+use super::words;
 use super::{CliError, OutputArgs, configured};
 use crate::config::{Config, May, Party};
 use crate::server;
@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "PARTY")]
     to: Vec<String>,
     /// What for: a DPV term; may be repeated
-    #[arg(long = "purpose", value_name = "TERM", value_parser = purpose)]
+    #[arg(long = "purpose", value_name = "TERM", value_parser = words::purpose)]
     purposes: Vec<Purpose>,
     /// A signed consent or mandate, or the payload of one (JSON); may be repeated. Taken as if in force
     #[arg(long = "consent", value_name = "FILE")]

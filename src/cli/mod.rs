@@ -22,6 +22,7 @@ pub mod subscribe;
 pub mod table;
 mod terms;
 pub mod wallet;
+mod words;
 
 use std::fmt;
 use std::io::Write;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::connect::MESSAGE_BYTES_MAX;
-use super::subscribe::{Printer, did, shape};
+use super::subscribe::{Printer, shape};
 use super::wallet::{load, read_envelope, unsigned};
+use super::words;
 use super::{CliError, plain};
 use crate::client::subscriber::Subscriber;
 use crate::client::wallet::Wallet;
@@ -44,7 +45,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     descriptor: Option<PathBuf>,
     /// The did:key that the gateway must have signed announcements with; where absent the one in the file counts
-    #[arg(long, value_name = "DID", value_parser = did)]
+    #[arg(long, value_name = "DID", value_parser = words::did)]
     gateway_key: Option<Did>,
 }
 

@@ -7,8 +7,8 @@ mod side;
 
 use std::path::PathBuf;
 
-use super::explain::purpose;
 use super::input::MapArgs;
+use super::words;
 use super::{CliError, OutputArgs, configured, publish};
 use crate::veil::name::Purpose;
 use change::{Agreements, Changes};
@@ -64,7 +64,7 @@ struct DiffArgs {
     #[arg(long, value_name = "PARTY")]
     to: Vec<String>,
     /// What for: a DPV term; may be repeated
-    #[arg(long = "purpose", value_name = "TERM", value_parser = purpose)]
+    #[arg(long = "purpose", value_name = "TERM", value_parser = words::purpose)]
     purposes: Vec<Purpose>,
     /// A signed consent or mandate, or the payload of one (JSON); may be repeated. Taken as if in force
     #[arg(long = "consent", value_name = "FILE")]

@@ -11,9 +11,9 @@ use prost::Message;
 use prost_reflect::MessageDescriptor;
 
 use super::connect::{Connection, MESSAGE_BYTES_MAX, refused};
-use super::explain::purpose;
 use super::input::Shape;
 use super::wallet::{load, unsigned};
+use super::words;
 use super::{CliError, now, unwritten};
 use crate::client::dsse;
 use crate::client::subscriber::{Event, Subscriber};
@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "MESSAGE")]
     schema: String,
     /// What for: a DPV term
-    #[arg(long, value_name = "TERM", value_parser = purpose)]
+    #[arg(long, value_name = "TERM", value_parser = words::purpose)]
     purpose: Purpose,
     /// A wallet whose key opens what is sealed for it; may be repeated
     #[arg(long, value_name = "WALLET")]
@@ -68,14 +68,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     descriptor: Option<PathBuf>,
     /// The did:key that the gateway must sign announcements with; where absent the certificate vouches for it
-    #[arg(long, value_name = "DID", value_parser = did)]
+    #[arg(long, value_name = "DID", value_parser = words::did)]
     gateway_key: Option<Did>,
     #[command(flatten)]
     connection: Connection,
-}
-
-pub(super) fn did(text: &str) -> Result<Did, String> {
-    Did::parse(text).map_err(|bad| bad.to_string())
 }
 
 /// Prints until it ends.

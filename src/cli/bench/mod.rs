@@ -21,10 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::child::{self, Folder, Gateway};
-use super::explain::purpose;
 use super::input::MapArgs;
 use super::interrupted::interrupted;
 use super::wallet::rule;
+use super::words;
 use super::{CliError, OutputArgs, configured};
 use crate::config::{Config, Party};
 use crate::server;
@@ -92,7 +92,7 @@ pub struct Args {
     #[arg(long, value_name = "PARTY")]
     to: String,
     /// What for: a DPV term
-    #[arg(long, value_name = "TERM", value_parser = purpose)]
+    #[arg(long, value_name = "TERM", value_parser = words::purpose)]
     purpose: Purpose,
     /// What subjects permit, as in `twinveil wallet grant`; may be repeated
     #[arg(long, value_name = "MATCH=TREATMENT", value_parser = rule::permit, conflicts_with = "consents")]

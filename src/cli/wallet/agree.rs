@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::super::connect::Connection;
+use super::super::words;
 use super::super::{CliError, OutputArgs, now};
 use super::desk::{self, Desk};
 use super::grant::tell;
 use super::receipts::Book;
-use super::speaker::did;
 use super::{CARRIER, Role, cosign, load, rule, unsigned, write_envelope};
 use crate::proto::v1::StandingResponse;
 use crate::veil::consent::agreement::QuorumDocument;
@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", requires = "of")]
     need: Option<u8>,
     /// Whose signatures count: did:keys
-    #[arg(long, value_name = "DID[,DID…]", value_delimiter = ',', value_parser = did, requires = "need", required_unless_present = "replaces")]
+    #[arg(long, value_name = "DID[,DID…]", value_delimiter = ',', value_parser = words::did, requires = "need", required_unless_present = "replaces")]
     of: Vec<Did>,
     /// An agreement that ends when this one is taken (its id, or the first 8 digits or more); may be repeated
     #[arg(long, value_name = "ID")]

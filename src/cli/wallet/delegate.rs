@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::super::connect::Connection;
+use super::super::words;
 use super::super::{CliError, OutputArgs, now};
 use super::desk::{self, Desk};
 use super::grant::{MS_PER_DAY, recipient, tell};
 use super::receipts::Book;
-use super::speaker::did;
 use super::{CARRIER, Speaker, cosign, load, rule, unsigned, withdraw, write_envelope};
 use crate::client::authority::DelegationTerms;
 use crate::proto::v1::StandingResponse;
@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     wallet: PathBuf,
     /// Who will speak: a did:key
-    #[arg(long, value_name = "DID", value_parser = did)]
+    #[arg(long, value_name = "DID", value_parser = words::did)]
     to: Did,
     /// As what: guardian, proxy or steward
     #[arg(long, value_name = "WORD", value_parser = capacity)]

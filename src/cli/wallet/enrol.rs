@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::super::connect::{Connection, refused};
+use super::super::words;
 use super::super::{CliError, OutputArgs, now};
 use super::desk::Desk;
 use super::receipts::Book;
@@ -29,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     wallet: PathBuf,
     /// The source whose frames hold the value
-    #[arg(long, value_name = "SPIFFE", value_parser = spiffe)]
+    #[arg(long, value_name = "SPIFFE", value_parser = words::spiffe)]
     source: Spiffe,
     /// What the frames say instead of the did:key
     #[arg(long, value_name = "TEXT")]
@@ -67,10 +68,6 @@ pub(super) struct CountersignArgs {
     output: OutputArgs,
     #[command(flatten)]
     connection: Connection,
-}
-
-fn spiffe(text: &str) -> Result<Spiffe, String> {
-    Spiffe::parse(text).map_err(|bad| bad.to_string())
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::super::connect::Connection;
+use super::super::words;
 use super::super::{CliError, OutputArgs, now, say};
 use super::desk::Desk;
 use super::withdraw::instant;
@@ -38,10 +39,10 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["key", "out"])]
     list: bool,
     /// Whose frames: the recipient's SPIFFE id
-    #[arg(long, value_name = "SPIFFE", value_parser = spiffe, required_unless_present = "list")]
+    #[arg(long, value_name = "SPIFFE", value_parser = words::spiffe, required_unless_present = "list")]
     recipient: Option<Spiffe>,
     /// The key that the recipient opens with, as `wallet show` prints it
-    #[arg(long, value_name = "KEY", value_parser = seal_key, required_unless_present = "list")]
+    #[arg(long, value_name = "KEY", value_parser = words::seal_key, required_unless_present = "list")]
     key: Option<SealKey>,
     /// Epochs that began at this instant or later, RFC 3339
     #[arg(long, value_name = "TIME")]
@@ -50,7 +51,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     to: Option<jiff::Timestamp>,
     /// The did:key that the gateway must have signed announcements with; DIR/log.vkey says it where absent
-    #[arg(long, value_name = "DID", value_parser = did)]
+    #[arg(long, value_name = "DID", value_parser = words::did)]
     gateway_key: Option<Did>,
     /// Where the signed release goes, instead of standard output
     #[arg(long, value_name = "FILE")]
@@ -59,18 +60,6 @@ pub(super) struct Args {
     output: OutputArgs,
     #[command(flatten)]
     connection: Connection,
-}
-
-fn spiffe(text: &str) -> Result<Spiffe, String> {
-    Spiffe::parse(text).map_err(|bad| bad.to_string())
-}
-
-fn seal_key(text: &str) -> Result<SealKey, String> {
-    SealKey::parse(text).map_err(|bad| bad.to_string())
-}
-
-fn did(text: &str) -> Result<Did, String> {
-    Did::parse(text).map_err(|bad| bad.to_string())
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {

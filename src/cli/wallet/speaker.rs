@@ -1,5 +1,6 @@
 //! For whom a wallet speaks: for itself unless the command line names somebody else and the delegation.
 
+use super::super::words;
 use super::hex;
 use crate::client::wallet::{Voice, Wallet};
 use crate::proto::v1::StandingResponse;
@@ -10,15 +11,11 @@ use crate::veil::name::{Did, RecordId, SealKey};
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(in crate::cli) struct Speaker {
     /// Speak for this subject, as its delegate
-    #[arg(long = "for", value_name = "DID", value_parser = did, requires = "authority")]
+    #[arg(long = "for", value_name = "DID", value_parser = words::did, requires = "authority")]
     subject: Option<Did>,
     /// The delegation to speak under: its whole id
     #[arg(long, value_name = "ID", value_parser = record, requires = "subject")]
     authority: Option<RecordId>,
-}
-
-pub(super) fn did(text: &str) -> Result<Did, String> {
-    Did::parse(text).map_err(|bad| bad.to_string())
 }
 
 pub(super) fn record(text: &str) -> Result<RecordId, String> {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::connect::Connection;
 use super::super::table::Table;
+use super::super::words;
 use super::super::{CliError, OutputArgs, now, say};
 use super::desk::{self, Desk};
 use super::receipts::Book;
@@ -54,7 +55,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID", value_parser = speaker::record, requires = "of", conflicts_with_all = ["subject", "all"])]
     agreement: Option<RecordId>,
     /// The subject whose agreement it is
-    #[arg(long, value_name = "DID", value_parser = speaker::did, requires = "agreement")]
+    #[arg(long, value_name = "DID", value_parser = words::did, requires = "agreement")]
     of: Option<Did>,
     /// Only sign: print the record, or write it to --out, for `twinveil wallet submit`
     #[arg(long, conflicts_with = "all")]
