@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::connect::Connection;
 use super::table::Table;
-use super::wallet::{CARRIER, Desk, Speaker, load};
+use super::wallet::{CARRIER, Desk, Speaker, hex, instant, load};
 use super::words;
 use super::{CliError, OutputArgs, say};
 use crate::proto::v1::{self, ExplainResponse};
@@ -69,10 +69,9 @@ pub fn run(args: Args) -> Result<(), CliError> {
 
 /// The answer first, then a line a field.
 fn as_json(args: &Args, answer: &ExplainResponse) -> String {
-    let valid_until = (answer.valid_until_ms != 0).then(|| UnixMs(answer.valid_until_ms).to_string());
     let mut lines = vec![json!({
         "kind": "answer", "recipient": args.to.as_str(), "purpose": args.purpose.as_str(), "schema": args.schema,
-        "delivers": answer.delivers, "at": UnixMs(answer.at_ms).to_string(), "valid_until": valid_until,
+        "delivers": answer.delivers, "at": UnixMs(answer.at_ms).to_string(), "valid_until": instant(answer.valid_until_ms),
         "obligations": answer.obligations.iter().map(|one| json!({
             "places": one.places, "retention": one.retention, "jurisdictions": one.jurisdictions,
         })).collect::<Vec<_>>(),
@@ -89,7 +88,7 @@ fn as_json(args: &Args, answer: &ExplainResponse) -> String {
     lines.extend(answer.records.iter().map(|record| {
         json!({
             "kind": "record", "record": hex(&record.record), "role": record.role, "signer": record.signer,
-            "authority": some(&hex(&record.authority)), "expires": (record.expires_ms != 0).then(|| UnixMs(record.expires_ms).to_string()),
+            "authority": some(&hex(&record.authority)), "expires": instant(record.expires_ms),
         })
     }));
     lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -125,16 +124,12 @@ fn as_text(args: &Args, answer: &ExplainResponse) -> String {
     if !answer.records.is_empty() {
         let mut table = Table::new(&["record", "signed as", "by", "under", "until"]);
         for record in &answer.records {
-            let until = if record.expires_ms == 0 { String::new() } else { UnixMs(record.expires_ms).to_string() };
+            let until = instant(record.expires_ms).unwrap_or_default();
             table.push([&hex(&record.record), &record.role, &record.signer, &hex(&record.authority), &until]);
         }
         text.push_str(&format!("\n\n{table}"));
     }
     text
-}
-
-fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
 }
 
 /// A word of the contract as it is written everywhere else.

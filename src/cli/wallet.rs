@@ -31,6 +31,7 @@ use crate::veil::consent::envelope::{Envelope, JSON_BYTES_MAX};
 use crate::veil::consent::record::{SignerRole, WITHDRAWN};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::crypto::secret::Secret;
+use crate::veil::name::UnixMs;
 use crate::world::entropy;
 pub(super) use desk::Desk;
 pub(super) use speaker::Speaker;
@@ -266,6 +267,11 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
+/// An instant in a gateway's answer; 0 and the end of all time are no instants.
+pub(super) fn instant(ms: i64) -> Option<String> {
+    (ms != 0 && ms != i64::MAX).then(|| UnixMs(ms).to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,7 +315,7 @@ mod tests {
         let wallet = Wallet::generate(&mut entropy());
         let reach = crate::veil::consent::withdrawal::Reach::UpTo(3);
         let origin = crate::veil::name::Origin::new("log.example");
-        let envelope = wallet.withdraw(&reach, SignerRole::Subject, &origin, crate::veil::name::UnixMs(0)).expect("signed");
+        let envelope = wallet.withdraw(&reach, SignerRole::Subject, &origin, UnixMs(0)).expect("signed");
         let file = dir.join("w.json");
         write_envelope(&envelope, Some(&file)).expect("written");
         assert_eq!(read_envelope(&file).expect("read"), envelope);

@@ -3,6 +3,7 @@
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 
+use super::super::wallet::hex;
 use super::super::{CliError, OutputArgs, say};
 use super::{Outcome, Plan};
 use crate::veil::oracle::{Leak, Seen};
@@ -54,7 +55,7 @@ impl Report<'_> {
                 lines.push(format!("through     {field}"));
             }
             for (frame, seen, name) in [(&leak.frames[0], &leak.seen[0], "one"), (&leak.frames[1], &leak.seen[1], "other")] {
-                lines.push(format!("frame       {name}: {}", hex(frame)));
+                lines.push(format!("frame       {name}: {}", shown(frame)));
                 lines.extend(self.decoded(frame).map(|json| format!("            {json}")));
                 lines.push(format!("sent        {}", sent(seen)));
             }
@@ -82,10 +83,10 @@ impl Report<'_> {
         let side = |at: usize| {
             let (frame, seen) = (leak.frames.get(at), leak.seen.get(at));
             json!({
-                "frame_hex": frame.map(|frame| full_hex(frame)),
+                "frame_hex": frame.map(|frame| hex(frame)),
                 "frame": frame.and_then(|frame| self.decoded(frame)).and_then(|text| serde_json::from_str::<Value>(&text).ok()),
                 "refused": seen == Some(&Seen::Refused),
-                "clear_hex": seen.map(|seen| full_hex(seen.clear())),
+                "clear_hex": seen.map(|seen| hex(seen.clear())),
                 "groups": match seen { Some(Seen::Sent { groups, .. }) => groups.clone(), _ => Vec::new() },
             })
         };
@@ -114,25 +115,21 @@ fn counted(many: usize, what: &str) -> String {
     format!("{many} {what}{}", if many == 1 { "" } else { "s" })
 }
 
-fn full_hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
+fn shown(bytes: &[u8]) -> String {
     match bytes.get(..SHOWN_BYTES_MAX) {
         _ if bytes.is_empty() => "(no bytes)".to_owned(),
-        Some(head) if head.len() < bytes.len() => format!("{}… ({} bytes)", full_hex(head), bytes.len()),
-        _ => full_hex(bytes),
+        Some(head) if head.len() < bytes.len() => format!("{}… ({} bytes)", hex(head), bytes.len()),
+        _ => hex(bytes),
     }
 }
 
 fn sent(seen: &Seen) -> String {
     match seen {
         Seen::Refused => "nothing: it is refused".to_owned(),
-        Seen::Sent { clear, groups } if groups.is_empty() => hex(clear),
+        Seen::Sent { clear, groups } if groups.is_empty() => shown(clear),
         Seen::Sent { clear, groups } => {
             let lens: Vec<String> = groups.iter().map(ToString::to_string).collect();
-            format!("{}, sealed groups of {} bytes", hex(clear), lens.join(" and "))
+            format!("{}, sealed groups of {} bytes", shown(clear), lens.join(" and "))
         }
     }
 }
@@ -141,7 +138,7 @@ fn difference(leak: &Leak) -> String {
     match (leak.first_difference(), &leak.seen) {
         (_, [Seen::Refused, _] | [_, Seen::Refused]) => "one is refused, the other is not".to_owned(),
         (Some(at), [a, b]) => {
-            let tail = |seen: &Seen| hex(seen.clear().get(at..).unwrap_or_default());
+            let tail = |seen: &Seen| shown(seen.clear().get(at..).unwrap_or_default());
             format!("from byte {at}: {} and {}", tail(a), tail(b))
         }
         (None, _) => "in the length of sealed groups".to_owned(),

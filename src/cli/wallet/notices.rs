@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::connect::{Connection, refused};
 use super::super::{CliError, OutputArgs, say};
 use super::desk::Desk;
-use super::withdraw::instant;
+use super::instant;
 use super::{CARRIER, Speaker, hex, load};
 use crate::proto::v1::Notice;
 use crate::veil::consent::record::SignerRole;

@@ -8,7 +8,7 @@ use super::super::connect::Connection;
 use super::super::words;
 use super::super::{CliError, OutputArgs, now, say};
 use super::desk::Desk;
-use super::withdraw::instant;
+use super::instant;
 use super::{CARRIER, hex, load, unsigned, write_envelope};
 use crate::client::announce;
 use crate::proto::v1::VaultWrap;

@@ -15,7 +15,7 @@ use crate::client::wallet::{Voice, Wallet};
 use crate::proto::v1::{StreamBarrier, WithdrawResponse};
 use crate::veil::consent::record::SignerRole;
 use crate::veil::consent::withdrawal::Reach;
-use crate::veil::name::{Did, RecordId, UnixMs};
+use crate::veil::name::{Did, RecordId};
 
 /// End what was granted.
 #[derive(Debug, clap::Args)]
@@ -145,11 +145,6 @@ pub(super) fn streams(streams: &[StreamBarrier]) -> Table {
         table.push([&hex(&stream.stream_id), &stream.recipient, &stream.purpose, &stream.view, &stream.last_handover]);
     }
     table
-}
-
-/// An instant in a gateway's answer; 0 and the end of all time are no instants.
-pub(super) fn instant(ms: i64) -> Option<String> {
-    (ms != 0 && ms != i64::MAX).then(|| UnixMs(ms).to_string())
 }
 
 #[cfg(test)]
