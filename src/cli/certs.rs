@@ -1,6 +1,6 @@
 //! `twinveil certs`: certificates to develop with. Never for production: the authority's key lies beside what it signs.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -139,16 +139,20 @@ fn pair(dir: &Path, name: &str, certificate: &str, key: &KeyPair) -> Result<Vec<
 
 /// Writes a new file with the given mode; an existing one is refused, also where it appeared a moment ago.
 pub(super) fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), CliError> {
+    new_file(path, mode)
+        .and_then(|mut file| file.write_all(content))
+        .map_err(|error| CliError::broken(format!("`{}` can't be written: {}", path.display(), error.kind())))
+}
+
+/// The same before anything is in it.
+pub(super) fn new_file(path: &Path, mode: u32) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    options
-        .open(path)
-        .and_then(|mut file| file.write_all(content))
-        .map_err(|error| CliError::broken(format!("`{}` can't be written: {}", path.display(), error.kind())))
+    options.open(path)
 }
 
 #[cfg(test)]

@@ -146,11 +146,8 @@ struct Keeping {
 impl Keeping {
     /// For its owner's eyes alone: what was clear in the frames is clear in it.
     fn begin(path: &Path) -> Result<Self, CliError> {
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path).map_err(|error| CliError::broken(format!("`{}`: {}", path.display(), error.kind())))?;
+        let file =
+            super::certs::new_file(path, 0o600).map_err(|error| CliError::broken(format!("`{}`: {}", path.display(), error.kind())))?;
         Ok(Self { path: path.to_owned(), file })
     }
 

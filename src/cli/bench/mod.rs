@@ -244,13 +244,14 @@ impl<'a> Plan<'a> {
             _ => None,
         };
         // Memory first: a load leaves room in the process, into which streams would go unseen.
-        let mut stream_bytes = [None; 2];
-        if let Some(native) = &mut native {
-            stream_bytes[0] = Some(native.stream_bytes().await?);
-        }
-        if let Some((proxied, _)) = &proxied {
-            stream_bytes[1] = proxied.stream_bytes().await?;
-        }
+        let native_bytes = match &mut native {
+            Some(native) => Some(native.stream_bytes().await?),
+            None => None,
+        };
+        let proxied_bytes = match &proxied {
+            Some((proxied, _)) => proxied.stream_bytes().await?,
+            None => None,
+        };
         let mut ways = Vec::new();
         if let (Some(native), Some(matter), Some(view)) = (&mut native, &self.native, native_view) {
             native.close().await;
@@ -265,7 +266,7 @@ impl<'a> Plan<'a> {
                 fields: matter.treated().collect(),
                 view,
                 runs,
-                stream_bytes: stream_bytes[0],
+                stream_bytes: native_bytes,
             });
         }
         if let (Some((proxied, method)), Some(matter), Some(view)) = (&proxied, &self.proxied, proxied_view) {
@@ -281,7 +282,7 @@ impl<'a> Plan<'a> {
                 fields: matter.treated().collect(),
                 view,
                 runs,
-                stream_bytes: stream_bytes[1],
+                stream_bytes: proxied_bytes,
             });
         }
         let matter = self.native.as_ref().or(self.proxied.as_ref());

@@ -44,10 +44,10 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let voice = args.speaker.voice(&wallet, SignerRole::Subject);
     let held = super::super::block_on(held(args, &wallet, &voice, &origin))?;
     let text = format!("{:#}", bundle(&held, now()?));
-    let Some(out) = &args.out else { return say(text) };
-    let unwritten = |error: std::io::Error| CliError::broken(format!("`{}` can't be written: {}", out.display(), error.kind()));
-    let mut file = std::fs::File::create_new(out).map_err(unwritten)?;
-    std::io::Write::write_all(&mut file, format!("{text}\n").as_bytes()).map_err(unwritten)
+    match &args.out {
+        None => say(text),
+        Some(out) => super::super::certs::create(out, format!("{text}\n").as_bytes(), 0o644),
+    }
 }
 
 /// Every record that still says something, as it was signed; nothing is taken on the gateway's word.

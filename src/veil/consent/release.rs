@@ -1,6 +1,7 @@
 //! A release: a subject lets a recipient open, later, what was sealed for the subject's vault alone. Epoch by epoch, each seed wrapped for
 //! the recipient's key; what the recipient has not kept it does not get by it.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Payload;
@@ -81,15 +82,14 @@ pub struct Released {
 impl Released {
     /// As it is written.
     pub fn document(&self) -> EpochDocument {
-        let view = self.view.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        EpochDocument { view, slot: self.slot, epoch: self.epoch, wrap: base64::encode(&self.wrap) }
+        EpochDocument { view: HEXLOWER.encode(&self.view.0), slot: self.slot, epoch: self.epoch, wrap: base64::encode(&self.wrap) }
     }
 }
 
 impl EpochDocument {
     fn check(&self, place: usize) -> Result<Released, RecordRefusal> {
         let bad = |member: &str, expected| RecordRefusal::member(format!("epochs[{place}].{member}"), expected);
-        let view = data_encoding::HEXLOWER.decode(self.view.as_bytes()).ok().and_then(|view| view.try_into().ok());
+        let view = HEXLOWER.decode(self.view.as_bytes()).ok().and_then(|view| view.try_into().ok());
         let wrap = base64::decode(&self.wrap).filter(|wrap| wrap.len() == WRAP_BYTES);
         Ok(Released {
             view: ViewId(view.ok_or_else(|| bad("view", "32 lower-case hexadecimal digits"))?),
