@@ -43,8 +43,10 @@ impl Ledger {
                 (subject, leaf)
             }
         };
-        // Another value of the same subject, too, is one that was nobody's before.
-        self.enrolment_generation.fetch_add(1, Ordering::Release);
+        if !bound {
+            // Another value of the same subject, too, is one that was nobody's before.
+            self.enrolment_generation.fetch_add(1, Ordering::Release);
+        }
         drop(writer);
         self.settle(&did);
         Ok(Submitted { record: id, seq: 0, receipt: self.receipt(&subject, id, leaf)? })
