@@ -55,9 +55,7 @@ impl Streams {
     fn open(&self) -> Vec<Arc<dyn Settle>> {
         self.0.iter().filter_map(|entry| entry.upgrade()).collect()
     }
-}
 
-impl Streams {
     /// First all are settled, and then those that have to say so are woken, which nobody waits for.
     fn settle_open(&self, subject: Option<&Did>) -> Vec<StreamSettled> {
         let open = self.open();

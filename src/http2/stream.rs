@@ -127,9 +127,10 @@ impl Stream {
     #[inline]
     pub(super) fn append(&mut self, body: &[u8]) {
         if self.inbox.capacity() < body.len() {
-            match self.expects {
-                0 => self.inbox.reserve(body.len()),
-                expects => self.inbox = large_inbox(expects.max(body.len())),
+            if self.expects > 0 && self.inbox.is_empty() {
+                self.inbox = large_inbox(self.expects.max(body.len()));
+            } else {
+                self.inbox.reserve(body.len());
             }
         }
         self.inbox.extend_from_slice(body);

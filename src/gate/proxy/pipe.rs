@@ -331,10 +331,7 @@ impl Judging<'_> {
             About::EachItself if lane.side.several => lane.veil_each(views, raw, due, *now, out),
             About::EachItself => match lane.veil_as_last(views, raw, &mut due, now.0, out) {
                 Some(veiled) => veiled,
-                None => match lane.subject_in(views, raw) {
-                    Ok(subject) => lane.veil(views, raw, subject.as_ref(), due, *now, out),
-                    Err(veto) => Err(veto),
-                },
+                None => lane.subject_in(views, raw).and_then(|subject| lane.veil(views, raw, subject.as_ref(), due, *now, out)),
             },
         };
         match veiled {
