@@ -33,26 +33,56 @@ pub enum Act {
     DelegationEnd,
     /// Whose signatures grants need was taken.
     Agreement,
+    /// Frames of a person were handed over to a recipient, in one view and interval.
+    Disclosure,
     /// An operator's policy came into force.
     Policy,
     /// A schema came into force.
     Schema,
     /// A key of the gateway came into use.
     Key,
+    /// A legal demand was received.
+    Demand,
+    /// A stage of the human-rights test was answered.
+    Stage,
+    /// A demand was decided.
+    Decision,
+    /// Whom a demand is about was told, or is to be told later.
+    Notice,
+    /// A demand was challenged, or the challenge was answered.
+    Challenge,
+    /// Data was released under a demand.
+    Release,
+    /// A transparency report was published.
+    Report,
+    /// Frames were refused in an interval.
+    Refusals,
+    /// The operator states something about itself, or takes it back.
+    Statement,
 }
 
 impl Act {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 19] = [
         Self::Consent,
         Self::Withdrawal,
         Self::Enrolment,
         Self::Delegation,
         Self::DelegationEnd,
         Self::Agreement,
+        Self::Disclosure,
         Self::Policy,
         Self::Schema,
         Self::Key,
+        Self::Demand,
+        Self::Stage,
+        Self::Decision,
+        Self::Notice,
+        Self::Challenge,
+        Self::Release,
+        Self::Report,
+        Self::Refusals,
+        Self::Statement,
     ];
 
     /// Its number in commitments, and in the open where the act is an institution's.
@@ -61,20 +91,47 @@ impl Act {
             Self::Policy => 1,
             Self::Schema => 2,
             Self::Key => 3,
+            Self::Demand => 4,
+            Self::Stage => 5,
+            Self::Decision => 6,
+            Self::Notice => 7,
+            Self::Challenge => 8,
+            Self::Release => 9,
+            Self::Report => 10,
+            Self::Refusals => 11,
+            Self::Statement => 12,
             Self::Consent => 128,
             Self::Withdrawal => 129,
             Self::Enrolment => 130,
             Self::Delegation => 131,
             Self::DelegationEnd => 132,
             Self::Agreement => 133,
+            Self::Disclosure => 134,
         }
     }
 
     /// Whether it is about a person, so that its kind is hidden.
     pub const fn is_personal(self) -> bool {
         match self {
-            Self::Consent | Self::Withdrawal | Self::Enrolment | Self::Delegation | Self::DelegationEnd | Self::Agreement => true,
-            Self::Policy | Self::Schema | Self::Key => false,
+            Self::Consent
+            | Self::Withdrawal
+            | Self::Enrolment
+            | Self::Delegation
+            | Self::DelegationEnd
+            | Self::Agreement
+            | Self::Disclosure => true,
+            Self::Policy
+            | Self::Schema
+            | Self::Key
+            | Self::Demand
+            | Self::Stage
+            | Self::Decision
+            | Self::Notice
+            | Self::Challenge
+            | Self::Release
+            | Self::Report
+            | Self::Refusals
+            | Self::Statement => false,
         }
     }
 
@@ -91,9 +148,19 @@ impl Act {
             Self::Delegation => "delegation",
             Self::DelegationEnd => "end of a delegation",
             Self::Agreement => "agreement",
+            Self::Disclosure => "disclosure",
             Self::Policy => "policy",
             Self::Schema => "schema",
             Self::Key => "key",
+            Self::Demand => "demand",
+            Self::Stage => "stage",
+            Self::Decision => "decision",
+            Self::Notice => "notice",
+            Self::Challenge => "challenge",
+            Self::Release => "release",
+            Self::Report => "report",
+            Self::Refusals => "refusals",
+            Self::Statement => "statement",
         }
     }
 
@@ -197,7 +264,7 @@ mod tests {
     fn an_act_about_a_person_shows_the_hour_and_nothing_else() {
         let personal = Act::ALL.into_iter().filter(|act| act.is_personal());
         let leaves: Vec<Leaf> = personal.map(|act| Leaf::new(act, AT, &Salt([9; 32]), &OBJECT)).collect();
-        assert_eq!(leaves.len(), 6);
+        assert_eq!(leaves.len(), 7);
         for leaf in leaves.iter().copied() {
             assert_eq!((leaf.act(), leaf.bucket()), (None, UnixMs(AT.0 / BUCKET_MS * BUCKET_MS)));
             assert_eq!(leaf.bytes()[..10], leaves[0].bytes()[..10], "kinds look alike");
@@ -209,7 +276,7 @@ mod tests {
 
     #[test]
     fn an_act_of_an_institution_says_its_kind() {
-        for act in [Act::Policy, Act::Schema, Act::Key] {
+        for act in Act::ALL.into_iter().filter(|act| !act.is_personal()) {
             let leaf = Leaf::new(act, AT, &Salt::OPEN, &OBJECT);
             assert_eq!((leaf.act(), Act::parse(act.word())), (Some(act), Some(act)));
             assert!(leaf.is_of(act, &Salt::OPEN, &OBJECT));
