@@ -9,6 +9,7 @@ mod file;
 mod keyfile;
 mod limits;
 mod proxy;
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -41,8 +42,8 @@ pub struct Config {
     pub entry: Entry,
     /// The gateway's own keys.
     pub keys: Keys,
-    /// The folder of the store. Default `store`.
-    pub store_dir: PathBuf,
+    /// Where the store is, and what of it stays in memory.
+    pub store: StoreSettings,
     /// The transparency log.
     pub log: LogSettings,
     /// The operator's policy.
@@ -105,6 +106,15 @@ pub struct Keys {
     pub handle: Secret<32>,
     /// The key that encrypts what rests.
     pub store: Secret<32>,
+}
+
+/// Where the store is, and what of it stays in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The folder of the store. Default `store`.
+    pub dir: PathBuf,
+    /// How many bytes of its file stay in memory at the most. Default 64 MiB; 1 MiB to 64 GiB.
+    pub cache_bytes: usize,
 }
 
 /// Where the log is and how it is written.

@@ -99,7 +99,9 @@ impl Gateway {
     pub fn open(config: Config, clock: Arc<Clock>) -> Result<Self, StartError> {
         let parts = Parts::load(config, None)?;
         let config = Arc::clone(&parts.config);
-        let store = Store::open(&config.store_dir).map(Arc::new).map_err(|error| StartError::new(error.code(), error))?;
+        let store = Store::open_caching(&config.store.dir, config.store.cache_bytes)
+            .map(Arc::new)
+            .map_err(|error| StartError::new(error.code(), error))?;
         Ledger::claim(&store, &config.origin).map_err(|error| StartError::new(error.code(), error))?;
         let log = open_log(&config)?;
         let ledger = Ledger::open(

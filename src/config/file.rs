@@ -10,9 +10,8 @@ use serde::Deserialize;
 use super::error::{ConfigError, nearest};
 use super::limits::{LimitsTable, SealTable, within};
 use super::proxy::{RouteTable, UpstreamTable, proxy};
-use super::{
-    Config, Descriptor, DescriptorFile, Entry, Keys, LogSettings, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, TlsFiles, Web,
-};
+use super::rest::{LogTable, StoreTable, rest};
+use super::{Config, Descriptor, DescriptorFile, Entry, Keys, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, TlsFiles, Web};
 use super::{check_private, read_key};
 use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
 
@@ -70,20 +69,6 @@ struct KeysTable {
     sign: PathBuf,
     handle: PathBuf,
     store: PathBuf,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoreTable {
-    dir: Option<PathBuf>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LogTable {
-    dir: Option<PathBuf>,
-    batch_ms: Option<u64>,
-    anchor: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -200,14 +185,7 @@ impl File {
         {
             return Err(ConfigError::key("keys", "two of the files hold the same key; give each its own"));
         }
-        let (store_dir, log_dir) = match environment("TWINVEIL_STORE_DIR") {
-            // From the environment, a path means what it means to the caller's shell.
-            Some(dir) if dir.is_empty() => return Err(ConfigError::value("TWINVEIL_STORE_DIR", "", "empty; name a folder or unset it")),
-            // A store and its log belong together: where one goes, the other goes.
-            Some(dir) => (PathBuf::from(&dir), PathBuf::from(dir).join("log")),
-            None => (folder.join(self.store.dir.unwrap_or_else(|| "store".into())), folder.join("log")),
-        };
-        let log = self.log.check(folder, log_dir, &store_dir)?;
+        let (store, log) = rest(self.store, self.log, folder, environment("TWINVEIL_STORE_DIR"))?;
         let operators = self.operator.keys.iter().map(|key| did("operator.keys", key)).collect::<Result<Vec<_>, _>>()?;
         let (upstreams, routes) = proxy(self.upstream, self.route, folder, &parties)?;
         Ok(Config {
@@ -216,7 +194,7 @@ impl File {
             health_listen,
             entry,
             keys,
-            store_dir,
+            store,
             log,
             policy: self.policy.check(folder)?,
             schemas: schemas(self.schema, folder)?,
@@ -334,23 +312,6 @@ impl WebTable {
             }
         };
         Ok(Web { origins: self.origins.into_iter().map(origin).collect::<Result<_, _>>()? })
-    }
-}
-
-impl LogTable {
-    fn check(self, folder: &Path, dir: PathBuf, store_dir: &Path) -> Result<LogSettings, ConfigError> {
-        let dir = self.dir.map_or(dir, |dir| folder.join(dir));
-        if dir == store_dir {
-            return Err(ConfigError::value("log.dir", dir.display(), "the folder of the store; give the log one of its own"));
-        }
-        let anchor = self.anchor.map(|anchor| folder.join(anchor));
-        if let Some(anchor) = &anchor
-            && (anchor.starts_with(&dir) || anchor.starts_with(store_dir) || anchor.file_name().is_none())
-        {
-            let then = "must be a file outside the folders of log and store, where no backup of them puts an older one back";
-            return Err(ConfigError::value("log.anchor", anchor.display(), then));
-        }
-        Ok(LogSettings { dir, batch_ms: within("log.batch_ms", self.batch_ms, 10, 0, 1_000)?, anchor })
     }
 }
 

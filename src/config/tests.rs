@@ -82,7 +82,7 @@ fn a_written_configuration_is_read_and_the_rest_is_default() {
         (config.pseudonym.rotation_days, config.seal.clone()),
         (30, Seal { suite: Suite::ChaCha20Poly1305, epoch_ms_max: 3_600_000 })
     );
-    assert_eq!(config.store_dir, folder.0.join("store"));
+    assert_eq!(config.store.dir, folder.0.join("store"));
     assert!(matches!(&config.entry, Entry::Tls(files) if files.client_ca == folder.0.join("ca.pem")));
     assert_eq!((config.keys.sign.expose()[31], config.keys.store.expose()[31]), (1, 3));
     let hospital = config.party(&Spiffe::parse("spiffe://example.org/source/hospital").expect("id")).expect("known");
@@ -101,7 +101,7 @@ fn the_environment_overrides_addresses_and_the_store_only() {
         ("TWINVEIL_ORIGIN", "other"),
     ];
     let config = folder.load_with(&good(), &environment).expect("good");
-    assert_eq!((config.listen.port(), config.health_listen.port(), config.store_dir), (0, 9, PathBuf::from("/srv/x")));
+    assert_eq!((config.listen.port(), config.health_listen.port(), config.store.dir), (0, 9, PathBuf::from("/srv/x")));
     assert_eq!(config.origin.as_str(), "gateway.example.org");
     let error = folder.load_with(&good(), &[("TWINVEIL_LISTEN", "somewhere")]).expect_err("no address");
     assert_eq!(error, "`TWINVEIL_LISTEN` is `somewhere`: must be an address and a port, such as `127.0.0.1:7443`");
@@ -159,6 +159,7 @@ fn every_refusal_names_the_key_and_the_value() {
         ("limits.connections_max = 7", "limits.drain_ms_max = 600001", "`limits.drain_ms_max` is `600001`: must be 0 to 600000"),
         ("limits.connections_max = 7", "limits.keepalive_ms = 1", "`limits.keepalive_ms` is `1`: must be 1000 to 3600000"),
         ("limits.connections_max = 7", "limits.keepalive_timeout_ms = 1", "`limits.keepalive_timeout_ms` is `1`: must be 1000 to 600000"),
+        ("limits.connections_max = 7", "store.cache_mib = 0", "`store.cache_mib` is `0`: must be 1 to 65536"),
         ("limits.connections_max = 7", "traces.endpont = \"x\"", "`?`, line 6: unknown field `endpont`, expected `endpoint`"),
         (
             "limits.connections_max = 7",

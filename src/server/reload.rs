@@ -166,7 +166,7 @@ fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
         (old.origin != new.origin, "origin"),
         (old.listen != new.listen, "listen"),
         (old.health_listen != new.health_listen, "health_listen"),
-        (old.store_dir != new.store_dir, "store.dir"),
+        (old.store != new.store, "store"),
         (old.log != new.log, "log"),
         (old.keys.sign.expose() != new.keys.sign.expose(), "keys.sign"),
         (old.keys.handle.expose() != new.keys.handle.expose(), "keys.handle"),

@@ -95,7 +95,12 @@ impl History {
 impl Store {
     /// Opens the store in a folder of its own, or begins one. What is in it is believed once [`Self::authenticate`] said so.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Self::at(Place::Folder(folder.into()))
+        Self::open_caching(folder, place::CACHE_BYTES)
+    }
+
+    /// The same, with so many bytes of the file in memory at the most.
+    pub fn open_caching(folder: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
+        Self::at(Place::Folder(folder.into(), cache_bytes))
     }
 
     /// A store in memory, for tests: it lasts as long as this value.
@@ -315,7 +320,7 @@ impl Store {
     pub(crate) fn set_full(&self, full: bool) {
         match &self.place {
             Place::Memory(memory) => memory.set_full(full),
-            Place::Folder(_) => panic!("only memory is ever told to be full"),
+            Place::Folder(..) => panic!("only memory is ever told to be full"),
         }
     }
 
@@ -324,7 +329,7 @@ impl Store {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match &self.place {
             Place::Memory(memory) => memory.bytes(),
-            Place::Folder(folder) => std::fs::read(folder.join("facts.redb")).expect("the store's file"),
+            Place::Folder(folder, _) => std::fs::read(folder.join("facts.redb")).expect("the store's file"),
         }
     }
 

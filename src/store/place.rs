@@ -13,12 +13,13 @@ use redb::{Builder, Database, StorageBackend};
 use super::StoreError;
 
 const FILE: &str = "facts.redb";
-/// Pages of the file that stay in memory; the system keeps more of them where it has room.
-const CACHE_BYTES: usize = 64 << 20;
+/// Pages of the file that stay in memory unless told otherwise; the system keeps more of them where it has room.
+pub(super) const CACHE_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(super) enum Place {
-    Folder(PathBuf),
+    /// A folder, and how many bytes of the file stay in memory.
+    Folder(PathBuf, usize),
     Memory(Memory),
 }
 
@@ -27,9 +28,9 @@ impl Place {
     pub(super) fn open(&self) -> Result<Database, StoreError> {
         let mut builder = Builder::new();
         builder.set_check_integrity_on_open(true);
-        builder.set_cache_size(CACHE_BYTES);
         let database = match self {
-            Self::Folder(folder) => {
+            Self::Folder(folder, cache_bytes) => {
+                builder.set_cache_size(*cache_bytes);
                 let file = open_file(folder).map_err(StoreError::Io)?;
                 builder.create_with_backend(FileBackend::new(file).map_err(redb::Error::from)?)
             }

@@ -31,7 +31,8 @@ async fn under_mixed_load_with_consents_that_change_nothing_leaks_and_nothing_gr
     let by_default = if long { 600 } else { 10 };
     let seconds: u64 = std::env::var("TWINVEIL_SOAK_SECONDS").map_or(by_default, |seconds| seconds.parse().unwrap());
     let (address, got) = ward::serve().await;
-    let mut process = Process::start(crate::proxy::folder(&address.to_string(), "")).await;
+    // What the store keeps of its file stays small, so that whatever grows is something else.
+    let mut process = Process::start(crate::proxy::folder(&address.to_string(), "[store]\ncache_mib = 4")).await;
     let people = Arc::new(People::enrol(&process.world).await);
     let load = Load::start(&process.world, &people, got).await;
     let mut resident = Vec::new();

@@ -7,6 +7,7 @@ mod held;
 mod nonsense;
 mod others;
 mod raw;
+mod submits;
 mod upstreams;
 
 use std::collections::BTreeMap;

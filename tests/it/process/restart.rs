@@ -20,7 +20,7 @@ const TOGETHER: u64 = 50_000;
 /// Fills store and log up to so many leaves, as a gateway would have over years; nobody's records are behind them.
 fn fill(dir: &Path, leaves: u64) {
     let config = Config::load_with(&dir.join("twinveil.toml"), |_| None).unwrap();
-    let store = Store::open(&config.store_dir).unwrap();
+    let store = Store::open(&config.store.dir).unwrap();
     let (key, at_rest) = (SignKey::from_seed(&config.keys.sign), RestKey::new(&config.keys.store));
     let verifier = VerifierKey::new(config.origin.as_str(), key.did()).unwrap();
     let (log, _) = Log::open_folder(&config.log.dir, None, Signer { key, verifier }, Duration::ZERO).unwrap();
