@@ -1,14 +1,15 @@
 //! What does a gateway cost that serves a million people: its start, its memory, finding one of them and deciding about them?
 //!
 //! `cargo bench --bench subjects` makes stores of 1,000, 100,000 and a million subjects, each enrolled and with two signed consents, in
-//! folders under `TMPDIR` (5 GB for the largest), and prints a line of JSON for each. `TWINVEIL_SUBJECTS=N,N` asks for others. The files
-//! are in the system's cache when they are measured: a cold start reads them once more from the disk.
+//! folders under `TMPDIR` (5 GB for the largest), and prints a line of JSON for each. `TWINVEIL_SUBJECTS=N,N` asks for others;
+//! `TWINVEIL_SUBJECTS_KEPT=FOLDER` keeps them there, and measures those that a run before left. The files are in the system's cache when
+//! they are measured: a cold start reads them once more from the disk.
 
 #[path = "subjects/generate.rs"]
 mod generate;
 
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,16 +37,26 @@ fn main() {
         (None, true) => vec![30],
         (None, false) => vec![1_000, 100_000, 1_000_000],
     };
+    let kept = std::env::var_os("TWINVEIL_SUBJECTS_KEPT").map(PathBuf::from);
     for size in sizes {
-        let people = People { count: size, folder: std::env::temp_dir().join(format!("twinveil-subjects-{size}-{}", std::process::id())) };
-        measure(&people);
+        let folder = match &kept {
+            Some(folder) => folder.join(size.to_string()),
+            None => std::env::temp_dir().join(format!("twinveil-subjects-{size}-{}", std::process::id())),
+        };
+        measure(&People { count: size, folder, kept: kept.is_some() });
     }
 }
 
 #[expect(clippy::print_stdout, reason = "figures, for whoever runs it")]
 fn measure(people: &People) {
     let begun = Instant::now();
-    people.write();
+    // Written last: what was begun only is not taken for whole.
+    let whole = people.folder.join("whole");
+    if !whole.exists() {
+        let _left_half_made = std::fs::remove_dir_all(&people.folder);
+        people.write();
+        std::fs::write(whole, "").expect("room");
+    }
     let made = begun.elapsed();
     let bytes = std::fs::metadata(people.folder.join("store/facts.redb")).expect("it was made").len();
 

@@ -26,17 +26,21 @@ const GROUP: u64 = 8_192;
 const ORIGIN: &str = "bench.example/subjects";
 const DAY_MS: i64 = 86_400_000;
 
-/// So many people, and where their store is; it goes with this.
+/// So many people, and where their store is; it goes with this unless it is kept.
 pub(crate) struct People {
     /// How many.
     pub(crate) count: u64,
     /// The data folder.
     pub(crate) folder: PathBuf,
+    /// Whether it stays.
+    pub(crate) kept: bool,
 }
 
 impl Drop for People {
     fn drop(&mut self) {
-        let _left_over = std::fs::remove_dir_all(&self.folder);
+        if !self.kept {
+            let _left_over = std::fs::remove_dir_all(&self.folder);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod consent;
 mod http2;
 mod log;
 mod open;
+#[cfg(feature = "policy")]
 mod policy;
 mod schema;
 mod several;
@@ -22,6 +23,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("wire", wire::run),
     ("schema", schema::run),
     ("consent", consent::run),
+    #[cfg(feature = "policy")]
     ("policy", policy::run),
     ("apply", apply::run),
     ("several", several::run),
