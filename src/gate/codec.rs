@@ -135,6 +135,11 @@ impl Deframer {
         }
     }
 
+    /// Whether there are bytes that [`Self::peek`] has not found to be less than a message.
+    pub fn has_more(&self) -> bool {
+        self.partial.is_empty() && self.whole.len() >= PREFIX_BYTES
+    }
+
     /// Whether bytes of an unfinished message are held.
     pub fn is_midway(&self) -> bool {
         !self.whole.is_empty() || !self.partial.is_empty()

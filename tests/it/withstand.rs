@@ -36,6 +36,7 @@ impl Ceiling {
     const CONNECTION_KIB: u64 = 384;
     const STREAM_KIB: u64 = 24;
     const WINDOW_KIB: u64 = 4 * 1024;
+    const RECORD_KIB: u64 = 12;
 
     fn of(connections: u64, streams: u64) -> Self {
         Self(Self::BASE_KIB + connections * Self::CONNECTION_KIB + streams * Self::STREAM_KIB)
@@ -71,5 +72,6 @@ fn the_page_on_limits_states_the_ceiling_that_is_tested() {
     says("the gateway itself", Ceiling::BASE_KIB);
     says("a connection", Ceiling::CONNECTION_KIB);
     says("an open stream or call", Ceiling::STREAM_KIB);
+    says("a record of somebody in memory", Ceiling::RECORD_KIB);
     says("what a connection has sent and nobody has taken", Ceiling::WINDOW_KIB);
 }

@@ -151,9 +151,10 @@ impl Pipe {
         Poll::Pending
     }
 
-    /// Takes what has come, up to about a piece; whether more is waited for.
+    /// Takes what has come, up to about a piece; whether more is waited for. Nothing is taken while something of before is there: what
+    /// comes faster than it goes waits where the sender's window ends.
     fn gather(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.out.is_empty() {
+        if !self.out.is_empty() || !self.chunks.is_empty() || self.deframer.has_more() {
             return false;
         }
         let mut bytes = 0;

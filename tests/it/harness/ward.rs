@@ -154,6 +154,8 @@ pub(crate) struct Got {
     pub rounds: Arc<Mutex<Vec<Bytes>>>,
     /// Connections that were accepted, and those that have ended.
     pub connections: Arc<(AtomicUsize, AtomicUsize)>,
+    /// Messages that its connections took from it.
+    pub sent: Arc<AtomicUsize>,
 }
 
 impl Got {
@@ -248,7 +250,7 @@ async fn messages(mut body: Incoming, got: Got, to: mpsc::Sender<Bytes>) {
 async fn answer(got: Got, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     got.calls.lock().unwrap().push((head.uri.path().to_owned(), head.headers.clone()));
-    let rounds = got.rounds.lock().unwrap().clone();
+    let (rounds, sent) = (got.rounds.lock().unwrap().clone(), Arc::clone(&got.sent));
     let (to, out) = mpsc::channel(4);
     let (sender, mut incoming) = mpsc::channel(4);
     tokio::spawn(messages(body, got, sender));
@@ -314,12 +316,16 @@ async fn answer(got: Got, request: Request<Incoming>) -> Result<Response<Body>, 
                 if ask.word == "large" {
                     message = Chart { blob: vec![7; 4 << 20], ..chart(&patient, number.into()) }.encode_to_vec();
                 }
+                if ask.word == "kibibytes" {
+                    message = Chart { blob: vec![7; 1 << 10], ..chart(&patient, number.into()) }.encode_to_vec();
+                }
                 if broken && number == 1 {
                     message.extend_from_slice(&[0x0a, 0x7f]);
                 }
                 if to.send(Ok(Frame::data(prefixed(0, &message)))).await.is_err() {
                     return;
                 }
+                sent.fetch_add(1, Ordering::Relaxed);
             }
             let _gone = to.send(Ok(Frame::trailers(trailers("0")))).await;
         });

@@ -11,9 +11,9 @@ use twinveil::proto::sample::PatientFrame;
 use super::others::Others;
 use super::raw::*;
 use super::{Ceiling, gateway, long};
-use crate::gateway::{CARE, START_MS};
+use crate::gateway::{ADVERTISING, CARE, RENDERING, RESEARCH, START_MS};
 use crate::harness::ward::{Chart, WardAsk, chart};
-use crate::harness::{Ask, PATIENT, Sub, eventually, prefixed, raw_call, soon, status_of};
+use crate::harness::{Ask, Given, PATIENT, Sub, World, eventually, forbid, prefixed, raw_call, soon, status_of};
 use crate::proxy::{Client, asking, patient};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,6 +56,57 @@ async fn thousands_of_idle_streams_take_up_what_the_manual_says_and_give_it_back
     })
     .await;
     others.rounds(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_faster_than_it_is_taken_waits_where_it_comes_from() {
+    let (mut process, got) = gateway("").await;
+    patient(&process.world, "p-1").await;
+    // Less than the windows of a connection to a service and of a stream hold, and the sockets' buffers that are not under windows.
+    const ON_THE_WAY: usize = 4 * 1024;
+    let mut client = Client::of(&process.world).await;
+    let endless = WardAsk { count: u32::MAX, ..asking("p-1", "kibibytes") };
+    let mut answers = soon("the head of a call", client.watch(endless)).await.unwrap();
+    for number in 0..if long() { 40_000 } else { 8_000 } {
+        assert_eq!(soon("a chart", answers.message()).await.unwrap().unwrap().at_ms, number);
+        if number % 8 == 7 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let sent = got.sent.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(sent - number as usize <= ON_THE_WAY, "{sent} KiB were sent, {number} KiB taken");
+        }
+    }
+    drop(answers);
+    process.is_well();
+    Ceiling::of(8, 1).holds("a service that is faster than who calls it", &process);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_somebody_whom_streams_carry_take_up_what_the_manual_says() {
+    let (mut process, _) = gateway("[store]\ncache_mib = 1").await;
+    let world = &process.world;
+    let person = world.patient("p-1").await;
+    let mut before = world.grant(&person, &many_words(world)).await;
+    let mut resident = Vec::new();
+    // As many as one subject may have, in the long run; the first of them fill what is kept once.
+    let (first, all) = if long() { (100, 980) } else { (50, 300) };
+    for _ in 1..all {
+        before = world.grant(&person, &many_words(world).replaces(before)).await;
+        resident.push(process.resident_kib());
+    }
+    process.is_well();
+    let each = resident[all - 2].saturating_sub(resident[first]) as f64 / (all - first) as f64;
+    println!(
+        "{{\"withstood\":\"records of a subject\",\"records\":{all},\"kib_each\":{each:.2},\"ceiling_kib_each\":{}}}",
+        Ceiling::RECORD_KIB
+    );
+    assert!(each <= Ceiling::RECORD_KIB as f64, "{each} KiB a record");
+}
+
+/// A grant with several recipients, purposes and rules.
+fn many_words(world: &World) -> Given {
+    let parties = ["clinician", "hospital", "researcher", "renderer", "advertiser"];
+    let given = Given::to(world, &parties, CARE).purposes(&[CARE, RESEARCH, RENDERING, ADVERTISING]);
+    ["device_id", "blob", "note"].into_iter().fold(given, |given, path| given.and(forbid(path)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
