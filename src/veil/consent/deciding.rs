@@ -148,6 +148,10 @@ impl Standing {
         let mut spoke = false;
         for grant in self.grants().iter().filter(|grant| grant.consent().by.role.is_mandate() == mandate) {
             let consent = grant.consent();
+            // A word on one legal demand permits nothing else, and is no word on anything else either.
+            if consent.demand.is_some() {
+                continue;
+            }
             if !consent.purposes.is_empty() && !consent.purposes.contains(purpose) {
                 continue;
             }
@@ -188,6 +192,11 @@ impl Standing {
         // Stable: within each effect the order of records stays.
         own.rules.sort_by_key(|deciding| deciding.rule.effect == Effect::Permit);
         own
+    }
+
+    /// Whether a record's permits lack signatures for any fields.
+    pub fn lacks_signatures(&self, grant: &Grant) -> bool {
+        self.lacking(grant).next().is_some()
     }
 
     /// For which fields a record's permits lack signatures.
