@@ -10,7 +10,7 @@ use twinveil::client::{announce, dsse};
 use twinveil::veil::consent::envelope::{Envelope, Payload, Signed};
 use twinveil::veil::consent::refusal::RecordRefusal;
 use twinveil::veil::consent::release::Release;
-use twinveil::veil::consent::withdrawal;
+use twinveil::veil::consent::withdrawal::Withdrawal;
 use twinveil::veil::crypto::seal::Suite;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
@@ -102,7 +102,7 @@ fn no_releases(release: &Envelope, (epoch, announced): &(Epoch, Announced)) -> V
     let mut unsigned = release.clone();
     unsigned.signatures.clear();
     let by_another = Envelope::sign(Release::MEDIA_TYPE, release.payload.clone(), &sign_key(GATEWAY));
-    let other_type = Envelope::sign(withdrawal_type(), release.payload.clone(), &sign_key(SUBJECT));
+    let other_type = Envelope::sign(Withdrawal::MEDIA_TYPE, release.payload.clone(), &sign_key(SUBJECT));
     let wrapped = |wrap: Vec<u8>| {
         let text = data_encoding::BASE64.encode(&wrap);
         changed(release, |document| document["epochs"][0]["wrap"] = text.into())
@@ -134,10 +134,6 @@ fn no_releases(release: &Envelope, (epoch, announced): &(Epoch, Announced)) -> V
     ]
 }
 
-fn withdrawal_type() -> &'static str {
-    <withdrawal::Withdrawal as Payload>::MEDIA_TYPE
-}
-
 fn envelope(envelope: &Envelope) -> Value {
     serde_json::from_str(&envelope.to_json()).unwrap()
 }
@@ -146,10 +142,10 @@ impl Case {
     fn json(&self) -> Value {
         let schema = schema();
         let mut sealings: Vec<_> = self.epochs.iter().map(|epoch| Sealing::over(&schema, &self.sealed, self.suite, *epoch)).collect();
-        // Of each epoch the slot that the recipient can't open by itself is the last one.
+        // Of each epoch the slot that the recipient can't open by itself.
         let chosen: Vec<_> = sealings
             .iter()
-            .map(|sealing| sealing.epochs.last().unwrap())
+            .map(|sealing| sealing.epochs.iter().find(|epoch| opener(epoch, None).is_none()).expect("a slot for the vault alone"))
             .filter(|(epoch, _)| self.released.contains(&epoch.epoch))
             .map(|(epoch, announced)| (epoch.clone(), announced.clone()))
             .collect();
