@@ -161,7 +161,9 @@ mod tests {
     use crate::gate::{identity, tls};
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::{ClientConfig, HandshakeKind, ServerConfig, ServerConnection};
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
 
     fn folder(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("twinveil-certs-{}-{name}", std::process::id()));
@@ -182,23 +184,54 @@ mod tests {
         }
     }
 
-    /// A handshake in memory; the client's id as the server reads it.
-    fn handshake(server: &tls::PemFiles, client: &tls::PemFiles, host: &str) -> Result<Spiffe, rustls::Error> {
-        let mut server = rustls::ServerConnection::new(tls::server(server).expect("server"))?;
-        let config = tls::ClientTls::load(client).expect("client").config();
-        let mut client = rustls::ClientConnection::new(config, ServerName::try_from(host.to_owned()).expect("host"))?;
-        while server.is_handshaking() || client.is_handshaking() {
+    /// A handshake in memory, and what the server has to say right after it; the server's end.
+    fn meet(server: Arc<ServerConfig>, client: Arc<ClientConfig>, host: &str) -> Result<ServerConnection, rustls::Error> {
+        let mut server = ServerConnection::new(server)?;
+        let mut client = rustls::ClientConnection::new(client, ServerName::try_from(host.to_owned()).expect("host"))?;
+        while server.is_handshaking() || client.is_handshaking() || server.wants_write() {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).expect("memory");
-            server.read_tls(&mut &wire[..]).expect("memory");
+            // Nothing to read would be the end of the connection.
+            if !wire.is_empty() {
+                server.read_tls(&mut &wire[..]).expect("memory");
+            }
             server.process_new_packets()?;
             let mut wire = Vec::new();
             server.write_tls(&mut wire).expect("memory");
             client.read_tls(&mut &wire[..]).expect("memory");
             client.process_new_packets()?;
         }
+        Ok(server)
+    }
+
+    /// The client's id as the server reads it.
+    fn handshake(server: &tls::PemFiles, client: &tls::PemFiles, host: &str) -> Result<Spiffe, rustls::Error> {
+        let client = tls::ClientTls::load(client).expect("client").config();
+        let server = meet(tls::server(server).expect("server"), client, host)?;
         assert_eq!(server.alpn_protocol(), Some(&b"h2"[..]));
         Ok(identity::spiffe(&server.peer_certificates().expect("required")[0]).expect("one SPIFFE id"))
+    }
+
+    #[test]
+    fn a_caller_who_comes_again_shows_the_certificate_again() {
+        let dir = folder("again");
+        make(&dir).expect("made");
+        let own = tls::server(&files(&dir, "server", "ca")).expect("server");
+        let client = tls::ClientTls::load(&files(&dir, "hospital", "ca")).expect("client").config();
+        for _ in 0..3 {
+            let server = meet(Arc::clone(&own), Arc::clone(&client), "localhost").expect("handshake");
+            assert_eq!(server.handshake_kind(), Some(HandshakeKind::Full));
+        }
+        // The same client is one that a server with tickets would know again.
+        let mut lax = (*own).clone();
+        lax.send_tls13_tickets = 2;
+        lax.session_storage = rustls::server::ServerSessionMemoryCache::new(8);
+        let (lax, mut kinds) = (Arc::new(lax), Vec::new());
+        for _ in 0..2 {
+            kinds.push(meet(Arc::clone(&lax), Arc::clone(&client), "localhost").expect("handshake").handshake_kind());
+        }
+        assert_eq!(kinds, [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed)]);
+        std::fs::remove_dir_all(&dir).expect("clean");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`], [`demand`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
+//! | who might mean ill | [`threats`], [`one_identity`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
 //! | how it is built | [`house`], [`http2`] |
 
@@ -17,7 +18,12 @@ macro_rules! pages {
     };
 }
 
+pub mod one_identity {
+    #![doc = include_str!("one-identity.md")]
+}
+
 pages! {
-    agreement, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
-    pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
+    agreement, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence,
+    projection, proxy, pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, threats, traces, treatments, web,
+    withdrawal,
 }

@@ -27,6 +27,7 @@ mod reload;
 mod soak;
 mod store;
 mod strangers;
+mod threats;
 mod traces;
 mod vectors;
 mod web;

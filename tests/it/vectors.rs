@@ -6,6 +6,7 @@ mod dpv;
 mod hashes;
 mod hpke;
 mod log;
+mod release;
 pub(crate) mod sealed;
 mod sframe;
 mod signatures;

@@ -6,16 +6,21 @@ mod everywhere;
 pub(crate) mod pooled;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use prost::Message;
+use twinveil::client::wallet::Wallet;
 use twinveil::proto::sample::PatientFrame;
 use twinveil::proto::v1::EpochKey;
 use twinveil::proto::v1::subscribe_response::Kind;
+use twinveil::veil::name::{SealKey, UnixMs};
 use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, SEALED_FIELD};
 use twinveil::veil::transform::fragment::split;
 
 use super::{CARE, RESEARCH};
-use crate::harness::{Ask, Given, PATIENT, Sub, World, permit, permit_all, sealed_for_recipient};
+use crate::harness::{Ask, Given, PATIENT, Sub, World, permit, permit_all, sealed_for_recipient, strangers_folder};
+
+const DAY_MS: i64 = 86_400_000;
 
 /// Everything in a stream that could tell one subject from another, by kind.
 fn identifiers(sub: &Sub) -> BTreeMap<&'static str, BTreeSet<Vec<u8>>> {
@@ -96,4 +101,82 @@ async fn recipients_who_pool_all_they_received_share_no_identifier() {
     for kind in ["stream", "view id", "commitment", "wrap", "group"] {
         assert!(first[kind].is_disjoint(&again[kind]), "{kind}");
     }
+}
+
+/// What a clinician is sent of the same ten frames, about somebody whom the source calls so.
+async fn about(world: &World, value: &str) -> BTreeMap<&'static str, BTreeSet<Vec<u8>>> {
+    let mut sub = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await.keeping();
+    let frames: Vec<_> = (1..=10)
+        .map(|sequence| PatientFrame {
+            patient_id: value.into(),
+            device_id: "monitor-7".into(),
+            sequence,
+            note: format!("note {sequence}"),
+            ..PatientFrame::default()
+        })
+        .collect();
+    world.publish("hospital", PATIENT, &frames).await;
+    sub.frames(10).await;
+    let found = identifiers(&sub);
+    assert!(["patient", "device", "counter", "label", "wrap", "group"].iter().all(|kind| found.contains_key(kind)), "{found:?}");
+    found
+}
+
+/// Enrols somebody who lets the clinician have everything, with a stand-in for each identifier and counter and a sealed note.
+async fn consented(world: &World, value: &str, person: &Wallet, lab: SealKey) {
+    world.enrol("hospital", value, person).await;
+    let rules = permit_all().into_iter().chain([permit("device_id", "pseudonymize"), permit("sequence", "pseudonymize")]).collect();
+    let given = Given::to(world, &["clinician"], CARE).until(UnixMs(world.now().0 + 60 * DAY_MS));
+    world.grant(person, &given.rules(rules).and(sealed_for_recipient("note")).key(lab)).await;
+}
+
+fn nothing_in_common(one: &BTreeMap<&'static str, BTreeSet<Vec<u8>>>, other: &BTreeMap<&'static str, BTreeSet<Vec<u8>>>) {
+    let (mine, theirs): (BTreeSet<_>, BTreeSet<_>) = (one.values().flatten().collect(), other.values().flatten().collect());
+    assert_eq!(mine.intersection(&theirs).collect::<Vec<_>>(), Vec::<&&Vec<u8>>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_gateways_give_one_recipient_nothing_in_common_about_one_person() {
+    let (one, other) = (World::start().await, World::at(strangers_folder(), Arc::default()).await.expect("another gateway"));
+    // The same wallet, what the source calls its owner, recipient, purpose, key of the recipient and frames.
+    let (person, lab) = (one.wallet_of([91; 32]), one.wallet().vault_key());
+    let mut seen = Vec::new();
+    for world in [&one, &other] {
+        consented(world, "ada", &person, lab).await;
+        seen.push(about(world, "ada").await);
+    }
+    nothing_in_common(&seen[0], &seen[1]);
+    // Where it may, the same gateway says that it is the same person.
+    assert_eq!(about(&one, "ada").await["patient"], seen[0]["patient"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_person_with_two_keys_is_two_people_to_everybody() {
+    let world = World::start().await;
+    let lab = world.wallet().vault_key();
+    // One hand holds both.
+    let keys = [world.wallet_of([92; 32]), world.wallet_of([93; 32])];
+    let mut seen = Vec::new();
+    for (value, key) in ["ada-at-work", "ada-at-home"].into_iter().zip(&keys) {
+        consented(&world, value, key, lab).await;
+        seen.push(about(&world, value).await);
+    }
+    nothing_in_common(&seen[0], &seen[1]);
+    // Neither shows or ends anything of the other.
+    assert_eq!(world.standing(&keys[0]).await.grants.len(), 1);
+    world.withdraw_all(&keys[0]).await;
+    let states = [world.standing(&keys[0]).await, world.standing(&keys[1]).await].map(|standing| standing.grants[0].state.clone());
+    assert_eq!(states, ["withdrawn", "live"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_their_days_are_over_pseudonyms_have_nothing_in_common_with_those_before() {
+    let world = World::start().await;
+    let person = world.wallet();
+    consented(&world, "ada", &person, world.wallet().vault_key()).await;
+    let before = about(&world, "ada").await;
+    assert_eq!(about(&world, "ada").await["patient"], before["patient"]);
+    // `rotation_days` of the sample configuration.
+    world.clock.shift(30 * DAY_MS);
+    nothing_in_common(&before, &about(&world, "ada").await);
 }

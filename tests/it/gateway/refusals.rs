@@ -259,15 +259,18 @@ async fn whoever_the_gateway_does_not_know_is_let_in_nowhere() {
     let ca = folder.join("certs/ca.pem");
     let both = format!("{}\n{}", std::fs::read_to_string(&ca).unwrap(), authority.pem());
     std::fs::write(&ca, both).unwrap();
-    let make = |name: &str, ids: &[&str], usage: ExtendedKeyUsagePurpose| {
+    let made = |until: i32, name: &str, ids: &[&str], usage: ExtendedKeyUsagePurpose| {
         let mut params = CertificateParams::default();
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
         params.subject_alt_names = ids.iter().map(|id| SanType::URI((*id).try_into().unwrap())).collect();
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().unwrap();
         std::fs::write(folder.join(&format!("certs/{name}.pem")), params.signed_by(&key, &authority).unwrap().pem()).unwrap();
         std::fs::write(folder.join(&format!("certs/{name}.key")), key.serialize_pem()).unwrap();
     };
+    let make = |name: &str, ids: &[&str], usage| made(4_096, name, ids, usage);
     const CLINICIAN: &str = "spiffe://example.org/recipient/clinician";
+    made(2_020, "over", &[CLINICIAN], ExtendedKeyUsagePurpose::ClientAuth);
     make("good", &[CLINICIAN], ExtendedKeyUsagePurpose::ClientAuth);
     make("nobody", &["spiffe://example.org/recipient/nobody"], ExtendedKeyUsagePurpose::ClientAuth);
     make("two", &[CLINICIAN, "spiffe://example.org/source/hospital"], ExtendedKeyUsagePurpose::ClientAuth);
@@ -279,11 +282,11 @@ async fn whoever_the_gateway_does_not_know_is_let_in_nowhere() {
     let (own, strangers) = (pem_files(&world.folder.0, "clinician"), strangers_folder());
     let stranger = PemFiles { peer_ca: own.peer_ca.clone(), ..pem_files(&strangers.0, "clinician") };
     assert!(!is_let_in(&world, &stranger).await, "signed by another authority");
-    for name in ["nobody", "two", "unnamed", "no-spiffe", "a-server"] {
+    for name in ["nobody", "two", "unnamed", "no-spiffe", "a-server", "over"] {
         assert!(!is_let_in(&world, &pem_files(&world.folder.0, name)).await, "{name}");
     }
     // A client may try more than once.
-    assert!(world.metric("twinveil_connections_refused_total").await >= 6);
+    assert!(world.metric("twinveil_connections_refused_total").await >= 7);
     // Nor does anybody get an answer without TLS.
     let plain = tonic::transport::Endpoint::from_shared(format!("http://{}", world.gate)).unwrap();
     let answer = match soon("a connection", plain.connect()).await {

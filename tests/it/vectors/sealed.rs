@@ -25,17 +25,17 @@ use crate::manual::{read, root};
 use crate::outsiders::python;
 
 const FILE: &str = "tests/vectors/sealed-v1.json";
-const ORIGIN: &str = "gateway.example.org/twins";
+pub(super) const ORIGIN: &str = "gateway.example.org/twins";
 /// The recipient's private key is 32 bytes of this, the vault's of that, the gateway's seed of the third.
 pub(crate) const RECIPIENT: u8 = 3;
 pub(crate) const VAULT: u8 = 4;
-const GATEWAY: u8 = 5;
+pub(super) const GATEWAY: u8 = 5;
 
-const PROTO: &str = r#"syntax = "proto3"; package vector;
+pub(super) const PROTO: &str = r#"syntax = "proto3"; package vector;
 message Frame { string id = 1; string note = 2; repeated Item items = 3; }
 message Item { uint32 shown = 1; uint32 hidden = 2; }"#;
 
-const SIDE: &str = r#"["vector.Frame"]
+pub(super) const SIDE: &str = r#"["vector.Frame"]
 id = { sensitivity = "identifying", category = "identity", role = "subject" }
 note = { sensitivity = "special", category = "health" }
 "items.shown" = { sensitivity = "personal", category = "device" }
@@ -112,7 +112,7 @@ pub(crate) fn schema() -> Schema {
     schema_of(PROTO, SIDE)
 }
 
-fn open_key(seed: u8) -> OpenKey {
+pub(super) fn open_key(seed: u8) -> OpenKey {
     OpenKey::from_seed(&Secret::take(&mut [seed; 32])).unwrap()
 }
 
@@ -137,7 +137,7 @@ impl Sealing {
         Self::over(&schema(), sealed, suite, 1)
     }
 
-    fn over(schema: &Schema, sealed: &[(&str, Holders)], suite: Suite, epoch: u64) -> Self {
+    pub(super) fn over(schema: &Schema, sealed: &[(&str, Holders)], suite: Suite, epoch: u64) -> Self {
         let decided = |path: &str| {
             let found = sealed.iter().find(|(name, _)| *name == path);
             let treatment = if found.is_some() { Treatment::Encrypt } else { Treatment::Keep };
@@ -182,7 +182,7 @@ impl Sealing {
 }
 
 /// What an epoch is bound to, after the manual's page.
-fn info(epoch: &Epoch) -> Vec<u8> {
+pub(super) fn info(epoch: &Epoch) -> Vec<u8> {
     let origin = epoch.origin.as_str().as_bytes();
     let length = u32::try_from(origin.len()).unwrap().to_be_bytes();
     let (slot, number, suite) = (epoch.slot.to_be_bytes(), epoch.epoch.to_be_bytes(), epoch.suite.number().to_be_bytes());
@@ -206,7 +206,7 @@ pub(crate) fn fragments(plain: &[u8]) -> Vec<Fragment> {
     found
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 
@@ -254,20 +254,20 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-impl Case {
-    /// What somebody with this key makes of a frame as sent.
-    fn opened(openers: &mut [Opener], sent: &[u8]) -> Vec<u8> {
-        let (clear, groups) = split(sent, SEALED_FIELD, ANNOUNCEMENT_FIELD).unwrap();
-        let mut all = Vec::new();
-        for group in groups {
-            let (kid, ..) = parse_header(group).unwrap();
-            if let Some(opener) = openers.iter_mut().find(|opener| opener.kid() == kid) {
-                all.extend(opener.open(group, &clear).unwrap());
-            }
+/// What somebody with these keys makes of a frame as sent.
+pub(super) fn opened(openers: &mut [Opener], sent: &[u8]) -> Vec<u8> {
+    let (clear, groups) = split(sent, SEALED_FIELD, ANNOUNCEMENT_FIELD).unwrap();
+    let mut all = Vec::new();
+    for group in groups {
+        let (kid, ..) = parse_header(group).unwrap();
+        if let Some(opener) = openers.iter_mut().find(|opener| opener.kid() == kid) {
+            all.extend(opener.open(group, &clear).unwrap());
         }
-        merge(&clear, &all).unwrap()
     }
+    merge(&clear, &all).unwrap()
+}
 
+impl Case {
     fn json(&self) -> Value {
         let schema = schema_of(self.schema.0, self.schema.1);
         let mut sealing = Sealing::over(&schema, &self.sealed, self.suite, self.epoch);
@@ -294,7 +294,7 @@ impl Case {
             .map(|raw| {
                 let sent = sealing.send(raw);
                 let clear = split(&sent, SEALED_FIELD, ANNOUNCEMENT_FIELD).unwrap().0;
-                let [recipient, vault] = holders.each_mut().map(|(_, openers)| hex(&Self::opened(openers, &sent)));
+                let [recipient, vault] = holders.each_mut().map(|(_, openers)| hex(&opened(openers, &sent)));
                 json!({ "raw": hex(raw), "sent": hex(&sent), "clear": hex(&clear), "opened": { "recipient": recipient, "vault": vault } })
             })
             .collect();
