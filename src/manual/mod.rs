@@ -3,8 +3,8 @@
 //! | to read | page |
 //! | --- | --- |
 //! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`] |
-//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
-//! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
+//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`], [`assets`] |
+//! | what a recipient learns | [`projection`], [`oracle`], [`risk`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
 //! | how it is built | [`house`], [`http2`] |
@@ -18,6 +18,6 @@ macro_rules! pages {
 }
 
 pages! {
-    agreement, clock, delivery, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
-    pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
+    agreement, assets, clock, delivery, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence,
+    projection, proxy, pseudonyms, reload, rest, risk, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
 }
