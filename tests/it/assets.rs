@@ -188,6 +188,7 @@ async fn neither_load_nor_shifts_nor_the_site_come_out_of_what_a_vendor_gets() {
     assert!(said.contains(&"load-from-wind".to_owned()) && said.contains(&"weather-is-the-site".to_owned()), "{said:?}");
     let (machine, said) = replay(&frames, machine_only()).await;
     let without = explained(&messages(&machine), &times, &load);
+    println!("of the load, what arrives explains {with_wind:.2} with the weather and {without:.2} without");
     // Pitch by the degree says when it stands still, and little more.
     assert!(without < 0.4, "{without} of the load is explained");
     assert_eq!(said, Vec::<String>::new());

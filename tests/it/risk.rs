@@ -95,7 +95,6 @@ fn the_samples_give_away_what_the_rules_know() {
     assert!(with_keys.contains("free-text"), "{with_keys:?}");
     // Advertisers get activity without its time.
     assert_eq!(bites(&document, "advertiser", "dpv:Advertising"), [set(&[]), set(&[])]);
-    assert!(document["findings"].as_array().unwrap().iter().any(|finding| finding["pooled"] == true), "nobody gains by pooling");
 }
 
 #[test]
@@ -115,6 +114,40 @@ fn the_summary_counts_everything_and_names_no_recipient() {
     let in_findings: BTreeSet<&str> = document["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect();
     let in_summary: BTreeSet<&str> = summary["bites"].as_array().unwrap().iter().map(|row| row["rule"].as_str().unwrap()).collect();
     assert_eq!(in_findings, in_summary);
+}
+
+#[test]
+fn two_who_pool_have_what_neither_has_where_times_join_them() {
+    let folder = folder("risk-pooled");
+    let (config, policy) = (folder.join("demo/twinveil.toml"), folder.join("demo/policy.cedar"));
+    let party = |name: &str| {
+        format!("\n[[party]]\nname = \"{name}\"\nspiffe = \"spiffe://example.org/recipient/{name}\"\ngroups = [\"{name}\"]\nmay = [\"subscribe\"]\n")
+    };
+    fs::write(&config, format!("{}{}{}", fs::read_to_string(&config).unwrap(), party("sports"), party("courier"))).unwrap();
+    let original = fs::read_to_string(&policy).unwrap();
+    let pooled = |time: &str| {
+        let permit = |group: &str, purpose: &str, treatment: &str, paths: &str| {
+            format!(
+                "permit (principal in Group::\"{group}\", action == Action::\"{treatment}\", resource) when {{ \
+                 context.purpose == Purpose::\"{purpose}\" && [{paths}].contains(resource.path) }};\n"
+            )
+        };
+        let place = "\"position.latitude\", \"position.longitude\"";
+        let policies = [
+            permit("sports", "dpv:ServiceProvision", time, "\"captured_at_ms\""),
+            permit("sports", "dpv:ServiceProvision", "keep", "\"vitals.heart_rate_bpm\""),
+            permit("courier", "dpv:ServicePersonalisation", time, "\"captured_at_ms\""),
+            permit("courier", "dpv:ServicePersonalisation", "generalize", place),
+        ];
+        fs::write(&policy, format!("{original}\n{}", policies.concat())).unwrap();
+        let document = assessed(&folder, &format!("--schema {PATIENT} --to sports --to courier"));
+        let found = document["findings"].as_array().unwrap().iter().filter(|finding| finding["pooled"] == true);
+        found.map(|finding| (finding["rule"].as_str().unwrap().to_owned(), finding["joined_by"].to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(pooled("keep"), [("heart-rate-and-place".to_owned(), "[\"captured_at_ms\"]".to_owned())]);
+    assert_eq!(pooled("generalize"), []);
+    let text = String::from_utf8(risk(&folder, "--to sports --to courier").stdout).unwrap();
+    assert!(!text.contains("for two who pool"));
 }
 
 #[test]

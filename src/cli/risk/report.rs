@@ -109,8 +109,8 @@ fn findings(block: &[Finding]) -> String {
     let how = match (first.pooled, first.with_keys) {
         (false, false) => "",
         (false, true) => ", where keys are handed over",
-        (true, false) => ", where two pool what they get",
-        (true, true) => ", where two pool what they get and keys are handed over",
+        (true, false) => ", for two who pool",
+        (true, true) => ", for two who pool, where keys are handed over",
     };
     let mut table = Table::new(&["view", "through", "stopped by"]);
     for finding in block {
@@ -136,7 +136,7 @@ fn findings(block: &[Finding]) -> String {
         table.push([&views.join(" + "), &through.join("\n"), &stops.join("\n")]);
     }
     let sources: String = first.sources.iter().map(|source| format!("\n  {source}")).collect();
-    format!("{}  {}: {}{how}\n{}{sources}\n\n{table}", first.severity, first.rule, first.infers, first.reason)
+    format!("{}  {}{how}: {}\n{}{sources}\n\n{table}", first.severity, first.rule, first.infers, first.reason)
 }
 
 /// The first, and how many more there are.

@@ -131,12 +131,17 @@ fn joins(site: &Site) -> bool {
         | Kind::Timestamp => true,
         Kind::Bool | Kind::String | Kind::Bytes | Kind::Enum | Kind::Message | Kind::Map | Kind::Group => false,
     };
-    site.facts.sensitivity > Sensitivity::Public && (when || measured || table::is_identifier(&site.facts))
+    site.facts.sensitivity > Sensitivity::Public && (when || measured || identifies(site))
 }
 
 /// Whether the value names somebody or something also in messages of another type.
 fn names(site: &Site) -> bool {
-    site.facts.sensitivity > Sensitivity::Public && table::is_identifier(&site.facts) && site.facts.role != Some(Role::Sequence)
+    site.facts.sensitivity > Sensitivity::Public && identifies(site) && site.facts.role != Some(Role::Sequence)
+}
+
+/// A flag or a word of a list is no identifier, whatever its category.
+fn identifies(site: &Site) -> bool {
+    table::is_identifier_kind(site.kind) && table::is_identifier(&site.facts)
 }
 
 fn is_same_name(one: &Site, other: &Site) -> bool {

@@ -359,7 +359,7 @@ fn rules_that_say_too_little_or_what_nobody_knows_are_refused() {
         ("reason = \"why\"", "", RiskFault::Syntax, "line 2: missing field `reason`"),
         ("severity", "seriousness", RiskFault::Syntax, "unknown field"),
         ("words = [\"note\"]", "word = [\"note\"]", RiskFault::Syntax, "unknown field"),
-        ("\"low\"", "\"lower\"", RiskFault::UnknownWord, "did you mean `low`?"),
+        ("\"low\"", "\"loow\"", RiskFault::UnknownWord, "did you mean `low`?"),
         ("words = [\"note\"]", "category = [\"helth\"]", RiskFault::UnknownWord, "did you mean `health`?"),
         ("words = [\"note\"]", "sensitivity = [\"secret\"]", RiskFault::UnknownWord, "`secret`"),
         ("words = [\"note\"]", "role = [\"subjet\"]", RiskFault::UnknownWord, "did you mean `subject`?"),
