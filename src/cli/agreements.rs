@@ -80,13 +80,7 @@ impl Agreements {
     }
 
     /// What the subject and the operator say to this recipient and purpose.
-    pub(super) fn decide(
-        &self,
-        subject: Option<Did>,
-        party: &Party,
-        purpose: &Purpose,
-        assumed: Assumed,
-    ) -> (Deciding<'_>, Deciding<'_>) {
+    pub(super) fn decide(&self, subject: Option<Did>, party: &Party, purpose: &Purpose, assumed: Assumed) -> (Deciding<'_>, Deciding<'_>) {
         let of_subject = match subject {
             Some(did) => self.given(|record| record.consent.subject == did, SignerRole::Subject, party, purpose, assumed),
             None if self.nothing_else => Deciding::default(),

@@ -49,7 +49,8 @@ fn bites(document: &Value, name: &str, purpose: &str) -> [BTreeSet<String>; 2] {
     };
     let of = |with_keys: bool| {
         let findings = document["findings"].as_array().unwrap().iter();
-        let findings = findings.filter(|finding| finding["pooled"] == false && finding["with_keys"] == with_keys && is_for(&finding["views"][0]));
+        let findings =
+            findings.filter(|finding| finding["pooled"] == false && finding["with_keys"] == with_keys && is_for(&finding["views"][0]));
         findings.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
     };
     [of(false), of(true)]
@@ -71,7 +72,15 @@ fn the_samples_give_away_what_the_rules_know() {
     has(
         "clinician",
         "dpv:ServiceProvision",
-        &["named-health", "named", "birth-date-postcode-sex", "place-and-time", "heart-rate-and-place", "free-text", "waveform-is-a-fingerprint"],
+        &[
+            "named-health",
+            "named",
+            "birth-date-postcode-sex",
+            "place-and-time",
+            "heart-rate-and-place",
+            "free-text",
+            "waveform-is-a-fingerprint",
+        ],
         &["load-from-wind"],
     );
     has(
@@ -102,7 +111,11 @@ fn the_summary_counts_everything_and_names_no_recipient() {
     let folder = folder("risk-summary");
     let document = assessed(&folder, "");
     let summary = &document["summary"];
-    let total: u64 = ["shown", "with_keys", "pooled"].iter().flat_map(|of| summary[*of].as_object().unwrap().values()).map(|n| n.as_u64().unwrap()).sum();
+    let total: u64 = ["shown", "with_keys", "pooled"]
+        .iter()
+        .flat_map(|of| summary[*of].as_object().unwrap().values())
+        .map(|n| n.as_u64().unwrap())
+        .sum();
     assert_eq!(total as usize, document["findings"].as_array().unwrap().len());
     let text = summary.to_string();
     for name in ["spiffe:", "clinician", "researcher", "renderer", "vendor", "advertiser", "vitals", "example.org"] {
@@ -111,7 +124,8 @@ fn the_summary_counts_everything_and_names_no_recipient() {
     for group in ["clinical", "research", "rendering", "maintenance"] {
         assert!(text.contains(group), "{group}: {text}");
     }
-    let in_findings: BTreeSet<&str> = document["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect();
+    let in_findings: BTreeSet<&str> =
+        document["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect();
     let in_summary: BTreeSet<&str> = summary["bites"].as_array().unwrap().iter().map(|row| row["rule"].as_str().unwrap()).collect();
     assert_eq!(in_findings, in_summary);
 }
@@ -121,7 +135,9 @@ fn two_who_pool_have_what_neither_has_where_times_join_them() {
     let folder = folder("risk-pooled");
     let (config, policy) = (folder.join("demo/twinveil.toml"), folder.join("demo/policy.cedar"));
     let party = |name: &str| {
-        format!("\n[[party]]\nname = \"{name}\"\nspiffe = \"spiffe://example.org/recipient/{name}\"\ngroups = [\"{name}\"]\nmay = [\"subscribe\"]\n")
+        format!(
+            "\n[[party]]\nname = \"{name}\"\nspiffe = \"spiffe://example.org/recipient/{name}\"\ngroups = [\"{name}\"]\nmay = [\"subscribe\"]\n"
+        )
     };
     fs::write(&config, format!("{}{}{}", fs::read_to_string(&config).unwrap(), party("sports"), party("courier"))).unwrap();
     let original = fs::read_to_string(&policy).unwrap();
@@ -204,7 +220,8 @@ fn what_gets_worse_is_told_and_ends_with_1() {
     // Somebody new gets something.
     let config = folder.join("demo/twinveil.toml");
     let text = fs::read_to_string(&config).unwrap();
-    let party = "\n[[party]]\nname = \"lab\"\nspiffe = \"spiffe://example.org/recipient/lab\"\ngroups = [\"research\"]\nmay = [\"subscribe\"]\n";
+    let party =
+        "\n[[party]]\nname = \"lab\"\nspiffe = \"spiffe://example.org/recipient/lab\"\ngroups = [\"research\"]\nmay = [\"subscribe\"]\n";
     fs::write(&config, format!("{text}{party}")).unwrap();
     let ran = risk(&folder, "--against sample.json --output json");
     assert_eq!(ran.status.code(), Some(1));
@@ -233,8 +250,7 @@ fn records_that_are_given_decide_instead_of_the_widest() {
     };
     grant("", "sealed.json");
     let only = format!("--nothing-else --schema {TURBINE} --to vendor --purpose dpv:TechnicalServiceProvision");
-    let [now, with_keys] =
-        bites(&assessed(&folder, &format!("{only} --consent sealed.json")), "vendor", "dpv:TechnicalServiceProvision");
+    let [now, with_keys] = bites(&assessed(&folder, &format!("{only} --consent sealed.json")), "vendor", "dpv:TechnicalServiceProvision");
     assert_eq!((now, with_keys), (set(&[]), set(&[])), "no time, no weather, no key");
     let key = "--give-key --key z6LSeu9HkTHSfLLeUs2nnzUSNedgDUevfNQgQjQC23ZCit6F";
     grant(key, "opened.json");
@@ -301,22 +317,29 @@ fn telemetry_that_nobody_here_wrote_is_assessed_through_its_side_file() {
     fs::write(&config, format!("{text}{route}")).unwrap();
     let policy = folder.join("demo/policy.cedar");
     let original = fs::read_to_string(&policy).unwrap();
-    let telemetry = "@id(\"telemetry\") permit (principal, action == Action::\"keep\", resource) when { resource.schema like \"opentelemetry.*\" };\n";
+    let telemetry =
+        "@id(\"telemetry\") permit (principal, action == Action::\"keep\", resource) when { resource.schema like \"opentelemetry.*\" };\n";
     fs::write(&policy, format!("{original}\n{telemetry}")).unwrap();
     let request = "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest";
     let document = assessed(&folder, &format!("--schema {request}"));
     let view = &document["views"][0];
     let to = &view["to"][0];
-    assert_eq!((to["name"].as_str(), to["way"].as_str(), to["purpose"].as_str()), (Some("hospital"), Some("requests"), Some("dpv:ServiceProvision")));
+    assert_eq!(
+        (to["name"].as_str(), to["way"].as_str(), to["purpose"].as_str()),
+        (Some("hospital"), Some("requests"), Some("dpv:ServiceProvision"))
+    );
     assert_eq!(to["method"], "opentelemetry.proto.collector.trace.v1.TraceService/Export");
     // A user is a stand-in by the side file's floor, and that is enough to follow them through routes.
     let [now, _] = bites(&document, "hospital", "dpv:ServiceProvision");
     assert!(now.contains("who-asked-what-when") && now.contains("faults-and-time"), "{now:?}");
     assert!(now.is_disjoint(&set(&["named", "network-address", "free-text", "serial-is-the-site"])), "{now:?}");
     let found = document["findings"].as_array().unwrap().iter().find(|finding| finding["rule"] == "who-asked-what-when").unwrap();
-    assert!(found["through"][0]["fields"].to_string().contains("user.id") && found["through"][1]["fields"].to_string().contains("http.route"));
+    assert!(
+        found["through"][0]["fields"].to_string().contains("user.id") && found["through"][1]["fields"].to_string().contains("http.route")
+    );
     // Without its floors it names everybody.
-    fs::write(folder.join("demo/traces.toml"), TRACES.replace(", floor = \"pseudonymize\"", "").replace(", floor = \"strip\"", "")).unwrap();
+    fs::write(folder.join("demo/traces.toml"), TRACES.replace(", floor = \"pseudonymize\"", "").replace(", floor = \"strip\"", ""))
+        .unwrap();
     let [now, _] = bites(&assessed(&folder, &format!("--schema {request}")), "hospital", "dpv:ServiceProvision");
     assert!(now.is_superset(&set(&["named", "network-address"])), "{now:?}");
     // And with the advice nothing is left, in a schema of a thousand places, too.

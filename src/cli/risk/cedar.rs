@@ -17,7 +17,8 @@ pub(super) fn policies(flows: &Flows<'_>, policy: &str) -> String {
         return "// No rule bites: nothing to add.".to_owned();
     }
     let mut lines = vec![
-        "// Suggested by `twinveil risk`: with these no rule of it bites. What is left may be less than a recipient needs: take what you".to_owned(),
+        "// Suggested by `twinveil risk`: with these no rule of it bites. What is left may be less than a recipient needs: take what you"
+            .to_owned(),
         "// can do without, and mend the rest in another way.".to_owned(),
     ];
     let taken = |number: usize| policy.contains(&format!("\"risk-{number}\""));
@@ -51,7 +52,8 @@ fn floors<'f>(flows: &'f Flows<'_>) -> Floors<'f> {
         let Some(view) = flows.assessment.views().get(view) else { continue };
         let Some(site) = view.face.schema().sites().get(site.0 as usize) else { continue };
         for Audience { recipient, purpose, .. } in &view.to {
-            let known = strictest.entry((recipient, view.face.schema().name().as_str(), purpose.as_ref(), site.path.as_str())).or_insert(floor);
+            let known =
+                strictest.entry((recipient, view.face.schema().name().as_str(), purpose.as_ref(), site.path.as_str())).or_insert(floor);
             *known = floor.max(*known);
         }
     }

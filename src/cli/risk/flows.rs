@@ -57,8 +57,7 @@ impl<'r> Flows<'r> {
             for purpose in stream.purposes.as_ref().unwrap_or(&purposes).iter().filter(asked) {
                 for party in &stream.to {
                     let floors = policy.floors(&stream.schema, &party.spiffe, purpose, &config.policy.jurisdiction);
-                    let floors =
-                        floors.map_err(|error| CliError::broken(format!("`{}`: {error}", config.policy.file.display())))?;
+                    let floors = floors.map_err(|error| CliError::broken(format!("`{}`: {error}", config.policy.file.display())))?;
                     let audience = Audience {
                         name: Arc::clone(&party.name),
                         recipient: party.spiffe.clone(),

@@ -122,7 +122,12 @@ fn coded(error: crate::veil::risk::RiskError) -> CliError {
     CliError::broken(format!("{}: {error}", error.code()))
 }
 
-fn circumstances<'c>(args: &Args, config: &'c Config, agreements: &Agreements, flows: &'c Flows<'_>) -> Result<Circumstances<'c>, CliError> {
+fn circumstances<'c>(
+    args: &Args,
+    config: &'c Config,
+    agreements: &Agreements,
+    flows: &'c Flows<'_>,
+) -> Result<Circumstances<'c>, CliError> {
     let whose = |mandate: bool| if agreements.assumes(mandate) { Whole::Everything } else { Whole::Records };
     let recipients = args.to.iter().map(|name| configured::party(config, name).map(|party| party.spiffe.to_string()));
     let sorted = |mut texts: Vec<String>| {

@@ -110,7 +110,8 @@ impl WrittenRule {
         if self.id.is_empty() || self.id.len() > 64 || !self.id.bytes().all(letter) {
             return incomplete("an `id` has 1 to 64 lower-case letters, digits and dashes".to_owned());
         }
-        let texts = [("infers", &self.infers), ("reason", &self.reason)].into_iter().chain(self.sources.iter().map(|text| ("sources", text)));
+        let texts =
+            [("infers", &self.infers), ("reason", &self.reason)].into_iter().chain(self.sources.iter().map(|text| ("sources", text)));
         for (member, text) in texts {
             if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
                 return incomplete(format!("`{member}` is one line of 1 to {TEXT_BYTES_MAX} bytes"));
@@ -141,8 +142,9 @@ impl WrittenNeed {
         if self.any.is_empty() {
             return incomplete("`any` lists no field");
         }
-        let treatment =
-            |member: &str, text: &str| word(&place, member, text, Treatment::parse, Treatment::ALL.iter().map(|treatment| treatment.word()));
+        let treatment = |member: &str, text: &str| {
+            word(&place, member, text, Treatment::parse, Treatment::ALL.iter().map(|treatment| treatment.word()))
+        };
         let at = match self.at.as_deref().map(|text| treatment("at", text)).transpose()? {
             Some(Treatment::Keep) => Shown::Whole,
             None | Some(Treatment::Generalize) => Shown::Coarse,

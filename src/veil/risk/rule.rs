@@ -125,12 +125,7 @@ impl Enough {
             (Self::PrefixChars(most), Generalizer::PrefixChars(chars)) => *chars <= most,
             // Another way to generalize than the one that the rule knows about: nothing says that it is enough.
             (
-                Self::TimeBucket(_)
-                | Self::Resolution(_)
-                | Self::Decimals(_)
-                | Self::Step(_)
-                | Self::Buckets(_)
-                | Self::PrefixChars(_),
+                Self::TimeBucket(_) | Self::Resolution(_) | Self::Decimals(_) | Self::Step(_) | Self::Buckets(_) | Self::PrefixChars(_),
                 _,
             ) => false,
         }

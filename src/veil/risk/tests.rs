@@ -154,10 +154,13 @@ fn what_is_coarse_enough_is_enough() {
 #[test]
 fn what_a_key_would_open_is_told_apart_from_what_is_open() {
     let (rules, turbine) = (builtin(), sample(TURBINE));
-    let done = |sealed: Done| decision(&turbine, move |path| if path == "demand.customer" { sealed } else { only(&["demand.setpoint_kw"], &[])(path) });
+    let done = |sealed: Done| {
+        decision(&turbine, move |path| if path == "demand.customer" { sealed } else { only(&["demand.setpoint_kw"], &[])(path) })
+    };
     let of = |now: Done, with_keys: Done| bitten(&assessed(&rules, [Face::new(&turbine, &done(now), &done(with_keys))]));
     let found = |with_keys: bool| vec![("customer-demand".to_owned(), vec![0], with_keys)];
-    let customers = |found: Vec<(String, Vec<usize>, bool)>| found.into_iter().filter(|(id, ..)| id == "customer-demand").collect::<Vec<_>>();
+    let customers =
+        |found: Vec<(String, Vec<usize>, bool)>| found.into_iter().filter(|(id, ..)| id == "customer-demand").collect::<Vec<_>>();
     assert_eq!(customers(of(SEALED, SEALED)), []);
     assert_eq!(customers(of(SEALED, OPENED)), found(true));
     assert_eq!(customers(of(OPENED, OPENED)), found(false));
@@ -177,7 +180,8 @@ fn two_who_pool_join_by_equal_values_and_not_by_stand_ins() {
     };
     let stand_in = (Treatment::Pseudonymize, Holders::Vault);
     assert_eq!(pooled(&[("patient_id", stand_in), ("device_id", stand_in), ("modality", KEPT)]), []);
-    let found = |found: Vec<(String, Vec<usize>, bool)>| found.into_iter().any(|one| one == ("heart-rate-and-place".to_owned(), vec![0, 1], false));
+    let found =
+        |found: Vec<(String, Vec<usize>, bool)>| found.into_iter().any(|one| one == ("heart-rate-and-place".to_owned(), vec![0, 1], false));
     assert!(found(pooled(&[("captured_at_ms", KEPT)])));
     assert!(found(pooled(&[("sequence", KEPT)])));
     assert!(!found(pooled(&[("captured_at_ms", COARSE)])));
@@ -294,7 +298,10 @@ fn a_purpose_that_gets_a_name_is_what_it_was_among_all_others() {
         }
         let assumed = Assumed { subjects: Whole::Everything, operator: Whole::Everything };
         let gateway = Origin::new("gateway.example.org/twins");
-        Document::of(&assessment, Circumstances { gateway: &gateway, jurisdiction: "EU", assumed, asked: Asked::default(), purposes: named })
+        Document::of(
+            &assessment,
+            Circumstances { gateway: &gateway, jurisdiction: "EU", assumed, asked: Asked::default(), purposes: named },
+        )
     };
     let research = purpose("dpv:ScientificResearch");
     let (others, both) = (of(&[None], &[]), of(&[None, Some(research.clone())], std::slice::from_ref(&research)));
@@ -313,7 +320,11 @@ fn two_that_were_one_before_are_no_new_finding() {
     let (alone, together) = (document(&assessed(&rules, alone)), document(&assessed(&rules, together)));
     assert!(together.findings.iter().any(|finding| finding.pooled && finding.rule == "heart-rate-and-place"));
     assert!(changed(&alone, &together).iter().all(|(worse, ..)| !worse), "{:?}", changed(&alone, &together));
-    assert!(changed(&together, &alone).iter().any(|(worse, what, rule)| *worse && *what == "bites" && rule.as_deref() == Some("heart-rate-and-place")));
+    assert!(
+        changed(&together, &alone)
+            .iter()
+            .any(|(worse, what, rule)| *worse && *what == "bites" && rule.as_deref() == Some("heart-rate-and-place"))
+    );
 }
 
 #[test]
@@ -433,10 +444,21 @@ fn views_are_bounded() {
     let mut assessment = Assessment::new(&rules);
     let nth = |number: usize| face(&patient, move |path| if bit(number, path) { KEPT } else { STRIPPED });
     fn bit(number: usize, path: &str) -> bool {
-        ["patient_id", "device_id", "sequence", "captured_at_ms", "modality", "note", "identity.city", "identity.sex", "identity.postcode", "identity.address"]
-            .iter()
-            .position(|known| *known == path)
-            .is_some_and(|at| number >> at & 1 == 1)
+        [
+            "patient_id",
+            "device_id",
+            "sequence",
+            "captured_at_ms",
+            "modality",
+            "note",
+            "identity.city",
+            "identity.sex",
+            "identity.postcode",
+            "identity.address",
+        ]
+        .iter()
+        .position(|known| *known == path)
+        .is_some_and(|at| number >> at & 1 == 1)
     }
     for number in 0..VIEWS_MAX {
         assessment.add(nth(number), None, to("a", "g", None)).expect("bounded");
@@ -473,7 +495,11 @@ fn at_risk(rules: &Rules, faces: [Face; 2]) -> Vec<[Option<bool>; 3]> {
     // Two that are alike are one view.
     let last = assessment.views().len() - 1;
     let level = |rule: usize, views: &[usize]| {
-        bites.iter().filter(|bite| bite.rule == rule && bite.views.iter().all(|view| views.contains(view))).map(|bite| !bite.with_keys).max()
+        bites
+            .iter()
+            .filter(|bite| bite.rule == rule && bite.views.iter().all(|view| views.contains(view)))
+            .map(|bite| !bite.with_keys)
+            .max()
     };
     (0..rules.iter().count()).map(|rule| [level(rule, &[0]), level(rule, &[last]), level(rule, &[0, last])]).collect()
 }

@@ -7,6 +7,7 @@ mod http2;
 mod log;
 mod open;
 mod policy;
+mod risk;
 mod schema;
 mod several;
 pub(crate) mod shapes;
@@ -23,6 +24,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("schema", schema::run),
     ("consent", consent::run),
     ("policy", policy::run),
+    ("risk", risk::run),
     ("apply", apply::run),
     ("several", several::run),
     ("open", open::run),
