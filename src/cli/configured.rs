@@ -79,11 +79,17 @@ pub(super) fn consent(file: &Path, origin: &Origin) -> Result<Record, CliError> 
     }
 }
 
-/// Purposes that the policy or a consent names, and one that stands for all the others.
-pub(super) fn purposes(policy: &str, consents: &[Record]) -> Vec<Purpose> {
+/// Purposes that the policy or a consent names.
+pub(super) fn named_purposes(policy: &str, consents: &[Record]) -> BTreeSet<Purpose> {
     let literals = policy.split("Purpose::\"").skip(1).filter_map(|rest| rest.split('"').next());
     let mut named: BTreeSet<Purpose> = literals.filter_map(terms::purpose).collect();
     named.extend(consents.iter().flat_map(|record| record.consent.purposes.iter().cloned()));
+    named
+}
+
+/// Purposes that the policy or a consent names, and one that stands for all the others.
+pub(super) fn purposes(policy: &str, consents: &[Record]) -> Vec<Purpose> {
+    let named = named_purposes(policy, consents);
     let other = PURPOSES.iter().filter_map(|term| terms::purpose(&format!("dpv:{term}"))).find(|purpose| !named.contains(purpose));
     named.into_iter().chain(other).collect()
 }

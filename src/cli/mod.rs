@@ -1,5 +1,6 @@
 //! One file per command, same names as in `--help`. Only this room prints.
 
+mod agreements;
 pub mod bench;
 pub mod certs;
 mod child;
@@ -15,6 +16,7 @@ pub mod log;
 pub mod open;
 pub mod policy;
 pub mod publish;
+pub mod risk;
 pub mod schema;
 pub mod serve;
 pub mod simulate;
@@ -66,6 +68,7 @@ enum Command {
     Log(log::Args),
     Schema(schema::Args),
     Policy(policy::Args),
+    Risk(risk::Args),
     LeakTest(leak_test::Args),
     Bench(bench::Args),
     Publish(publish::Args),
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Log(args) => log::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Risk(args) => risk::run(&args),
         Command::LeakTest(args) => leak_test::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Publish(args) => publish::run(args),

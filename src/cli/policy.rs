@@ -7,11 +7,12 @@ mod side;
 
 use std::path::PathBuf;
 
+use super::agreements::Agreements;
 use super::input::MapArgs;
 use super::words;
 use super::{CliError, OutputArgs, configured, publish};
 use crate::veil::name::Purpose;
-use change::{Agreements, Changes};
+use change::Changes;
 use image::Comparisons;
 use report::Report;
 use side::Side;
@@ -37,7 +38,7 @@ that the policies name, those of the consents, and one that nobody names.
 
 Without --consent it is taken that subjects and the operator permit everything, so that schema and policy alone decide: this is the \
 most that can change. With it, that the records given are in force and that every frame is about each of their subjects in turn; where \
-no mandate is among them that the operator permits everything, and where no subject's consent is, that subjects do.
+no mandate is among them that the operator permits everything, and where no subject's consent is, that subjects do, as far as it is personal.
 
 Examples:
   twinveil policy diff demo/policy.cedar new.cedar --config demo/twinveil.toml \\

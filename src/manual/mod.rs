@@ -3,8 +3,8 @@
 //! | to read | page |
 //! | --- | --- |
 //! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`] |
-//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`], [`demand`] |
-//! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
+//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`], [`demand`], [`assets`] |
+//! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`], [`risk`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
 //! | who might mean ill | [`threats`], [`one_identity`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
@@ -23,7 +23,7 @@ pub mod one_identity {
 }
 
 pages! {
-    agreement, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence,
-    projection, proxy, pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, threats, traces, treatments, web,
-    withdrawal,
+    agreement, assets, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy,
+    presence, projection, proxy, pseudonyms, reload, rest, risk, sealed, selectors, several, signing, subscriber, threats, traces,
+    treatments, web, withdrawal,
 }

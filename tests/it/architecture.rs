@@ -29,6 +29,11 @@ const HOUSE: &[Room] = &[
     Room("veil::schema", "veil::wire veil::crypto::hash proto::v1 ground", "meaning comes before permission"),
     Room("veil::consent", "veil::crypto ground", "what was agreed doesn't depend on who asks"),
     Room("veil::policy", "veil::schema veil::consent ground", "a decision touches no bytes and no keys"),
+    Room(
+        "veil::risk",
+        "veil::policy veil::consent veil::schema ground",
+        "what could be inferred follows from decisions; who assesses needs no bytes and no keys",
+    ),
     Room("veil::transform", "veil::wire veil::crypto ground", "how, never whether"),
     Room(
         "veil::view",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod architecture;
+mod assets;
 mod bench;
 mod cli;
 mod consent;
@@ -24,6 +25,7 @@ mod proxy;
 mod readme;
 mod recordings;
 mod reload;
+mod risk;
 mod soak;
 mod store;
 mod strangers;

@@ -1,18 +1,17 @@
 //! Which views are tried: the gateway's own decisions, at the extremes and in between.
 
+use crate::cli::agreements::SOME_KEY;
 use crate::cli::configured::{Record, given};
 use crate::config::Party;
 use crate::veil::consent::deciding::{Deciding, DecidingRule};
 use crate::veil::consent::record::SignerRole;
 use crate::veil::consent::rule::{Effect, Rule};
-use crate::veil::name::{Purpose, RecordId, SealKey};
+use crate::veil::name::{Purpose, RecordId};
 use crate::veil::oracle::Dice;
 use crate::veil::policy::{Decision, FloorTable, decide};
+use crate::veil::risk::everything;
 use crate::veil::schema::Schema;
 use crate::veil::terms::{Sensitivity, Treatment};
-
-/// A key that nobody holds: which one it is does not matter to a decision, that there is one does.
-const SOME_KEY: SealKey = SealKey([9; 32]);
 
 /// A decision, and for whom it was made.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl<'s> Candidates<'s> {
         let about = |permission: &str| format!("{} for {purpose}, {permission}", party.spiffe);
         self.push(decide(self.schema, floors, None, None), about("nothing permitted"));
         for (treatment, permission) in [(Treatment::Keep, "everything permitted"), (Treatment::Encrypt, "everything sealed")] {
-            let rules: Vec<Rule> = Sensitivity::ALL.iter().map(|sensitivity| permit(*sensitivity, treatment)).collect();
+            let rules = everything(treatment);
             let all = deciding(&rules);
             self.push(decide(self.schema, floors, Some(&all), Some(&all)), about(permission));
         }

@@ -4,85 +4,12 @@ use std::collections::BTreeMap;
 
 use super::side::Side;
 use crate::cli::CliError;
-use crate::cli::configured::{Record, given};
+use crate::cli::agreements::{Agreements, Assumed};
 use crate::config::Party;
-use crate::veil::consent::deciding::{Deciding, DecidingRule};
-use crate::veil::consent::record::SignerRole;
-use crate::veil::consent::rule::{Effect, Rule};
-use crate::veil::name::{Did, Purpose, RecordId, SealKey, Spiffe};
+use crate::veil::name::{Did, Purpose, Spiffe};
 use crate::veil::policy::{Holders, Reason};
 use crate::veil::schema::SiteId;
-use crate::veil::terms::{Sensitivity, Treatment};
-
-/// A key that nobody holds: which one it is does not matter to a decision, that there is one does.
-const SOME_KEY: SealKey = SealKey([9; 32]);
-
-/// Stands for a record where there is none.
-pub(super) const ASSUMED: RecordId = RecordId([0; 32]);
-
-/// What subjects and the operator have agreed to.
-pub(super) struct Agreements {
-    records: Vec<Record>,
-    /// Where nobody says otherwise.
-    everything: Vec<Rule>,
-}
-
-impl Agreements {
-    pub(super) fn new(records: Vec<Record>) -> Self {
-        let permit = |sensitivity: &Sensitivity| Rule {
-            effect: Effect::Permit,
-            category: None,
-            sensitivity: Some(*sensitivity),
-            selector: None,
-            treatment: Treatment::Keep,
-            recipient_holds_key: false,
-        };
-        Self { records, everything: Sensitivity::ALL.iter().map(permit).collect() }
-    }
-
-    pub(super) fn records(&self) -> &[Record] {
-        &self.records
-    }
-
-    /// Whom the consents are of, each once; none where there is none.
-    pub(super) fn subjects(&self) -> Vec<Option<Did>> {
-        let mut subjects: Vec<Did> =
-            self.records.iter().filter(|record| !record.is_mandate()).map(|record| record.consent.subject).collect();
-        subjects.sort_unstable();
-        subjects.dedup();
-        if subjects.is_empty() { vec![None] } else { subjects.into_iter().map(Some).collect() }
-    }
-
-    /// In words.
-    pub(super) fn words(&self) -> &'static str {
-        let of = |mandate: bool| self.records.iter().any(|record| record.is_mandate() == mandate);
-        match (of(false), of(true)) {
-            (false, false) => "no consent is named: subjects and the operator permit everything",
-            (true, false) => "the consents named are in force; no mandate is named: the operator permits everything",
-            (false, true) => "the mandates named are in force; no consent is named: subjects permit everything",
-            (true, true) => "the consents and mandates named are in force",
-        }
-    }
-
-    fn subject(&self, subject: Option<Did>, party: &Party, purpose: &Purpose) -> Deciding<'_> {
-        match subject {
-            None => self.all(),
-            Some(did) => given(self.records.iter().filter(|record| record.consent.subject == did), SignerRole::Subject, party, purpose),
-        }
-    }
-
-    fn mandate(&self, party: &Party, purpose: &Purpose) -> Deciding<'_> {
-        match self.records.iter().any(Record::is_mandate) {
-            false => self.all(),
-            true => given(&self.records, SignerRole::Operator, party, purpose),
-        }
-    }
-
-    fn all(&self) -> Deciding<'_> {
-        let rules = (0..).zip(&self.everything).map(|(index, rule)| DecidingRule { record: ASSUMED, index, rule });
-        Deciding { rules: rules.collect(), vault_key: Some(SOME_KEY), ..Deciding::default() }
-    }
-}
+use crate::veil::terms::Treatment;
 
 /// What is done to a field.
 #[derive(Clone, Debug)]
@@ -167,7 +94,7 @@ impl Changes {
         for party in recipients {
             for purpose in purposes {
                 for subject in agreements.subjects() {
-                    let agreed = (agreements.subject(subject, party, purpose), agreements.mandate(party, purpose));
+                    let agreed = agreements.decide(subject, party, purpose, Assumed::Kept);
                     let decide = |side: &Side| {
                         let decision = side.decide(&party.spiffe, purpose, &agreed.0, &agreed.1)?;
                         Ok::<_, CliError>(decision.map(|decision| by_path(side, &decision)))

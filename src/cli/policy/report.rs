@@ -6,8 +6,9 @@ use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 
 use super::DiffArgs;
-use super::change::{ASSUMED, Agreements, Change, Changes, Treated, ViewChange};
+use super::change::{Change, Changes, Treated, ViewChange};
 use super::image::{Comparisons, Found, Image};
+use crate::cli::agreements::{ASSUMED, Agreements};
 use crate::cli::input::Shape;
 use crate::cli::table::Table;
 use crate::cli::{CliError, plain, say};

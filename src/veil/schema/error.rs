@@ -27,7 +27,6 @@ macro_rules! faults {
         }
     };
 }
-#[cfg(feature = "policy")]
 pub(in crate::veil) use faults;
 
 faults! {

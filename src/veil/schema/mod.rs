@@ -26,7 +26,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use error::{LoadError, LoadFault};
-#[cfg(feature = "policy")]
 pub(in crate::veil) use error::{did_you_mean, faults};
 pub use load::{DEPTH_MAX, load, load_annotated, load_for_calls};
 pub use methods::{Method, methods};

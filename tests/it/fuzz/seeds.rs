@@ -29,6 +29,7 @@ pub(super) fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
         "consent" => consent(),
         "demand" => demand(),
         "policy" => policy(),
+        "risk" => risk(),
         "apply" => apply(),
         "several" => several(),
         "open" => open(),
@@ -254,6 +255,38 @@ fn consent() -> Seeds {
         // Withdrawn before it was given; a forbid; numbers that do not follow; a day later.
         ("standing-ahead", vec![6, 2, 3, 5, 0, 8, 0x30, 0, 6, 0, 0, 7, 0, 0, 16, 0x1c, 3, 24, 0, 2, 2, 0]),
     ]
+}
+
+fn risk() -> Seeds {
+    let rule = r#"[[rule]]
+id = "a"
+infers = "what"
+severity = "low"
+reason = "why"
+sources = ["who"]
+[[rule.needs]]
+name = "n"
+any = [{ words = ["near"], category = ["health"] }, { selector = ["far"] }]
+enough = { time_bucket = "1h", step = 2.0, decimals = 0, buckets = 2, prefix_chars = 1, h3_resolution = 3 }
+floor = "generalize"
+[[rule.needs]]
+name = "m"
+any = [{ sensitivity = ["personal", "special", "identifying", "operational"] }, { role = ["subject"] }]
+at = "pseudonymize"
+"#;
+    let document = concat!(
+        r#"{"kind":"risk","version":1,"gateway":"g","jurisdiction":"EU","assumed":{"subjects":"everything","operator":"re"#,
+        r#"cords"},"asked":{"schemas":[],"recipients":[],"purposes":[]},"purposes":["dpv:ServiceProvision"],"rules":{"a":"#,
+        r#""x"},"views":[{"schema":"t.Flat","subject":null,"to":[{"recipient":"spiffe://h/a","name":"a","groups":["g"],"p"#,
+        r#"urpose":"*","way":"subscribe","method":null}],"categories":[{"category":"health","fields":[["keep",1]]}],"fiel"#,
+        r#"ds":[{"path":"p","category":"health","sensitivity":"special","treatment":"encrypt","how":null,"opens":"may"}]}"#,
+        r#"],"findings":[{"rule":"a","severity":"low","infers":"i","reason":"r","sources":[],"views":[0],"pooled":false,""#,
+        r#"joined_by":[],"with_keys":true,"through":[{"need":"n","fields":[[0,"p"]]}],"stops":[{"need":"n","fields":[{"vi"#,
+        r#"ew":0,"path":"p","floor":"strip"}]}]}],"summary":{"views":1,"rules":1,"shown":{"critical":0,"high":0,"medium":"#,
+        r#"0,"low":0},"with_keys":{"critical":0,"high":0,"medium":0,"low":1},"pooled":{"critical":0,"high":0,"medium":0,""#,
+        r#"low":0},"bites":[{"rule":"a","severity":"low","pooled":false,"with_keys":true,"groups":["g"]}]}}"#,
+    );
+    vec![("document", [b"\x01", document.as_bytes()].concat()), ("nothing", Vec::new()), ("rule", [b"\0", rule.as_bytes()].concat())]
 }
 
 fn policy() -> Seeds {

@@ -9,6 +9,7 @@ mod log;
 mod open;
 #[cfg(feature = "policy")]
 mod policy;
+mod risk;
 mod schema;
 mod several;
 pub(crate) mod shapes;
@@ -27,6 +28,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("demand", demand::run),
     #[cfg(feature = "policy")]
     ("policy", policy::run),
+    ("risk", risk::run),
     ("apply", apply::run),
     ("several", several::run),
     ("open", open::run),
