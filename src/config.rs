@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod keyfile;
 mod limits;
+mod people;
 mod proxy;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,10 @@ use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
 
 /// The most parties a gateway knows.
 pub const PARTIES_MAX: usize = 1_000;
+/// The most persons who answer legal demands.
+pub const PERSONS_MAX: usize = 256;
+/// The most keys of one person.
+pub const PERSON_KEYS_MAX: usize = 16;
 
 /// A gateway's whole configuration, checked.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub struct Config {
     pub web: Web,
     /// Where traces go: `http://host:port` of an OTLP/gRPC collector on this machine. Default none.
     pub traces: Option<Arc<str>>,
+    /// Who answers legal demands. Default nobody: none is taken.
+    pub persons: Vec<Person>,
     parties: Vec<Party>,
     by_spiffe: HashMap<Spiffe, usize>,
 }
@@ -171,6 +178,17 @@ pub struct Party {
     pub key: Option<Did>,
 }
 
+/// Somebody who answers legal demands. However many keys they have, they are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// What the operator calls them; it stands in no record and no report.
+    pub name: Arc<str>,
+    /// The did:keys that they sign with.
+    pub keys: Vec<Did>,
+    /// What they may sign.
+    pub roles: BTreeSet<Role>,
+}
+
 /// What a party may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -183,6 +201,20 @@ pub enum May {
     Submit,
     /// Call services behind the gateway.
     Call,
+}
+
+/// What somebody may sign about legal demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Files demands, notices and challenges.
+    Clerk,
+    /// Writes the first stage, and the second.
+    Counsel,
+    /// Writes the second stage and the third.
+    Analyst,
+    /// Signs decisions.
+    Approver,
 }
 
 /// Bounds of everything that grows.
