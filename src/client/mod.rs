@@ -2,6 +2,7 @@
 
 pub mod announce;
 pub mod authority;
+pub mod demand;
 pub mod dsse;
 pub mod fhir;
 mod obligation;

@@ -3,7 +3,7 @@
 //! | to read | page |
 //! | --- | --- |
 //! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`] |
-//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
+//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`], [`demand`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
@@ -18,6 +18,6 @@ macro_rules! pages {
 }
 
 pages! {
-    agreement, clock, delivery, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
+    agreement, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
     pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
 }

@@ -7,10 +7,14 @@
 
 pub mod about;
 pub mod case;
+#[cfg(test)]
+mod case_tests;
 pub mod challenge;
 pub mod decision;
 mod entry;
 pub mod head;
+#[cfg(test)]
+mod model_tests;
 pub mod notice;
 pub mod record;
 pub mod refused;
@@ -19,8 +23,11 @@ pub mod release;
 mod rules;
 pub mod stage;
 pub mod standing;
+#[cfg(test)]
+mod testing;
 pub mod warrant;
 pub mod words;
+pub mod write;
 
 pub use self::about::About;
 pub use self::case::{Case, Filed};

@@ -177,7 +177,11 @@ impl Case {
         if said.by.role != SignerRole::Subject || !subjects.contains(&said.subject) {
             return Err(Refused::NoConsent(consent.id()));
         }
-        Ok(())
+        // An older one that comes again does not undo what came after it.
+        match self.consents.get(&said.subject) {
+            Some(known) if said.seq <= known.record.get().seq => Err(Refused::TakenBefore),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_release(&self, release: &Release) -> Result<(), Refused> {
