@@ -24,14 +24,11 @@ pub use proxy::{Reach, Route, RoutePurpose, RouteSubject, Undecidable, Upstream}
 
 use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::secret::Secret;
+use crate::veil::demand::Role;
 use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
 
 /// The most parties a gateway knows.
 pub const PARTIES_MAX: usize = 1_000;
-/// The most persons who answer legal demands.
-pub const PERSONS_MAX: usize = 256;
-/// The most keys of one person.
-pub const PERSON_KEYS_MAX: usize = 16;
 
 /// A gateway's whole configuration, checked.
 #[derive(Debug)]
@@ -185,7 +182,7 @@ pub struct Person {
     pub name: Arc<str>,
     /// The did:keys that they sign with.
     pub keys: Vec<Did>,
-    /// What they may sign.
+    /// What they may sign; empty: nothing any more, and what they signed stays theirs.
     pub roles: BTreeSet<Role>,
 }
 
@@ -201,20 +198,6 @@ pub enum May {
     Submit,
     /// Call services behind the gateway.
     Call,
-}
-
-/// What somebody may sign about legal demands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Files demands, notices and challenges.
-    Clerk,
-    /// Writes the first stage, and the second.
-    Counsel,
-    /// Writes the second stage and the third.
-    Analyst,
-    /// Signs decisions.
-    Approver,
 }
 
 /// Bounds of everything that grows.

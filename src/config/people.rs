@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::file::{did, word};
-use super::{May, PARTIES_MAX, PERSON_KEYS_MAX, PERSONS_MAX, Party, Person, Role};
+use super::{May, PARTIES_MAX, Party, Person};
+use crate::veil::demand::Role;
+use crate::veil::demand::register::{KEYS_MAX, PERSONS_MAX};
 use crate::veil::name::{Did, Spiffe};
 
 #[derive(Deserialize)]
@@ -26,7 +28,7 @@ pub(super) struct PartyTable {
 pub(super) struct PersonTable {
     name: String,
     keys: Vec<String>,
-    roles: Vec<Role>,
+    roles: Vec<String>,
 }
 
 type Parties = (Vec<Party>, HashMap<Spiffe, usize>);
@@ -74,11 +76,8 @@ pub(super) fn persons(tables: Vec<PersonTable>, gateway: &Did) -> Result<Vec<Per
         if !names.insert(name.clone()) {
             return Err(ConfigError::value("person.name", name, "two persons have this name; rename one"));
         }
-        if table.keys.is_empty() || table.keys.len() > PERSON_KEYS_MAX {
-            return Err(ConfigError::value("person.keys", name, format!("needs 1 to {PERSON_KEYS_MAX} keys")));
-        }
-        if table.roles.is_empty() {
-            return Err(ConfigError::value("person.roles", name, "needs a role, such as `clerk`; or delete the person"));
+        if table.keys.is_empty() || table.keys.len() > KEYS_MAX {
+            return Err(ConfigError::value("person.keys", name, format!("needs 1 to {KEYS_MAX} keys")));
         }
         let mut keys = Vec::with_capacity(table.keys.len());
         for text in &table.keys {
@@ -94,7 +93,15 @@ pub(super) fn persons(tables: Vec<PersonTable>, gateway: &Did) -> Result<Vec<Per
             }
             keys.push(key);
         }
-        persons.push(Person { name, keys, roles: table.roles.into_iter().collect() });
+        let roles = table.roles.iter().map(|text| role(text)).collect::<Result<_, _>>()?;
+        persons.push(Person { name, keys, roles });
     }
     Ok(persons)
+}
+
+fn role(text: &str) -> Result<Role, ConfigError> {
+    Role::parse(text).ok_or_else(|| {
+        let words: Vec<_> = Role::ALL.iter().map(|role| format!("`{role}`")).collect();
+        ConfigError::value("person.roles", text.escape_debug(), format!("must be one of {}", words.join(", ")))
+    })
 }

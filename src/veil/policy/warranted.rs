@@ -50,7 +50,14 @@ mod tests {
 
     fn released(path: &str, treatment: Treatment) -> Rule {
         let selector = Some(FieldPath::new(path));
-        Rule { effect: Effect::Permit, category: None, sensitivity: None, selector, treatment, recipient_holds_key: treatment == Treatment::Encrypt }
+        Rule {
+            effect: Effect::Permit,
+            category: None,
+            sensitivity: None,
+            selector,
+            treatment,
+            recipient_holds_key: treatment == Treatment::Encrypt,
+        }
     }
 
     fn kept(paths: &[&str]) -> Vec<Rule> {
