@@ -7,6 +7,7 @@ mod assets;
 mod bench;
 mod cli;
 mod consent;
+mod demand;
 mod demo;
 mod faults;
 mod foreign;

@@ -16,6 +16,7 @@ pub mod head;
 #[cfg(test)]
 mod model_tests;
 pub mod notice;
+pub mod query;
 pub mod record;
 pub mod refused;
 pub mod register;
@@ -40,6 +41,7 @@ pub use self::record::Demand;
 pub use self::refused::Refused;
 pub use self::register::{Person, Register};
 pub use self::release::Release;
+pub use self::rules::APPROVERS_MIN;
 pub use self::stage::Stage;
 pub use self::standing::{Missing, Standing, State, Whose};
 pub use self::warrant::Warrant;

@@ -22,7 +22,7 @@ use crate::veil::name::{Did, RecordId, UnixMs};
 use crate::veil::terms::{self, Treatment};
 
 /// How many different persons must sign a decision.
-const APPROVERS_MIN: usize = 2;
+pub const APPROVERS_MIN: usize = 2;
 
 impl Case {
     /// Whether a record is one that the case takes now, from who may write it.
