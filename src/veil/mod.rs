@@ -10,6 +10,7 @@ pub mod name;
 pub mod oracle;
 pub mod outcome;
 pub mod policy;
+pub mod report;
 pub mod schema;
 pub mod terms;
 pub mod transform;
