@@ -22,6 +22,7 @@ pub(super) fn made_up(method: &str, recipients: Vec<RecipientDocument>, purpose:
         expires: permits.then(|| UnixMs(now.0.saturating_add(HOLDS_MS)).to_string()),
         max_uses: None,
         windows: Vec::new(),
+        demand: None,
         notice: NoticeDocument { uri: "https://example.org/notice".into(), sha256: NOTICE_SHA256.into(), lang: "en".into() },
         controllers: vec![ControllerDocument {
             id: "https://example.org".into(),

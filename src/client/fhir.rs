@@ -62,15 +62,15 @@ impl Held {
     /// Whether the subject says here what a recipient gets: then delegates say nothing on it.
     fn is_own_word(&self) -> bool {
         let consent = self.consent();
-        let says = consent.permits() || consent.rules.is_empty();
+        let says = consent.demand.is_none() && (consent.permits() || consent.rules.is_empty());
         self.acts != Acts::Forbids && consent.by.role.authority().is_none() && says
     }
 }
 
 /// The records that permit something, as a Bundle of the type `collection`, in their order. Mandates of operators are about no
-/// person: leave them out.
+/// person: leave them out. A consent for one legal demand permits nothing on its own, and FHIR has no way to say what for.
 pub fn bundle(held: &[Held], at: UnixMs) -> Value {
-    let permits = |one: &&Held| one.acts != Acts::Forbids && one.rules(Effect::Permit).any(reveals);
+    let permits = |one: &&Held| one.acts != Acts::Forbids && one.consent().demand.is_none() && one.rules(Effect::Permit).any(reveals);
     let entry = |one: &Held| {
         let document: ConsentDocument = serde_json::from_slice(&one.envelope.payload).ok()?;
         Some(json!({ "fullUrl": format!("urn:uuid:{}", document.record_id), "resource": consent(one, &document, held) }))

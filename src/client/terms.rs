@@ -31,6 +31,9 @@ pub struct Terms {
     /// At which hours of the week; none: always.
     #[serde(default)]
     pub windows: Vec<WindowDocument>,
+    /// The one legal demand that it is for, by the id of its record; absent: for none. Then it is for one use, by one `spiffe`.
+    #[serde(default)]
+    pub demand: Option<String>,
     /// The privacy notice that was shown.
     pub notice: NoticeDocument,
     /// Who answers for the processing.
@@ -66,6 +69,7 @@ impl Terms {
             expires: Some(expires.to_string()),
             max_uses: document.max_uses,
             windows: document.windows,
+            demand: document.demand,
             notice: document.notice,
             controllers: document.controllers,
             recipients: document.recipients,

@@ -164,7 +164,7 @@ impl Wallet {
             expires: terms.expires,
             max_uses: terms.max_uses,
             windows: terms.windows,
-            demand: None,
+            demand: terms.demand,
             notice: terms.notice,
             controllers: terms.controllers,
             recipients: terms.recipients,

@@ -159,7 +159,7 @@ fn what_is_wrong_with_a_record_leaves_no_trace() {
         (other_type, "TV-C03"),
         (grant(1, 1, None, |document| document["gateway"] = json!("log.other.example")), "TV-C12"),
         (grant(1, 1, None, |document| document["subject"] = json!(key(2).did().to_string())), "TV-C11"),
-        (grant(1, 1, None, |document| document["demand"] = json!("ab")), "TV-C08"),
+        (grant(1, 1, None, |document| document["recipients"][0]["prid"] = json!("ab")), "TV-C08"),
         (grant(1, 1, None, |document| document["extra"] = json!(1)), "TV-C06"),
         (grant(1, 2, Some(RecordId([3; 32])), |_| ()), "TV-C14"),
         (grant(1, 1, None, |document| document["at"] = json!(testing::after(HOUR).to_string())), "TV-C18"),

@@ -3,6 +3,7 @@
 pub mod base64;
 pub mod consent;
 pub mod crypto;
+pub mod demand;
 pub mod dpv;
 pub mod logsafe;
 pub mod merkle;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::logsafe::LogSafe;
 use super::name::Purpose;
 
+/// An enum whose values are words: the same in files, on the wire and on screen.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -26,15 +26,16 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad(self.word())
             }
         }
 
-        impl LogSafe for $name {}
+        impl $crate::veil::logsafe::LogSafe for $name {}
     };
 }
+pub(in crate::veil) use words;
 
 words! {
     /// How harmful a field is in the wrong hands, least first.

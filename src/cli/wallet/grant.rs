@@ -218,6 +218,7 @@ impl Args {
             expires: expires.map(|until| until.to_string()),
             max_uses: self.uses,
             windows: self.hours.clone(),
+            demand: None,
             notice: frame.notice,
             controllers: frame.controllers,
             recipients: self.recipients()?,

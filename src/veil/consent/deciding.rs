@@ -148,6 +148,10 @@ impl Standing {
         let mut spoke = false;
         for grant in self.grants().iter().filter(|grant| grant.consent().by.role.is_mandate() == mandate) {
             let consent = grant.consent();
+            // A word on one legal demand permits nothing else, and is no word on anything else either.
+            if consent.demand.is_some() {
+                continue;
+            }
             if !consent.purposes.is_empty() && !consent.purposes.contains(purpose) {
                 continue;
             }

@@ -41,9 +41,9 @@ pub struct ConsentDocument {
     /// At which hours of the week, where something is permitted; absent: always.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<WindowDocument>,
-    /// For which legal demand; not accepted yet.
+    /// For which legal demand, and for nothing else: one use, one recipient, signed by the subject. Absent: for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub demand: Option<Value>,
+    pub demand: Option<String>,
     /// The privacy notice that was shown.
     pub notice: NoticeDocument,
     /// Who answers for the processing.

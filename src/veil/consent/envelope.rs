@@ -116,6 +116,11 @@ impl<T> Verified<T> {
         self.id
     }
 
+    /// Every key that signed, each once.
+    pub fn keys(&self) -> &[Did] {
+        &self.keys
+    }
+
     /// Whether `did` signed.
     pub fn signed_by(&self, did: &Did) -> bool {
         self.keys.contains(did)

@@ -29,7 +29,7 @@ pub mod signer;
 pub mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
-mod text;
+pub(in crate::veil) mod text;
 pub mod windows;
 pub mod withdrawal;
 

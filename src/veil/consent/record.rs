@@ -60,6 +60,8 @@ pub struct Consent {
     pub expires: UnixMs,
     /// How many messages may be handed over under its permits; none: any number.
     pub max_uses: Option<u64>,
+    /// The only legal demand that its permits are for. They are no permits otherwise.
+    pub demand: Option<RecordId>,
     /// At which hours its permits act; none: at all. Its forbids know no hours.
     pub windows: Vec<Window>,
     /// Who may receive, or is forbidden to; empty: everyone, and nothing is permitted.
@@ -158,7 +160,6 @@ pub(super) fn status_of(payload: &[u8]) -> Option<String> {
 
 impl ConsentDocument {
     fn check(self) -> Result<Consent, RecordRefusal> {
-        self.refuse_what_is_not_accepted_yet()?;
         self.check_what_informs()?;
         let subject = text::did("subject", &self.subject)?;
         let by = self.signer.check(subject, Allowed::ToGrant)?;
@@ -206,6 +207,7 @@ impl ConsentDocument {
         text::count("replaces", &self.replaces, 0, IDS_MAX, "a list of at most 64 record ids")?;
         let replaces = self.replaces.iter().map(|id| text::record_id("replaces", id)).collect::<Result<Vec<_>, _>>()?;
         Ok(Consent {
+            demand: self.check_demand(by, &recipients, &rules)?,
             subject,
             by,
             gateway: text::origin("gateway", &self.gateway)?,
@@ -235,9 +237,28 @@ impl ConsentDocument {
         Ok(sha256(&[&terms]))
     }
 
-    /// A member that narrows must not be read past.
-    fn refuse_what_is_not_accepted_yet(&self) -> Result<(), RecordRefusal> {
-        if self.demand.is_some() { Err(RecordRefusal::NotYet("demand".into())) } else { Ok(()) }
+    /// A consent for one legal demand says nothing but: this recipient may have these fields, once, by my own word.
+    fn check_demand(&self, by: By, recipients: &[Recipient], rules: &[Rule]) -> Result<Option<RecordId>, RecordRefusal> {
+        let Some(demand) = &self.demand else { return Ok(None) };
+        let demand = text::record_id("demand", demand)?;
+        if by.role != SignerRole::Subject {
+            return Err(RecordRefusal::member("signer.role", "`subject`, as nobody else consents to a legal demand"));
+        }
+        if self.max_uses != Some(1) {
+            return Err(RecordRefusal::member("max_uses", "1, as it must be where `demand` names one"));
+        }
+        if !matches!(recipients, [Recipient { who: Matcher::Spiffe(_), .. }]) {
+            return Err(RecordRefusal::member("recipients", "exactly one, a `spiffe`, as it must be where `demand` names one"));
+        }
+        if !self.windows.is_empty() {
+            return Err(RecordRefusal::member("windows", "absent, as it must be where `demand` names one"));
+        }
+        let one_path =
+            |rule: &Rule| rule.effect == Effect::Permit && rule.selector.is_some() && rule.category.is_none() && rule.sensitivity.is_none();
+        if !rules.iter().all(one_path) {
+            return Err(RecordRefusal::member("rules", "permits by `selector` alone, as they must be where `demand` names one"));
+        }
+        Ok(Some(demand))
     }
 
     /// What ISO/IEC TS 27560 wants in every record and no machine acts on.

@@ -101,9 +101,46 @@ fn what_is_not_accepted_yet_is_named_and_never_read_past() {
     for (pointer, value, named) in [
         ("/recipients/0", json!({"credential": {"query": {}, "issuers": []}}), "recipients[0].credential"),
         ("/recipients/0", json!({"spiffe": "spiffe://lab.example/reader", "prid": "00ff"}), "recipients[0].prid"),
-        ("/demand", json!("ab"), "demand"),
     ] {
         assert_eq!(with(pointer, value), Err(RecordRefusal::NotYet(named.into())));
+    }
+}
+
+#[test]
+fn a_consent_for_a_legal_demand_is_for_one_use_by_one_recipient_and_the_subjects_own() {
+    let demand = RecordId([7; 32]);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut document = document(1, 1, None);
+        document["demand"] = json!(demand.to_string());
+        document["max_uses"] = json!(1);
+        document["rules"] = json!([{"effect": "permit", "match": {"selector": "vitals"}, "treatment": "keep"}]);
+        change(&mut document);
+        read(&document)
+    };
+    assert_eq!(with(&|_| ()).expect("good").get().demand, Some(demand));
+    let named = |change: &dyn Fn(&mut Value)| match with(change).expect_err("refused") {
+        RecordRefusal::BadMember { member, .. } => member,
+        other => panic!("{other}"),
+    };
+    assert_eq!(named(&|document| document["demand"] = json!("ab")), "demand");
+    assert_eq!(named(&|document| document["max_uses"] = Value::Null), "max_uses");
+    assert_eq!(named(&|document| document["max_uses"] = json!(2)), "max_uses");
+    let lab = json!({"spiffe": "spiffe://lab.example/reader"});
+    assert_eq!(named(&|document| document["recipients"] = json!([lab, {"spiffe": "spiffe://lab.example/other"}])), "recipients");
+    assert_eq!(named(&|document| document["recipients"] = json!([{"did": key(2).did().to_string()}])), "recipients");
+    assert_eq!(named(&|document| document["signer"]["role"] = json!("operator")), "signer.role");
+    let delegate = json!({"key": key(2).did().to_string(), "role": "delegate", "authority": "ab".repeat(32)});
+    assert_eq!(named(&|document| document["signer"] = delegate.clone()), "signer.role");
+    let day = json!([{"zone": "Europe/Vienna", "days": ["mon"], "from": "08:00", "to": "18:00"}]);
+    assert_eq!(named(&|document| document["windows"] = day.clone()), "windows");
+    for rule in [
+        json!({"effect": "permit", "match": {"category": "health"}, "treatment": "keep"}),
+        json!({"effect": "permit", "match": {"category": "health", "selector": "vitals"}, "treatment": "keep"}),
+        json!({"effect": "permit", "match": {"sensitivity": "special", "selector": "vitals"}, "treatment": "keep"}),
+        json!({"effect": "forbid", "match": {"selector": "note"}}),
+    ] {
+        let vitals = json!({"effect": "permit", "match": {"selector": "vitals"}, "treatment": "keep"});
+        assert_eq!(named(&|document| document["rules"] = json!([vitals, rule])), "rules", "{rule}");
     }
 }
 

@@ -7,22 +7,22 @@ use crate::veil::name::{Did, Origin, RecordId, SealKey, Spiffe, UnixMs};
 use crate::veil::terms::Treatment;
 
 /// The longest text of a member, in bytes, unless it says otherwise.
-pub(super) const TEXT_BYTES_MAX: usize = 1_024;
+pub(in crate::veil) const TEXT_BYTES_MAX: usize = 1_024;
 
 const SHOWN_CHARS_MAX: usize = 400;
 
 /// Reads a payload. `T` refuses unknown members; serde refuses those that are missing or there twice.
-pub(super) fn json<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RecordRefusal> {
+pub(in crate::veil) fn json<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RecordRefusal> {
     serde_json::from_slice(payload).map_err(|error| RecordRefusal::Malformed(unread(&error)))
 }
 
 /// What is wrong with a JSON text, in one line of bounded length: serde quotes what it read, and that is anybody's.
-pub(super) fn unread(error: &serde_json::Error) -> String {
+pub(in crate::veil) fn unread(error: &serde_json::Error) -> String {
     error.to_string().chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
 }
 
 /// A text that says something and is not too long; control characters could play tricks on whoever displays it.
-pub(super) fn text(member: &str, text: &str) -> Result<(), RecordRefusal> {
+pub(in crate::veil) fn text(member: &str, text: &str) -> Result<(), RecordRefusal> {
     if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(RecordRefusal::member(member, "a text of 1 to 1024 bytes without control characters"));
     }
@@ -30,12 +30,18 @@ pub(super) fn text(member: &str, text: &str) -> Result<(), RecordRefusal> {
 }
 
 /// A list of `at_least` to `at_most` parts.
-pub(super) fn count<T>(member: &str, list: &[T], at_least: usize, at_most: usize, expected: &'static str) -> Result<(), RecordRefusal> {
+pub(in crate::veil) fn count<T>(
+    member: &str,
+    list: &[T],
+    at_least: usize,
+    at_most: usize,
+    expected: &'static str,
+) -> Result<(), RecordRefusal> {
     if (at_least..=at_most).contains(&list.len()) { Ok(()) } else { Err(RecordRefusal::member(member, expected)) }
 }
 
 /// RFC 3339 with `T` and `Z`: an offset would be a second way to write the same instant.
-pub(super) fn instant(member: &str, text: &str) -> Result<UnixMs, RecordRefusal> {
+pub(in crate::veil) fn instant(member: &str, text: &str) -> Result<UnixMs, RecordRefusal> {
     let bytes = text.as_bytes();
     let shape =
         (20..=30).contains(&bytes.len()) && bytes.get(10) == Some(&b'T') && bytes.last() == Some(&b'Z') && bytes[0].is_ascii_digit();
@@ -45,35 +51,35 @@ pub(super) fn instant(member: &str, text: &str) -> Result<UnixMs, RecordRefusal>
 }
 
 /// An ISO 8601 duration, such as `P6M`.
-pub(super) fn duration(member: &str, text: &str) -> Result<(), RecordRefusal> {
+pub(in crate::veil) fn duration(member: &str, text: &str) -> Result<(), RecordRefusal> {
     let span = if text.starts_with('P') && text.len() <= 64 { text.parse::<jiff::Span>().ok() } else { None };
     span.filter(|span| span.is_positive()).map(drop).ok_or_else(|| RecordRefusal::member(member, "an ISO 8601 duration, such as `P6M`"))
 }
 
-pub(super) fn did(member: &str, text: &str) -> Result<Did, RecordRefusal> {
+pub(in crate::veil) fn did(member: &str, text: &str) -> Result<Did, RecordRefusal> {
     Did::parse(text).map_err(|bad| RecordRefusal::member(member, article(bad.expected)))
 }
 
-pub(super) fn spiffe(member: &str, text: &str) -> Result<Spiffe, RecordRefusal> {
+pub(in crate::veil) fn spiffe(member: &str, text: &str) -> Result<Spiffe, RecordRefusal> {
     Spiffe::parse(text).map_err(|bad| RecordRefusal::member(member, article(bad.expected)))
 }
 
-pub(super) fn seal_key(member: &str, text: &str) -> Result<SealKey, RecordRefusal> {
+pub(in crate::veil) fn seal_key(member: &str, text: &str) -> Result<SealKey, RecordRefusal> {
     SealKey::parse(text).map_err(|bad| RecordRefusal::member(member, article(bad.expected)))
 }
 
 /// 32 bytes in lower-case hexadecimal.
-pub(super) fn record_id(member: &str, text: &str) -> Result<RecordId, RecordRefusal> {
+pub(in crate::veil) fn record_id(member: &str, text: &str) -> Result<RecordId, RecordRefusal> {
     RecordId::parse(text).map_err(|_| RecordRefusal::member(member, "a SHA-256 in 64 lower-case hexadecimal digits"))
 }
 
-pub(super) fn origin(member: &str, name: &str) -> Result<Origin, RecordRefusal> {
+pub(in crate::veil) fn origin(member: &str, name: &str) -> Result<Origin, RecordRefusal> {
     text(member, name)?;
     Ok(Origin::new(name))
 }
 
 /// The place of a record in its subject's chain: 1 without a record before it, or more with one.
-pub(super) fn place_in_chain(seq: u64, prev: Option<&str>) -> Result<Option<RecordId>, RecordRefusal> {
+pub(in crate::veil) fn place_in_chain(seq: u64, prev: Option<&str>) -> Result<Option<RecordId>, RecordRefusal> {
     let prev = prev.map(|prev| record_id("prev", prev)).transpose()?;
     if seq == 0 || (seq == 1) != prev.is_none() {
         return Err(RecordRefusal::member("seq", "1 without a `prev`, or more with one"));
@@ -82,7 +88,7 @@ pub(super) fn place_in_chain(seq: u64, prev: Option<&str>) -> Result<Option<Reco
 }
 
 /// From when until when: nothing reaches back, and nothing ends before it begins.
-pub(super) fn lifetime(at: UnixMs, not_before: Option<UnixMs>, expires: UnixMs) -> Result<(), RecordRefusal> {
+pub(in crate::veil) fn lifetime(at: UnixMs, not_before: Option<UnixMs>, expires: UnixMs) -> Result<(), RecordRefusal> {
     if not_before.is_some_and(|from| from < at) {
         return Err(RecordRefusal::member("not_before", "at or after `at`: consent does not reach back"));
     }
@@ -93,7 +99,7 @@ pub(super) fn lifetime(at: UnixMs, not_before: Option<UnixMs>, expires: UnixMs) 
 }
 
 /// Whether the recipient gets the key of what is encrypted.
-pub(super) fn holds_key(member: &str, keys: Option<&str>, treatment: Treatment) -> Result<bool, RecordRefusal> {
+pub(in crate::veil) fn holds_key(member: &str, keys: Option<&str>, treatment: Treatment) -> Result<bool, RecordRefusal> {
     match keys {
         None | Some("none") => Ok(false),
         Some("recipient") if treatment == Treatment::Encrypt => Ok(true),
@@ -112,7 +118,7 @@ fn article(expected: &'static str) -> &'static str {
 }
 
 /// The word of the list that takes the fewest edits to reach, if they are few.
-pub(super) fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
+pub(in crate::veil) fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
     if word.len() > 64 {
         return None;
     }

@@ -89,7 +89,8 @@ async fn records_that_are_replayed_forked_forged_foreign_or_late_are_refused_and
     .await;
     let ahead = in_ms(&world, 600_000).to_string();
     refused(&world, &changed(&good, &signs, |record| record["at"] = json!(ahead)), Code::InvalidArgument, "TV-C18").await;
-    refused(&world, &changed(&good, &signs, |record| record["demand"] = json!("ab")), Code::InvalidArgument, "TV-C08").await;
+    refused(&world, &changed(&good, &signs, |record| record["recipients"][0]["prid"] = json!("ab")), Code::InvalidArgument, "TV-C08").await;
+    refused(&world, &changed(&good, &signs, |record| record["demand"] = json!("ab")), Code::InvalidArgument, "TV-C07").await;
     refused(&world, &changed(&good, &signs, |record| record["extra"] = json!(1)), Code::InvalidArgument, "TV-C06").await;
     refused(&world, &changed(&good, &signs, |record| record["purposes"] = json!(["dpv:Nonsense"])), Code::InvalidArgument, "TV-C09").await;
     let endless = |record: &mut Value| drop(record.as_object_mut().unwrap().remove("expires"));

@@ -75,6 +75,7 @@ impl Given {
             expires: Some(UnixMs(world.now().0 + 3_600_000).to_string()),
             max_uses: None,
             windows: Vec::new(),
+            demand: None,
             notice: NoticeDocument { uri: "https://hospital.example/notice".into(), sha256: "ab".repeat(32), lang: "en".into() },
             controllers: vec![ControllerDocument {
                 id: "https://hospital.example".into(),
