@@ -15,6 +15,7 @@ pub mod log;
 pub mod open;
 pub mod policy;
 pub mod publish;
+pub mod report;
 pub mod schema;
 pub mod serve;
 pub mod simulate;
@@ -71,6 +72,7 @@ enum Command {
     Publish(publish::Args),
     Subscribe(subscribe::Args),
     Open(open::Args),
+    Report(report::Args),
     Simulate(simulate::Args),
 }
 
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Open(args) => open::run(&args),
+        Command::Report(args) => report::run(args),
         Command::Simulate(args) => simulate::run(args),
     };
     match ended {
