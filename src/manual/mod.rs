@@ -6,6 +6,7 @@
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
+//! | demanding and telling | [`report`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
 //! | how it is built | [`house`], [`http2`] |
 
@@ -19,5 +20,5 @@ macro_rules! pages {
 
 pages! {
     agreement, clock, delivery, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
-    pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
+    pseudonyms, reload, report, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
 }

@@ -24,6 +24,7 @@ mod proxy;
 mod readme;
 mod recordings;
 mod reload;
+mod report;
 mod soak;
 mod store;
 mod strangers;

@@ -72,6 +72,7 @@ pub fn csv(report: &Report) -> String {
             ("standing", standing.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default()),
             ("since", &statement.since),
             ("renew_by", statement.renew_by.as_deref().unwrap_or_default()),
+            ("lapsed", &written(&statement.lapsed)),
             ("entries", &written(&statement.leaves)),
         ] {
             text(&mut lines, "statement", &statement.name, column, value);

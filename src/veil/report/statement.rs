@@ -81,6 +81,8 @@ pub struct StatementLine {
     pub renew_by: Option<String>,
     /// The entries of the log at which the words changed.
     pub reworded: Vec<u64>,
+    /// The entries of the log at which it was made again too late: it had been dropped until then.
+    pub lapsed: Vec<u64>,
     /// The entries of the log in which it was made, made again, or taken back.
     pub leaves: Vec<u64>,
 }
@@ -105,7 +107,10 @@ pub fn standing(stated: &[Stated], now: UnixMs) -> Vec<StatementLine> {
     let lines = all.chunk_by(|one, other| one.statement.name == other.statement.name).filter_map(|made| {
         let (first, last) = (made.first()?, made.last()?);
         let reworded = made.windows(2).filter(|pair| matches!(pair, [one, other] if one.statement.text != other.statement.text));
+        let late = |one: &Stated, other: &Stated| one.statement.renew_by.is_none_or(|renew_by| renew_by < other.hour);
+        let lapsed = made.windows(2).filter(|pair| matches!(pair, [one, other] if late(one, other)));
         Some(StatementLine {
+            lapsed: lapsed.filter_map(|pair| pair.last().map(|again| again.entry)).collect(),
             name: last.statement.name.clone(),
             text: last.statement.text.clone(),
             standing: match last.statement.renew_by {
@@ -191,6 +196,14 @@ mod tests {
         assert_eq!(at(200), [Standing::Dropped, Standing::Dropped]);
         let lines = standing(&all, UnixMs(150 * DAY));
         assert_eq!((lines[0].leaves.as_slice(), lines[0].since.as_str()), (&[4, 9][..], "1970-01-11T00:00:00Z"));
+    }
+
+    #[test]
+    fn one_that_was_made_again_too_late_shows_that_it_had_lapsed() {
+        let all =
+            [stated(1, "keys", "None.", 1, Some(9)), stated(2, "keys", "None.", 8, Some(20)), stated(3, "keys", "None.", 30, Some(99))];
+        let line = &standing(&all, UnixMs(31 * DAY))[0];
+        assert_eq!((line.standing, line.lapsed.as_slice()), (Standing::Stands, &[3][..]));
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub(super) fn statements(page: &mut Markup, report: &Report) {
         if !line.reworded.is_empty() {
             page.text("; other words from entry ").text(written(&line.reworded));
         }
+        if !line.lapsed.is_empty() {
+            page.text("; made again too late at entry ").text(written(&line.lapsed));
+        }
         page.raw(".</p></li>\n");
     }
     page.raw("</ul>\n");
