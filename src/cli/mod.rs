@@ -17,6 +17,7 @@ pub mod log;
 pub mod open;
 pub mod policy;
 pub mod publish;
+pub mod report;
 pub mod risk;
 pub mod schema;
 pub mod serve;
@@ -76,6 +77,7 @@ enum Command {
     Publish(publish::Args),
     Subscribe(subscribe::Args),
     Open(open::Args),
+    Report(report::Args),
     Simulate(simulate::Args),
 }
 
@@ -102,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Publish(args) => publish::run(args),
         Command::Subscribe(args) => subscribe::run(args),
         Command::Open(args) => open::run(&args),
+        Command::Report(args) => report::run(args),
         Command::Simulate(args) => simulate::run(args),
     };
     match ended {

@@ -7,6 +7,7 @@
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`], [`risk`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
 //! | who might mean ill | [`threats`], [`one_identity`] |
+//! | demanding and telling | [`report`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
 //! | how it is built | [`house`], [`http2`] |
 
@@ -24,6 +25,6 @@ pub mod one_identity {
 
 pages! {
     agreement, assets, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy,
-    presence, projection, proxy, pseudonyms, reload, rest, risk, sealed, selectors, several, signing, subscriber, threats, traces,
-    treatments, web, withdrawal,
+    presence, projection, proxy, pseudonyms, reload, report, rest, risk, sealed, selectors, several, signing, subscriber, threats,
+    traces, treatments, web, withdrawal,
 }

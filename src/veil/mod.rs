@@ -11,6 +11,7 @@ pub mod name;
 pub mod oracle;
 pub mod outcome;
 pub mod policy;
+pub mod report;
 pub mod risk;
 pub mod schema;
 pub mod terms;

@@ -47,6 +47,11 @@ const HOUSE: &[Room] = &[
     ),
     Room("veil::merkle", "veil::crypto ground", "the log is arithmetic over hashes"),
     Room("veil::demand", "veil::consent veil::crypto ground", "a demand is facts and signatures; only a view opens bytes"),
+    Room(
+        "veil::report",
+        "veil::demand veil::merkle veil::consent::envelope veil::consent::refusal veil::consent::text veil::crypto::hash ground",
+        "a reader recomputes a report without a gateway",
+    ),
     Room("proto", "veil::terms", "the contract is spoken by all, so it knows only the words they share"),
     Room("descriptors", "proto", "what compiles sources knows nothing of what their messages mean"),
     Room("client", "veil proto", "a wallet is not a gateway"),

@@ -26,6 +26,7 @@ mod proxy;
 mod readme;
 mod recordings;
 mod reload;
+mod report;
 mod risk;
 mod soak;
 mod store;

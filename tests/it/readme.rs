@@ -217,7 +217,7 @@ fn every_option_in_the_readme_is_one_that_its_command_has() {
         let command = command.split(['#', '|', '>']).next().unwrap();
         let words: Vec<&str> = command.split_whitespace().collect();
         let Some(name) = words.first().filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) else { continue };
-        let under = words.get(1).filter(|_| ["wallet", "schema", "log", "policy", "demand"].contains(name));
+        let under = words.get(1).filter(|_| ["wallet", "schema", "log", "policy", "demand", "report"].contains(name));
         let mut help = std::process::Command::new(env!("CARGO_BIN_EXE_twinveil"));
         let help = help.arg(name).args(under).arg("--help").output().unwrap();
         assert!(help.status.success(), "README.md: `twinveil {command}`");

@@ -206,10 +206,10 @@ impl Node {
             return false;
         }
         // What only the mistake lets through is put there.
-        if self.case.retake(record, now).is_err() {
-            if let Record::Decision(decision) = checked {
-                self.case.decision = Some(Filed { record: Arc::new(decision), taken: now, replaced: false });
-            }
+        if self.case.retake(record, now).is_err()
+            && let Record::Decision(decision) = checked
+        {
+            self.case.decision = Some(Filed { record: Arc::new(decision), taken: now, replaced: false });
         }
         true
     }
