@@ -68,6 +68,7 @@ impl People {
             store_key: seed(b"store", 0),
             operators: Vec::new(),
             sources: Vec::new(),
+            disclosure_ms: 3_600_000,
         }
     }
 

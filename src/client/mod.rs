@@ -4,6 +4,7 @@ pub mod announce;
 pub mod authority;
 pub mod dsse;
 pub mod fhir;
+pub mod history;
 mod obligation;
 pub mod receipts;
 pub mod subscriber;

@@ -83,6 +83,7 @@ struct StoreTable {
 struct LogTable {
     dir: Option<PathBuf>,
     batch_ms: Option<u64>,
+    disclosure_s: Option<u64>,
     anchor: Option<PathBuf>,
 }
 
@@ -350,7 +351,8 @@ impl LogTable {
             let then = "must be a file outside the folders of log and store, where no backup of them puts an older one back";
             return Err(ConfigError::value("log.anchor", anchor.display(), then));
         }
-        Ok(LogSettings { dir, batch_ms: within("log.batch_ms", self.batch_ms, 10, 0, 1_000)?, anchor })
+        let batch_ms = within("log.batch_ms", self.batch_ms, 10, 0, 1_000)?;
+        Ok(LogSettings { dir, batch_ms, disclosure_s: within("log.disclosure_s", self.disclosure_s, 3_600, 1, 3_600)?, anchor })
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod consents;
 mod explained;
+mod history;
 pub mod keys;
 mod notices;
 mod shown;

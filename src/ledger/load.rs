@@ -25,6 +25,7 @@ impl Ledger {
                 writer.strangers = writer.strangers.saturating_sub(1);
             }
         }
+        self.find_disclosures()?;
         self.hand_over_all()?;
         match self.log.next() {
             next if next > self.log.size() => self.log.settle(next - 1).map(drop).map_err(OpenError::Unlogged),

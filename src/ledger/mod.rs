@@ -5,6 +5,8 @@
 
 pub mod announced;
 mod authority;
+pub mod disclosed;
+pub mod disclosing;
 mod enrol;
 pub mod fact;
 mod load;
@@ -17,12 +19,13 @@ pub mod vault;
 pub mod watch;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
 pub use self::announced::AnnouncedKeys;
+use self::disclosing::{Disclosing, INTERVALS_MAX};
 use self::load::Touched;
 pub use self::logged::Receipt;
 pub use self::refused::{Move, OpenError, Refused};
@@ -34,7 +37,7 @@ use self::vault::Vaults;
 pub use self::watch::{Watched, Watching};
 use crate::log::Log;
 use crate::store::rest::{AtRest, Kept, RestKey};
-use crate::store::{Batch, Noted, Store};
+use crate::store::{Batch, NoteMark, Noted, Store};
 use crate::veil::consent::enrolment;
 use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::record::{Consent, SignerRole};
@@ -63,6 +66,8 @@ pub struct LedgerConfig {
     pub operators: Vec<Did>,
     /// The sources, and the key of the party behind each.
     pub sources: Vec<(Spiffe, Did)>,
+    /// How long what is disclosed is counted together at the most, in milliseconds.
+    pub disclosure_ms: i64,
 }
 
 /// Who signs for the operator and for sources, as of now.
@@ -89,6 +94,12 @@ pub struct Ledger {
     uses: DashMap<RecordId, Arc<Uses>>,
     watched: Watched,
     vaults: Vaults,
+    disclosing: Arc<Disclosing>,
+    /// Whoever notes or logs disclosures; whether the last note was written.
+    recording: Mutex<bool>,
+    /// Of disclosures: which one it is on the clock.
+    period: AtomicI64,
+    refusals: Mutex<disclosed::Logged>,
     writer: Mutex<Writer>,
     strangers_max: usize,
 }
@@ -100,8 +111,6 @@ struct Writer {
     strangers: usize,
     /// A write failed: what is on disk of these must be read before the next one.
     unsure: Option<Vec<Touched>>,
-    /// The clock's mark on disk.
-    clock: Option<UnixMs>,
 }
 
 /// Where open streams wait for a new standing: the data plane implements it.
@@ -180,8 +189,6 @@ impl Ledger {
                 operators: std::mem::take(&mut config.operators),
                 sources: std::mem::take(&mut config.sources),
             })),
-            config,
-            clock,
             subjects: Subjects::new(resident_max),
             handles: DashMap::new(),
             mandate_generation: AtomicU64::new(0),
@@ -191,8 +198,14 @@ impl Ledger {
             uses: DashMap::new(),
             watched: Watched::default(),
             vaults: Vaults::default(),
+            disclosing: Arc::new(Disclosing::new(Arc::clone(&clock), INTERVALS_MAX)),
+            recording: Mutex::default(),
+            period: AtomicI64::new(clock.now().map_or(0, |now| now.0.div_euclid(config.disclosure_ms.max(1)))),
+            refusals: Mutex::new(disclosed::Logged::since(clock.mark())),
             writer: Mutex::default(),
             strangers_max,
+            config,
+            clock,
         };
         ledger.begin(&mut ledger.writer())?;
         Ok(Arc::new(ledger))
@@ -338,14 +351,10 @@ impl Ledger {
         &self.clock
     }
 
-    /// Makes the time durable, so that a restart can't go back before it. Call it every few seconds.
+    /// Makes the time durable, so that a restart can't go back before it, and what is being disclosed. Call it every few seconds.
     pub fn tick(&self) -> Result<(), Refused> {
         let now = self.clock.now()?;
-        let mut writer = self.sure_writer()?;
-        if writer.clock.is_none_or(|mark| mark < now) {
-            self.commit(&mut writer, &mut Batch::default(), now, &[])?;
-        }
-        Ok(())
+        self.note(now, Some(NoteMark { at: now, stopped: false, gap: None }))
     }
 
     /// Makes a batch durable, with its leaf for the log, and with the subject's row. What the subject's records come to then, and the
@@ -390,7 +399,6 @@ impl Ledger {
             writer.unsure = Some(about.to_vec());
             Refused::Unavailable(error)
         })?;
-        writer.clock = Some(now);
         self.hand_over(leaf, &batch.leaves)?;
         Ok(leaf)
     }
@@ -404,7 +412,10 @@ impl Ledger {
             self.mandate_generation.fetch_add(1, Ordering::Release);
         }
         let barriers = self.barriers.read().unwrap_or_else(PoisonError::into_inner).clone();
-        barriers.iter().flat_map(|barrier| if mandate { barrier.settle_all() } else { barrier.settle(did) }).collect()
+        let settled = barriers.iter().flat_map(|barrier| if mandate { barrier.settle_all() } else { barrier.settle(did) }).collect();
+        // What is counted up to here was handed over under what stood before.
+        self.disclosing.cut(did);
+        settled
     }
 
     fn is_operator(&self, did: &Did) -> bool {

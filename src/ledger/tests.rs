@@ -59,7 +59,7 @@ impl Barrier for Streams {
 pub(super) struct World {
     pub(super) store: Arc<Store>,
     pub(super) disk: Memory,
-    clock: Arc<Clock>,
+    pub(super) clock: Arc<Clock>,
     pub(super) ledger: Arc<Ledger>,
 }
 
@@ -77,6 +77,7 @@ pub(super) fn config() -> LedgerConfig {
         store_key: Secret::take(&mut [7; 32]),
         operators: vec![key(OPERATOR).did()],
         sources: vec![(source(), key(PARTY).did())],
+        disclosure_ms: testing::HOUR,
     }
 }
 

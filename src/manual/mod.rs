@@ -2,7 +2,7 @@
 //!
 //! | to read | page |
 //! | --- | --- |
-//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`] |
+//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`], [`disclosure`] |
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
@@ -18,6 +18,6 @@ macro_rules! pages {
 }
 
 pages! {
-    agreement, clock, delivery, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
+    agreement, clock, delivery, disclosure, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
     pseudonyms, reload, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
 }
