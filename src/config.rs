@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod keyfile;
 mod limits;
+mod log;
 mod proxy;
 #[cfg(test)]
 mod tests;

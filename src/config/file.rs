@@ -9,10 +9,9 @@ use serde::Deserialize;
 
 use super::error::{ConfigError, nearest};
 use super::limits::{LimitsTable, SealTable, within};
+use super::log::LogTable;
 use super::proxy::{RouteTable, UpstreamTable, proxy};
-use super::{
-    Config, Descriptor, DescriptorFile, Entry, Keys, LogSettings, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, TlsFiles, Web,
-};
+use super::{Config, Descriptor, DescriptorFile, Entry, Keys, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, TlsFiles, Web};
 use super::{check_private, read_key};
 use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
 
@@ -76,15 +75,6 @@ struct KeysTable {
 #[serde(deny_unknown_fields)]
 struct StoreTable {
     dir: Option<PathBuf>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LogTable {
-    dir: Option<PathBuf>,
-    batch_ms: Option<u64>,
-    disclosure_s: Option<u64>,
-    anchor: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -335,24 +325,6 @@ impl WebTable {
             }
         };
         Ok(Web { origins: self.origins.into_iter().map(origin).collect::<Result<_, _>>()? })
-    }
-}
-
-impl LogTable {
-    fn check(self, folder: &Path, dir: PathBuf, store_dir: &Path) -> Result<LogSettings, ConfigError> {
-        let dir = self.dir.map_or(dir, |dir| folder.join(dir));
-        if dir == store_dir {
-            return Err(ConfigError::value("log.dir", dir.display(), "the folder of the store; give the log one of its own"));
-        }
-        let anchor = self.anchor.map(|anchor| folder.join(anchor));
-        if let Some(anchor) = &anchor
-            && (anchor.starts_with(&dir) || anchor.starts_with(store_dir) || anchor.file_name().is_none())
-        {
-            let then = "must be a file outside the folders of log and store, where no backup of them puts an older one back";
-            return Err(ConfigError::value("log.anchor", anchor.display(), then));
-        }
-        let batch_ms = within("log.batch_ms", self.batch_ms, 10, 0, 1_000)?;
-        Ok(LogSettings { dir, batch_ms, disclosure_s: within("log.disclosure_s", self.disclosure_s, 3_600, 1, 3_600)?, anchor })
     }
 }
 
