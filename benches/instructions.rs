@@ -55,17 +55,11 @@ fn run(case: &str, size: &str, frames: &str, counted: bool) -> ExitCode {
     let Some((_, suite)) = case.suites.first() else { return ExitCode::FAILURE };
     let (mut view, mut space) = (frames::view(&frames::schema(), case.treat, *suite), Space::default());
     let counting = counted.then(|| history::counting().expect("a ledger in memory"));
-    if counted {
-        for _ in 0..count {
-            black_box(view.apply(Raw::new(black_box(&frame)), &mut space).expect("well-formed").bytes().len());
-            if let Some(counting) = black_box(&counting) {
-                counting.one();
-            }
-        }
-        return ExitCode::SUCCESS;
-    }
     for _ in 0..count {
         black_box(view.apply(Raw::new(black_box(&frame)), &mut space).expect("well-formed").bytes().len());
+        if let Some(counting) = black_box(&counting) {
+            counting.one();
+        }
     }
     ExitCode::SUCCESS
 }

@@ -305,3 +305,29 @@ fn disclosures_of_many_subjects_are_written_together_and_each_has_a_row_of_its_o
     let again = Ledger::open(store, log(&disk), config(), Arc::clone(&world.clock)).expect("as it was left");
     assert_eq!(again.log.size(), size);
 }
+
+#[test]
+fn a_row_that_was_changed_or_put_elsewhere_is_not_shown_and_is_noticed_at_the_start() {
+    let world = World::of_one();
+    let counting = world.counts("a");
+    for _ in 0..2 {
+        counting.one();
+        world.later();
+    }
+    let rows: Vec<_> = world.store.rows().into_iter().filter(|(table, ..)| table == "disclosed").collect();
+    let [(table, first, value), (_, second, other)] = rows.as_slice() else { panic!("{} rows", rows.len()) };
+    let mut bent = value.clone();
+    bent[40] ^= 1;
+    world.store.tamper(table, first, Some(&bent));
+    let told = || world.ledger.disclosed(&did(), 0, 9, world.now(), |_| true);
+    assert_eq!(told().expect_err("changed").code(), "TV-L13");
+    // Of the same subject, and whole: the entry of the log is not its own, which the wallet sees.
+    world.store.tamper(table, first, Some(other));
+    world.store.tamper(table, second, Some(value));
+    for one in told().expect("they open") {
+        let leaf = Leaf::parse(one.receipt.proof.extra.as_deref().expect("the entry")).expect("a leaf");
+        assert!(!leaf.is_of(Act::Disclosure, &one.receipt.salt, &RecordId(sha256(&[&one.bytes]))));
+    }
+    let error = Ledger::open(Arc::clone(&world.store), log(&world.disk), config(), Arc::clone(&world.clock));
+    assert_eq!(error.map(drop).expect_err("changed").code(), "TV-D05");
+}

@@ -28,6 +28,9 @@ pub struct DisclosedRow {
     pub sealed: Vec<u8>,
 }
 
+/// The id of a note, and what rests of it.
+pub type Note = (Vec<u8>, Vec<u8>);
+
 /// As of when notes are whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoteMark {
@@ -72,7 +75,7 @@ impl Store {
     }
 
     /// Every note.
-    pub fn notes(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn notes(&self) -> Result<Vec<Note>, StoreError> {
         self.with(|database| {
             let notes = database.begin_read()?.open_table(UNDER_WAY)?;
             let each = notes.iter()?.map(|row| row.map(|(id, note)| (id.value().to_vec(), note.value().to_vec())));

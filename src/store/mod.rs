@@ -15,7 +15,7 @@ mod sum;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, TryLockError};
 
-pub use disclosed::{DisclosedRow, NoteMark};
+pub use disclosed::{DisclosedRow, Note, NoteMark};
 pub use error::StoreError;
 use place::{Memory, Place};
 use redb::{Database, ReadableDatabase, ReadableTable};
