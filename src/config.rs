@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod keyfile;
 mod limits;
+mod log;
 mod people;
 mod proxy;
 mod rest;
@@ -128,6 +129,8 @@ pub struct LogSettings {
     pub dir: PathBuf,
     /// How long entries are gathered before they are written together. Default 10 ms; 0 to 1,000.
     pub batch_ms: u64,
+    /// How long what is disclosed is counted together before it is logged. Default 3,600 s; 1 to 3,600.
+    pub disclosure_s: u64,
     /// A file outside the data folders that knows the newest checkpoint. Default none: nobody here notices an older copy put back.
     pub anchor: Option<PathBuf>,
 }

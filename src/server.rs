@@ -92,6 +92,7 @@ pub struct Gateway {
     log: Arc<Log>,
     clock: Arc<Clock>,
     exporter: Option<Exporter>,
+    tick: Duration,
 }
 
 impl Gateway {
@@ -116,6 +117,7 @@ impl Gateway {
                 sign: Arc::clone(&sign),
                 operators: config.operators.clone(),
                 sources: sources(&config),
+                disclosure_ms: i64::try_from(config.log.disclosure_s).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000),
             },
             Arc::clone(&clock),
         )
@@ -149,7 +151,8 @@ impl Gateway {
             counters,
             traces,
         });
-        Ok(Self { router: Router::new(shared), ledger, log, clock, exporter })
+        let tick = TICK.min(Duration::from_secs(config.log.disclosure_s));
+        Ok(Self { router: Router::new(shared), ledger, log, clock, exporter, tick })
     }
 
     /// What puts a new configuration in the place of the one that is served; `load` reads it.
@@ -162,7 +165,8 @@ impl Gateway {
         let shared = Arc::clone(self.router.shared());
         let facts = health::Facts { counters: Arc::clone(&shared.counters), clock: Arc::clone(&self.clock), log: self.log };
         let health = tokio::spawn(health::serve(sockets.health, Arc::new(facts), stop.clone()));
-        let ticking = tokio::spawn(tick(Arc::clone(&self.ledger), stop.clone()));
+        let ticking = tokio::spawn(tick(Arc::clone(&self.ledger), Arc::clone(&shared.counters), self.tick, stop.clone()));
+        let counters = Arc::clone(&shared.counters);
         let ending = tokio::spawn(end_streams(shared, stop.clone()));
         let (told, telling) = crate::stop::stop();
         let exporting = self.exporter.map(|exporter| tokio::spawn(exporter.run(telling)));
@@ -177,15 +181,20 @@ impl Gateway {
             // Its share of the store goes with it: whoever starts again on the same folder finds it closed.
             let _aborted = task.await;
         }
-        let kept = tokio::task::spawn_blocking(move || (self.ledger.keep_wraps(), self.ledger.mind_desk())).await;
-        if let Ok((_, Err(error))) = &kept {
-            tracing::error!(
-                code = error.code(),
-                "what was released under legal demands is not on record yet; the next start puts it there"
-            );
+        let ledger = self.ledger;
+        let kept = tokio::task::spawn_blocking(move || {
+            let refusals = ledger.log_refusals(&counters.refusals());
+            (ledger.keep_wraps(), ledger.mind_desk(), ledger.end_disclosures().and(refusals))
+        });
+        let Ok((wraps, desk, disclosures)) = kept.await else { return };
+        if let Err(error) = desk {
+            tracing::error!(code = error.code(), "what was released under legal demands is not on record yet; the next start sees to it");
         }
-        if let Ok((Err(error), _)) = kept {
+        if let Err(error) = wraps {
             tracing::error!(code = error.code(), "announcements for vaults were not kept; their recipients have them");
+        }
+        if let Err(error) = disclosures {
+            tracing::error!(code = error.code(), "what was disclosed last is not in the log; the next start sees to it");
         }
     }
 }
@@ -210,23 +219,28 @@ fn in_force(ledger: &Ledger, acts: Acts) -> Result<(), StartError> {
     ledger.in_force(&acts).map_err(|refused| StartError::new(refused.code(), refused))
 }
 
-async fn tick(ledger: Arc<Ledger>, mut stop: Stop) {
+async fn tick(ledger: Arc<Ledger>, counters: Arc<Counters>, every: Duration, mut stop: Stop) {
     loop {
         tokio::select! {
             () = stop.wait() => return,
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(every) => {}
         }
-        let ledger = Arc::clone(&ledger);
-        let kept = tokio::task::spawn_blocking(move || (ledger.keep_wraps(), ledger.mind_desk(), ledger.tick())).await;
-        let Ok((wraps, desk, clock)) = kept else { continue };
+        let (ledger, counters) = (Arc::clone(&ledger), Arc::clone(&counters));
+        let kept = tokio::task::spawn_blocking(move || {
+            (ledger.keep_wraps(), ledger.mind_desk(), ledger.tick(), ledger.log_disclosures(|| counters.refusals()))
+        });
+        let Ok((wraps, desk, mark, disclosures)) = kept.await else { continue };
         if let Err(error) = wraps {
             tracing::error!(code = error.code(), "announcements for vaults could not be kept yet");
         }
         if let Err(error) = desk {
             tracing::error!(code = error.code(), "what is due of legal demands could not be written yet");
         }
-        if let Err(error) = clock {
-            tracing::error!(code = error.code(), "the clock's mark could not be kept");
+        if let Err(error) = mark {
+            tracing::error!(code = error.code(), "the clock's mark, and what is being disclosed, could not be kept");
+        }
+        if let Err(error) = disclosures {
+            tracing::error!(code = error.code(), "what was disclosed could not be logged yet");
         }
     }
 }

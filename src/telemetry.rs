@@ -1,7 +1,9 @@
 //! What may be seen from outside: counters and log lines. What holds payload has no telling form to print, and a test plants
 //! values and looks for them in everything that is written.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
@@ -66,6 +68,8 @@ pub struct Counters {
     /// Spans of traces that no collector took.
     pub spans_lost: Counter,
     refused: [Counter; Refusal::ALL.len()],
+    /// By code: whatever was refused.
+    by_code: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Counters {
@@ -74,6 +78,17 @@ impl Counters {
         if let Some(counter) = Refusal::ALL.iter().position(|one| *one == refusal).and_then(|at| self.refused.get(at)) {
             counter.add(1);
         }
+        self.refused_for(refusal.code());
+    }
+
+    /// Counts something that was refused, by its code, for the log.
+    pub fn refused_for(&self, code: &'static str) {
+        *self.by_code.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
+    }
+
+    /// What was refused since the start, by code.
+    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.by_code.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(code, count)| (*code, *count)).collect()
     }
 
     /// The Prometheus text format, version 0.0.4.

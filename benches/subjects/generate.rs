@@ -74,6 +74,7 @@ impl People {
             persons: Register::new(SignKey::from_seed(&seed(b"log", 0)).did(), Vec::new()).expect("nobody"),
             operators: Vec::new(),
             sources: Vec::new(),
+            disclosure_ms: 3_600_000,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::table::Table;
 use super::{CliError, OutputArgs, log_key, say};
 use crate::log::{Copy, ReadError};
 use crate::veil::crypto::hash::sha256;
@@ -30,6 +31,7 @@ enum Command {
     Checkpoint(CheckpointArgs),
     Prove(ProveArgs),
     Verify(VerifyArgs),
+    List(ListArgs),
 }
 
 /// Where a log is, and whose.
@@ -101,12 +103,33 @@ struct VerifyArgs {
     output: OutputArgs,
 }
 
+/// List what institutions did, by kind and hour.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  twinveil log list --dir demo/log
+  twinveil log list --dir demo/log --kind policy --output json
+
+All of the log is checked first. Entries about persons show their hour and nothing else: they are only counted.
+
+Exit code 1: the log does not hold.")]
+struct ListArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Only these: policy, schema, key, demand, stage, decision, notice, challenge, release, report, refusals or statement
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    kind: Option<Act>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 /// Runs one of them.
 pub fn run(args: Args) -> Result<(), CliError> {
     match args.command {
         Command::Checkpoint(args) => checkpoint(&args),
         Command::Prove(args) => prove(&args),
         Command::Verify(args) => verify(&args),
+        Command::List(args) => list(&args),
     }
 }
 
@@ -179,6 +202,43 @@ fn verify(args: &VerifyArgs) -> Result<(), CliError> {
     }
     let from = older.map(|older| format!(", and goes on from {}", older.size)).unwrap_or_default();
     say(format_args!("ok {}: {} about persons, {} of institutions{from}", audit.head.size, audit.personal, audit.institutional))
+}
+
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    let (key, copy) = (args.place.key()?, args.place.copy());
+    let wrong = |error| args.place.wrong(error);
+    let audit = copy.audit(&key).map_err(wrong)?;
+    let mut listed = Vec::new();
+    copy.each(&audit.head, |number, leaf| {
+        let act = leaf.and_then(|leaf| Some((leaf.act()?, leaf.bucket())));
+        listed.extend(act.filter(|(act, _)| args.kind.is_none_or(|kind| kind == *act)).map(|(act, hour)| (number, act, hour)));
+    })
+    .map_err(wrong)?;
+    if args.output.is_json() {
+        return listed.iter().try_for_each(|(number, act, hour)| {
+            say(json!({"entry": number, "what": act.word(), "hour": hour.to_string(), "log": key.name()}))
+        });
+    }
+    let mut table = Table::new(&["entry", "what", "in the hour from"]);
+    listed.iter().for_each(|(number, act, hour)| table.push([number, act, hour]));
+    if !table.is_empty() {
+        say(table)?;
+    }
+    let others = audit.institutional - listed.len() as u64;
+    say(format_args!(
+        "{} of {} entries; {} are about persons, {others} of institutions are not listed",
+        listed.len(),
+        audit.head.size,
+        audit.personal
+    ))
+}
+
+fn kind(text: &str) -> Result<Act, String> {
+    let open = Act::ALL.into_iter().filter(|act| !act.is_personal());
+    open.clone().find(|act| act.word() == text).ok_or_else(|| {
+        let words: Vec<_> = open.map(Act::word).collect();
+        format!("must be one of {}", words.join(", "))
+    })
 }
 
 fn older(file: &Path, key: &VerifierKey) -> Result<Head, CliError> {

@@ -7,6 +7,7 @@ mod desk;
 mod enrol;
 mod export;
 mod grant;
+mod history;
 mod hours;
 mod notices;
 mod receipts;
@@ -63,6 +64,7 @@ enum Command {
     Withdraw(withdraw::Args),
     Standing(standing::Args),
     Receipts(receipts::Args),
+    History(history::Args),
     Notices(notices::Args),
     Export(export::Args),
     Release(release::Args),
@@ -151,6 +153,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         Command::Withdraw(args) => withdraw::run(&args),
         Command::Standing(args) => standing::run(&args),
         Command::Receipts(args) => receipts::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Notices(args) => notices::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Release(args) => release::run(&args),

@@ -6,6 +6,7 @@ pub mod demand;
 mod demand_query;
 pub mod dsse;
 pub mod fhir;
+pub mod history;
 mod obligation;
 pub mod receipts;
 pub mod subscriber;

@@ -246,6 +246,7 @@ impl Wallet {
             Asks::Receipts => QueryDocument { kind: "receipts".into(), ..asked },
             Asks::Notices => QueryDocument { kind: "notices".into(), ..asked },
             Asks::Wraps => QueryDocument { kind: "wraps".into(), ..asked },
+            Asks::History => QueryDocument { kind: "history".into(), ..asked },
             Asks::Record(record) => QueryDocument { kind: "record".into(), record: Some(record.to_string()), ..asked },
             Asks::Explain { recipient, holder, purpose, schema, as_of } => QueryDocument {
                 kind: "explain".into(),

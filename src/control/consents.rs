@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::carrier;
 use super::explained::explained;
+use super::history::told;
 use super::notices::tell;
 use super::shown::{barrier, refuse, viewer};
 use super::turns::Turns;
@@ -19,8 +20,9 @@ use crate::ledger::{Ledger, Receipt, Refused};
 use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
-    self, ExplainRequest, ExplainResponse, NoticesRequest, ReceiptsRequest, ReceiptsResponse, RecordRequest, RecordResponse,
-    StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse, WrapsRequest, WrapsResponse,
+    self, ExplainRequest, ExplainResponse, HistoryRequest, HistoryResponse, NoticesRequest, ReceiptsRequest, ReceiptsResponse,
+    RecordRequest, RecordResponse, StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, WithdrawRequest, WithdrawResponse,
+    WrapsRequest, WrapsResponse,
 };
 use crate::status::Refuse;
 use crate::veil::consent::envelope::{Envelope, Signed};
@@ -197,6 +199,17 @@ impl Consents for ConsentDesk {
         let ledger = Arc::clone(self.judge.ledger());
         let wraps = write(move || ledger.wraps(&query.subject, from, WRAPS_MAX)).await?;
         Ok(Response::new(WrapsResponse { wraps }))
+    }
+
+    async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        carrier(&request, May::Submit)?;
+        let HistoryRequest { query, from } = request.into_inner();
+        let (query, now) = self.query(query.as_ref())?;
+        if query.asks != Asks::History {
+            return Err(Refuse::Malformed.into());
+        }
+        let ledger = Arc::clone(self.judge.ledger());
+        Ok(Response::new(write(move || told(&ledger, &query, from, now)).await?))
     }
 
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {

@@ -3,6 +3,7 @@
 pub mod consents;
 pub mod demands;
 mod explained;
+mod history;
 pub mod keys;
 mod notices;
 mod shown;

@@ -148,10 +148,13 @@ impl Handover {
             }
             if let Some(seen) = self.seen.get_mut(index) {
                 let number = seen.number;
-                if let Some(view) = seen.view() {
+                if let Some((view, counting)) = seen.view_and_count() {
                     match view.apply(raw, &mut self.space) {
                         Ok(frame) => {
                             self.writer.push(number, &frame);
+                            if let Some(counting) = counting {
+                                counting.one();
+                            }
                             let (about, end) = (subject.map(|subject| subject.did()), self.writer.bytes());
                             match self.written.last_mut() {
                                 Some(last) if last.0 == about => last.1 = end,

@@ -2,6 +2,7 @@
 
 mod answering;
 pub mod codec;
+mod counted;
 mod guard;
 mod handover;
 pub mod health;

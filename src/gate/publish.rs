@@ -193,7 +193,10 @@ impl Publisher {
         for index in 0..frames.len() {
             match self.place(schema, &frames, index, &mut sorted) {
                 Ok(()) => {}
-                Err(code) => sorted.refused.push(Refused { index: first + index as u64, code: code.to_owned() }),
+                Err(code) => {
+                    self.shared.counters.refused_for(code);
+                    sorted.refused.push(Refused { index: first + index as u64, code: code.to_owned() });
+                }
             }
         }
         let Sorted { refused, taken, about, subjects, .. } = sorted;

@@ -121,6 +121,7 @@ impl Router {
             Ok(response) => Ok(response.map(|body| AnswerBody::Proxied(Box::new(body), open))),
             Err(refuse) => {
                 self.shared.counters.calls_refused.add(1);
+                self.shared.counters.refused_for(refuse.code());
                 tracing::debug!(code = refuse.code(), method = %called.path, caller = %known.party.spiffe, "a call was refused");
                 Err(refuse)
             }

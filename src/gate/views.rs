@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
+use super::counted::disclosed;
 use super::live::Live;
 use super::proxy::Term;
 use crate::client::announce;
 use crate::judge::{Judgement, Listener};
+use crate::ledger::disclosing::Counting;
 use crate::ledger::{Ledger, Releasing, Subject, Uses};
+use crate::proto::v1::DisclosedField;
 use crate::proto::{intoto, v1};
 use crate::status::Refuse;
 use crate::veil::consent::obligations::Obligations;
@@ -37,7 +40,14 @@ pub struct ViewMaker {
     suite: Suite,
     epoch_ms_max: i64,
     rotation_ms: i64,
-    programs: DashMap<[u8; 32], Arc<Program>>,
+    programs: DashMap<[u8; 32], Made>,
+}
+
+/// A program, and what it lets through in words.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    program: Arc<Program>,
+    pub(super) fields: Arc<[DisclosedField]>,
 }
 
 /// Settings of a [`ViewMaker`].
@@ -129,6 +139,8 @@ pub struct Seen {
     obligations: Vec<Obligations>,
     /// Of each, every message that is handed over takes one.
     uses: Vec<Arc<Uses>>,
+    /// Every frame of the subject that is handed over through the view counts here.
+    pub(super) counting: Option<Counting>,
     /// Bumped per change of standing or by time; says why in words.
     reason: &'static str,
 }
@@ -151,6 +163,7 @@ impl Seen {
             keys: Vec::new(),
             obligations: Vec::new(),
             uses: Vec::new(),
+            counting: None,
             reason: "subscribed",
         }
     }
@@ -169,6 +182,20 @@ impl Seen {
     #[inline]
     pub fn view(&mut self) -> Option<&mut View> {
         self.view.as_mut()
+    }
+
+    /// The view, and where what goes through it is counted; a frame about nobody is not.
+    #[inline]
+    pub fn view_and_count(&mut self) -> Option<(&mut View, Option<&Counting>)> {
+        Some((self.view.as_mut()?, self.counting.as_ref()))
+    }
+
+    /// A frame, or an element of a message, is handed over.
+    #[inline]
+    pub fn count(&self) {
+        if let Some(counting) = &self.counting {
+            counting.one();
+        }
     }
 
     /// Whether frames flow.
@@ -214,7 +241,7 @@ impl Seen {
 
     /// Closes it for good: nothing may flow any more.
     pub fn close(&mut self) {
-        self.view = None;
+        (self.view, self.counting) = (None, None);
         self.delivers = false;
         self.valid_until = UnixMs(i64::MIN);
     }
@@ -293,14 +320,19 @@ impl ViewMaker {
         seen.delivers = judgement.delivers;
         seen.uses = judgement.spends.iter().map(|counted| self.ledger.uses(counted.record, counted.max)).collect();
         if !judgement.delivers && !ask.expects(seen) {
-            seen.view = None;
+            (seen.view, seen.counting) = (None, None);
             seen.keys.clear();
             seen.valid_until = judgement.valid_until;
             return Ok(was_open.then(|| self.closed(ask, seen, now)));
         }
         let of_element = (schema.is_about_several() && seen.subject.is_some()).then(|| judgement.decision.in_elements(&schema));
         let decision = of_element.as_ref().unwrap_or(&judgement.decision);
-        let program = self.program(&schema, decision);
+        let (made, decided) = self.program(&schema, decision);
+        if let Err(refuse) = self.count(ask, seen, (&made, &decided, decision), now) {
+            seen.close();
+            return Err(refuse);
+        }
+        let program = made.program;
         let keys: Vec<Vec<SealKey>> = program.slots().iter().map(|holders| judgement.holders(*holders)).collect();
         let boundary = self.boundary(&judgement, now);
         // A call has nowhere to say them.
@@ -329,7 +361,7 @@ impl ViewMaker {
         let Some((bindings, announced)) = Bindings::new(&program, &source, &mut entropy()) else {
             // Whoever named the key withholds their own frames, and nobody else's.
             tracing::warn!(schema = %ask.schema.name(), recipient = %ask.listener.spiffe, "a key is of low order: nothing can be sealed to it, and nothing is sent");
-            seen.view = None;
+            (seen.view, seen.counting) = (None, None);
             seen.keys.clear();
             seen.valid_until = boundary;
             return Ok(was_open.then(|| self.closed(ask, seen, now)));
@@ -396,18 +428,19 @@ impl ViewMaker {
         pseudonym::text(&pseudonym::pseudonym(subject.pseudonym_key(), domain, &subject.did().0))
     }
 
-    fn program(&self, schema: &Schema, decision: &Decision) -> Arc<Program> {
+    /// The program, and what stands for schema and treatments.
+    fn program(&self, schema: &Schema, decision: &Decision) -> (Made, [u8; 32]) {
         let sites: Vec<u8> = decision.sites.iter().flat_map(|site| [site.treatment as u8, site.holders as u8]).collect();
         let key = sha256(&[&schema.fingerprint().0, &sites]);
-        if let Some(program) = self.programs.get(&key) {
-            return Arc::clone(&program);
+        if let Some(made) = self.programs.get(&key) {
+            return (made.clone(), key);
         }
         if self.programs.len() >= PROGRAMS_MAX {
-            self.programs.retain(|_, program| Arc::strong_count(program) > 1);
+            self.programs.retain(|_, made| Arc::strong_count(&made.program) > 1);
         }
-        let program = Arc::new(Program::compile(schema, decision));
-        self.programs.insert(key, Arc::clone(&program));
-        program
+        let made = Made { program: Arc::new(Program::compile(schema, decision)), fields: disclosed(schema, decision) };
+        self.programs.insert(key, made.clone());
+        (made, key)
     }
 }
 

@@ -26,6 +26,7 @@ impl Ledger {
             }
         }
         self.begin_desk()?;
+        self.find_disclosures()?;
         self.hand_over_all()?;
         match self.log.next() {
             next if next > self.log.size() => self.log.settle(next - 1).map(drop).map_err(OpenError::Unlogged),

@@ -6,6 +6,8 @@
 pub mod announced;
 mod authority;
 pub mod desk;
+pub mod disclosed;
+pub mod disclosing;
 mod enrol;
 pub mod fact;
 mod load;
@@ -18,7 +20,7 @@ pub mod vault;
 pub mod watch;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dashmap::DashMap;
@@ -26,6 +28,7 @@ use dashmap::DashMap;
 pub use self::announced::AnnouncedKeys;
 use self::desk::Desk;
 pub use self::desk::{CaseFile, DemandTaken, Releasing};
+use self::disclosing::{Disclosing, INTERVALS_MAX};
 use self::load::Touched;
 pub use self::logged::Receipt;
 pub use self::refused::{Move, OpenError, Refused};
@@ -37,7 +40,7 @@ use self::vault::Vaults;
 pub use self::watch::{Watched, Watching};
 use crate::log::Log;
 use crate::store::rest::{AtRest, Kept, RestKey};
-use crate::store::{Batch, Noted, Store};
+use crate::store::{Batch, NoteMark, Noted, Store};
 use crate::veil::consent::enrolment;
 use crate::veil::consent::envelope::{Envelope, Signed};
 use crate::veil::consent::record::{Consent, SignerRole};
@@ -72,6 +75,8 @@ pub struct LedgerConfig {
     pub operators: Vec<Did>,
     /// The sources, and the key of the party behind each.
     pub sources: Vec<(Spiffe, Did)>,
+    /// How long what is disclosed is counted together at the most, in milliseconds.
+    pub disclosure_ms: i64,
 }
 
 /// Who signs for the operator and for sources, as of now.
@@ -99,6 +104,12 @@ pub struct Ledger {
     watched: Watched,
     vaults: Vaults,
     desk: Desk,
+    disclosing: Arc<Disclosing>,
+    /// Whoever notes or logs disclosures; whether the last note was written.
+    recording: Mutex<bool>,
+    /// Of disclosures: which one it is on the clock.
+    period: AtomicI64,
+    refusals: Mutex<disclosed::Logged>,
     writer: Mutex<Writer>,
     strangers_max: usize,
 }
@@ -110,8 +121,6 @@ struct Writer {
     strangers: usize,
     /// A write failed: what is on disk of these must be read before the next one.
     unsure: Option<Vec<Touched>>,
-    /// The clock's mark on disk.
-    clock: Option<UnixMs>,
 }
 
 /// Where open streams wait for a new standing: the data plane implements it.
@@ -191,8 +200,6 @@ impl Ledger {
                 operators: std::mem::take(&mut config.operators),
                 sources: std::mem::take(&mut config.sources),
             })),
-            config,
-            clock,
             subjects: Subjects::new(resident_max),
             handles: DashMap::new(),
             mandate_generation: AtomicU64::new(0),
@@ -203,8 +210,14 @@ impl Ledger {
             watched: Watched::default(),
             vaults: Vaults::default(),
             desk,
+            disclosing: Arc::new(Disclosing::new(Arc::clone(&clock), INTERVALS_MAX)),
+            recording: Mutex::default(),
+            period: AtomicI64::new(clock.now().map_or(0, |now| now.0.div_euclid(config.disclosure_ms.max(1)))),
+            refusals: Mutex::new(disclosed::Logged::since(clock.mark())),
             writer: Mutex::default(),
             strangers_max,
+            config,
+            clock,
         };
         ledger.begin(&mut ledger.writer())?;
         Ok(Arc::new(ledger))
@@ -356,14 +369,10 @@ impl Ledger {
         &self.clock
     }
 
-    /// Makes the time durable, so that a restart can't go back before it. Call it every few seconds.
+    /// Makes the time durable, so that a restart can't go back before it, and what is being disclosed. Call it every few seconds.
     pub fn tick(&self) -> Result<(), Refused> {
         let now = self.clock.now()?;
-        let mut writer = self.sure_writer()?;
-        if writer.clock.is_none_or(|mark| mark < now) {
-            self.commit(&mut writer, &mut Batch::default(), now, &[])?;
-        }
-        Ok(())
+        self.note(now, Some(NoteMark { at: now, stopped: false, gap: None }))
     }
 
     /// Makes a batch durable, with its leaf for the log, and with the subject's row. What the subject's records come to then, and the
@@ -423,7 +432,10 @@ impl Ledger {
             self.mandate_generation.fetch_add(1, Ordering::Release);
         }
         let barriers = self.barriers.read().unwrap_or_else(PoisonError::into_inner).clone();
-        barriers.iter().flat_map(|barrier| if mandate { barrier.settle_all() } else { barrier.settle(did) }).collect()
+        let settled = barriers.iter().flat_map(|barrier| if mandate { barrier.settle_all() } else { barrier.settle(did) }).collect();
+        // What is counted up to here was handed over under what stood before.
+        self.disclosing.cut(did);
+        settled
     }
 
     fn is_operator(&self, did: &Did) -> bool {

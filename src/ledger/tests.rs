@@ -59,7 +59,7 @@ impl Barrier for Streams {
 pub(super) struct World {
     pub(super) store: Arc<Store>,
     pub(super) disk: Memory,
-    clock: Arc<Clock>,
+    pub(super) clock: Arc<Clock>,
     pub(super) ledger: Arc<Ledger>,
 }
 
@@ -79,6 +79,7 @@ pub(super) fn config() -> LedgerConfig {
         persons: Register::new(key(9).did(), Vec::new()).expect("nobody"),
         operators: vec![key(OPERATOR).did()],
         sources: vec![(source(), key(PARTY).did())],
+        disclosure_ms: testing::HOUR,
     }
 }
 

@@ -115,6 +115,11 @@ impl Copy {
         Ok(found)
     }
 
+    /// Hands over every entry under a head, in order; one that is no leaf of this log as none.
+    pub fn each(&self, head: &Head, mut each: impl FnMut(u64, Option<Leaf>)) -> Result<(), ReadError> {
+        self.entries(head.size, |number, entry| each(number, Leaf::parse(entry).ok()))
+    }
+
     /// Whether the copy is the log that `log` signed: every entry, every hash of every tile.
     pub fn audit(&self, log: &VerifierKey) -> Result<Audit, ReadError> {
         let head = self.head(log)?;

@@ -2,7 +2,7 @@
 //!
 //! | to read | page |
 //! | --- | --- |
-//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`] |
+//! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`], [`disclosure`] |
 //! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`], [`demand`], [`assets`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`], [`risk`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
@@ -24,7 +24,7 @@ pub mod one_identity {
 }
 
 pages! {
-    agreement, assets, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy,
-    presence, projection, proxy, pseudonyms, reload, report, rest, risk, sealed, selectors, several, signing, subscriber, threats,
-    traces, treatments, web, withdrawal,
+    agreement, assets, clock, delivery, demand, disclosure, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle,
+    policy, presence, projection, proxy, pseudonyms, reload, report, rest, risk, sealed, selectors, several, signing, subscriber,
+    threats, traces, treatments, web, withdrawal,
 }

@@ -5,6 +5,7 @@
 //! very act, whole after all: after an error the caller reads again before it goes on. An error closes the file; the
 //! next call opens it again, so the store recovers when the disk does. Reads do not wait for a commit.
 
+mod disclosed;
 mod error;
 mod place;
 pub mod rest;
@@ -14,6 +15,7 @@ mod sum;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, TryLockError};
 
+pub use disclosed::{DisclosedRow, Note, NoteMark};
 pub use error::StoreError;
 use place::{Memory, Place};
 use redb::{Database, ReadableDatabase, ReadableTable};
@@ -67,6 +69,14 @@ pub struct Batch {
     pub wraps: Vec<(Did, Vec<u8>)>,
     /// What became of legal demands, sealed, appended in order.
     pub desk: Vec<Vec<u8>>,
+    /// What was disclosed, in the order of `leaves`, which are theirs alone; the notes of them go.
+    pub disclosed: Vec<DisclosedRow>,
+    /// Notes of what is being disclosed, by id; sealed. A newer one takes the place of an older.
+    pub under_way: Vec<([u8; 16], Vec<u8>)>,
+    /// As of when notes are whole.
+    pub noted: Option<NoteMark>,
+    /// What was refused: the object of the batch's first leaf.
+    pub refusals: Option<Vec<u8>>,
 }
 
 /// A leaf for the log.
@@ -390,6 +400,7 @@ fn write(writing: &mut Writing<'_>, batch: &Batch) -> Result<(), redb::Error> {
         writing.put(SUBJECTS, &did.0, row)?;
     }
     let mut leaf = writing.get(META, LEAF_COUNT)?.map_or(0, |bytes| number(&bytes));
+    disclosed::write(writing, batch, leaf)?;
     for noted in &batch.leaves {
         writing.put(LEAVES, &leaf.to_be_bytes(), &noted.leaf.bytes()[..])?;
         if let Some((did, record)) = &noted.of {
@@ -582,6 +593,10 @@ mod tests {
             acts: Some(vec![1; 33]),
             wraps: vec![(DID, vec![6; 90])],
             desk: vec![vec![5; 90]],
+            disclosed: vec![DisclosedRow { did: DID, under_warrant: false, id: [1; 16], sealed: vec![7; 90] }],
+            under_way: vec![([2; 16], vec![8; 90])],
+            refusals: Some(vec![9; 20]),
+            noted: Some(NoteMark { at: UnixMs(5), stopped: false, gap: None }),
             ..batch(b"one")
         };
         store.commit(&key(), &whole).expect("room");
@@ -600,7 +615,7 @@ mod tests {
         assert_eq!((counted.subjects, counted.strangers), (1, 1));
         let rows = store.rows();
         let tables: std::collections::BTreeSet<_> = rows.iter().map(|(table, ..)| table.as_str()).collect();
-        assert_eq!(tables.len(), 11, "each has a row: {tables:?}");
+        assert_eq!(tables.len(), 14, "each has a row: {tables:?}");
         let noticed = |how: &str| assert_eq!(store.authenticate(&key()).expect_err(how).code(), "TV-D05");
         for (table, at, value) in &rows {
             store.tamper(table, at, None);

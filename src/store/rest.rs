@@ -13,6 +13,8 @@ const ROWS_LABEL: &[u8] = b"twinveil/rest/rows/v2\0";
 const SUBJECT_LABEL: &[u8] = b"twinveil/rest/subject/v2\0";
 const WRAP_LABEL: &[u8] = b"twinveil/rest/wrap/v2\0";
 const DESK_LABEL: &[u8] = b"twinveil/rest/desk/v2\0";
+const DISCLOSED_LABEL: &[u8] = b"twinveil/rest/disclosed/v1\0";
+const NOTE_LABEL: &[u8] = b"twinveil/rest/note/v1\0";
 const SUM_LABEL: &[u8] = b"twinveil/rest/sum/v2\0";
 const FACT_LABEL: &[u8] = b"twinveil/rest/fact/v2\0";
 /// A subject's row: whether it is enrolled, then nonce, ciphertext and tag.
@@ -102,6 +104,26 @@ impl RestKey {
     /// Opens it; `None` under another key, or damaged.
     pub fn open_desk(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         self.open(DESK_LABEL, sealed)
+    }
+
+    /// What was disclosed of a subject, and to whom.
+    pub fn seal_disclosed(&self, did: &Did, disclosed: &mut [u8], entropy: &mut impl CryptoRng) -> Vec<u8> {
+        self.seal(&[DISCLOSED_LABEL, &did.0].concat(), disclosed, entropy)
+    }
+
+    /// Opens it; `None` under another key, for another subject, or damaged.
+    pub fn open_disclosed(&self, did: &Did, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.open(&[DISCLOSED_LABEL, &did.0].concat(), sealed)
+    }
+
+    /// A note of what is being disclosed, and of whom.
+    pub fn seal_note(&self, id: &[u8], note: &mut [u8], entropy: &mut impl CryptoRng) -> Vec<u8> {
+        self.seal(&[NOTE_LABEL, id].concat(), note, entropy)
+    }
+
+    /// Opens it; `None` under another key, with another id, or damaged.
+    pub fn open_note(&self, id: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.open(&[NOTE_LABEL, id].concat(), sealed)
     }
 
     /// Whether a subject's row says that no source's value means it.

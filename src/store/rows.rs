@@ -33,16 +33,23 @@ pub(super) const LOGGED: Rows = TableDefinition::new("records in the log");
 pub(super) const WRAPS: Rows = TableDefinition::new("vault wraps");
 /// What became of legal demands, in the order in which it was taken: by number, sealed.
 pub(super) const DESK: Rows = TableDefinition::new("desk");
-/// The clock's mark, the log's name, how many leaves there ever were, the acts in force.
+/// What was disclosed of a subject: `did | 0, or 1 under a warrant | leaf`, sealed.
+pub(super) const DISCLOSED: Rows = TableDefinition::new("disclosed");
+/// What is being disclosed, and not in the log yet, by random id; sealed.
+pub(super) const UNDER_WAY: Rows = TableDefinition::new("under way");
+/// What was refused in an interval, by leaf.
+pub(super) const REFUSALS: Rows = TableDefinition::new("refusals");
+/// The clock's mark, the log's name, how many leaves there ever were, the acts in force, when notes of disclosures were written.
 pub(super) const META: Rows = TableDefinition::new("meta");
 /// What the sum is over.
-const SUMMED: [Rows; 11] = [FACTS, RECORDS, HISTORY, USES, ENROLMENTS, SUBJECTS, LEAVES, LOGGED, WRAPS, DESK, META];
+const SUMMED: [Rows; 14] =
+    [FACTS, RECORDS, HISTORY, USES, ENROLMENTS, SUBJECTS, LEAVES, LOGGED, WRAPS, DESK, DISCLOSED, UNDER_WAY, REFUSALS, META];
 
 /// What the sum is not over: the format's version, and the sealed sum.
 const SEAL: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("seal");
 const VERSION: &str = "version";
 const SUM: &str = "sum";
-const VERSION_NOW: &[u8] = &[2];
+const VERSION_NOW: &[u8] = &[3];
 
 /// Makes the tables that a file lacks: all of a new one's, and those that came later to one that is there (an empty table changes no
 /// sum). False: it is of another version, and left alone.
@@ -106,6 +113,14 @@ impl<'k> Writing<'k> {
             self.sum.subtract(&self.key.row(name, key, before.value()));
         }
         self.sum.add(&self.key.row(name, key, value));
+        Ok(())
+    }
+
+    /// Takes a row away, if it is there.
+    pub(super) fn take(&mut self, table: Rows, key: &[u8]) -> Result<(), redb::Error> {
+        if let Some(before) = self.write.open_table(table)?.remove(key)? {
+            self.sum.subtract(&self.key.row(table.name(), key, before.value()));
+        }
         Ok(())
     }
 
@@ -229,6 +244,6 @@ pub(super) fn without(database: &Database, table: &str) -> Result<(), redb::Erro
 #[cfg(test)]
 pub(super) fn of_a_later_version(database: &Database) -> Result<(), redb::Error> {
     let write = database.begin_write()?;
-    write.open_table(SEAL)?.insert(VERSION, [3u8].as_slice())?;
+    write.open_table(SEAL)?.insert(VERSION, [4u8].as_slice())?;
     Ok(write.commit()?)
 }

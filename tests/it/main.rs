@@ -14,6 +14,7 @@ mod foreign;
 mod fuzz;
 mod gateway;
 mod harness;
+mod history;
 mod interleaved;
 mod leak_test;
 mod log;

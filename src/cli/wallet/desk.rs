@@ -12,8 +12,9 @@ use crate::client::receipts::RECEIPTS_MAX;
 use crate::client::wallet::{Voice, Wallet};
 use crate::proto::v1::consents_client::ConsentsClient;
 use crate::proto::v1::{
-    ExplainRequest, ExplainResponse, Kept, Notice, NoticesRequest, ReceiptsRequest, RecordRequest, StandingRequest, StandingResponse,
-    SubmitRequest, SubmitResponse, VaultWrap, WithdrawRequest, WithdrawResponse, WrapsRequest,
+    Disclosed, ExplainRequest, ExplainResponse, HistoryRequest, HistoryResponse, Kept, Notice, NoticesRequest, ReceiptsRequest,
+    RecordRequest, StandingRequest, StandingResponse, SubmitRequest, SubmitResponse, VaultWrap, WithdrawRequest, WithdrawResponse,
+    WrapsRequest,
 };
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::query::Asks;
@@ -25,6 +26,9 @@ const OUT_OF_ORDER: &str = "TV-C14";
 
 /// More than a gateway keeps for one wallet.
 const WRAPS_MAX: usize = 65_536;
+
+/// More than a gateway tells of one subject in a hundred years.
+const HISTORY_MAX: usize = 1 << 24;
 
 /// One connection to it.
 pub(in crate::cli) struct Desk {
@@ -134,6 +138,24 @@ impl Desk {
                 (false, Some(_)) if all.len() < WRAPS_MAX => all.extend(page),
                 _ => return Err(CliError::broken("the gateway's answer makes no sense: announcements out of order, or without an end")),
             }
+        }
+    }
+
+    /// What was disclosed of the subject, all that may be seen; what is under way and the gaps are those of the end.
+    pub(super) async fn history(&mut self, wallet: &Wallet, voice: &Voice, gateway: &Origin) -> Result<HistoryResponse, CliError> {
+        let mut all: Vec<Disclosed> = Vec::new();
+        let mut from = 0;
+        loop {
+            let query = wallet.query_as(voice, &Asks::History, gateway, now()?).map_err(|refusal| unsigned(&refusal))?;
+            let answer = self.client.history(HistoryRequest { query: Some(dsse::to_proto(&query)), from }).await;
+            let page = answer.map_err(|status| refused(&status))?.into_inner();
+            let Some(last) = page.disclosed.last() else { return Ok(HistoryResponse { disclosed: all, ..page }) };
+            // Numbers grow, whatever the gateway says: so this ends.
+            match last.receipt.as_ref().and_then(super::receipts::entry) {
+                Some(entry) if entry >= from && all.len() < HISTORY_MAX => from = entry.saturating_add(1),
+                _ => return Err(CliError::found("the gateway's answer makes no sense: disclosures out of order, or without an end")),
+            }
+            all.extend(page.disclosed);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::client::wallet::Wallet;
 use crate::proto::v1;
 use crate::veil::consent::record::SignerRole;
 use crate::veil::merkle::Doubt;
+use crate::veil::merkle::checkpoint::Head;
 use crate::veil::merkle::note::VerifierKey;
 use crate::veil::merkle::receipt::LogProof;
 use crate::veil::name::RecordId;
@@ -66,7 +67,7 @@ impl Book {
         Self::open_with(wallet, connection, None)
     }
 
-    fn open_with(wallet: &Wallet, connection: &Connection, given: Option<&Path>) -> Result<Self, CliError> {
+    pub(super) fn open_with(wallet: &Wallet, connection: &Connection, given: Option<&Path>) -> Result<Self, CliError> {
         let origin = connection.origin()?;
         let pinned = match wallet.log(&origin) {
             Ok(pinned) => pinned,
@@ -87,6 +88,16 @@ impl Book {
             (None, Some(told)) if told.name() == origin.as_str() => Ok(Self(Some(LogBook::new(told)))),
             (None, _) => Ok(Self(None)),
         }
+    }
+
+    /// The key of the log, where it is known.
+    pub(super) fn key(&self) -> Option<&VerifierKey> {
+        self.0.as_ref().map(LogBook::key)
+    }
+
+    /// How many entries the log had when the wallet last heard of it, and what they came to.
+    pub(super) fn head(&self) -> Option<Head> {
+        Some(self.0.as_ref()?.newest()?.head)
     }
 
     /// The newest checkpoint that the wallet has, for the gateway to hold itself against.

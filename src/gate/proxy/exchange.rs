@@ -347,6 +347,7 @@ impl Body for ResponseBody {
             }
             Err(refuse) => {
                 this.shared.counters.calls_refused.add(1);
+                this.shared.counters.refused_for(refuse.code());
                 match refuse {
                     // A message is half-way out: only a reset takes it back.
                     Refuse::CutOff => Err(refuse),

@@ -17,6 +17,7 @@ use crate::gate::streams::Settle;
 use crate::gate::subscribe::Shared;
 use crate::gate::uses;
 use crate::gate::views::{Ask, Seen};
+use crate::ledger::disclosing::Counting;
 use crate::ledger::{StreamSettled, Subject, Took};
 use crate::proto::v1;
 use crate::status::Refuse;
@@ -183,9 +184,10 @@ impl Lane {
         if !seen.is_current(mandate_generation, now) || !seen.uses().is_empty() {
             return None;
         }
-        let veiled = seen.view()?.apply_about(raw, value, space)?;
+        let (view, counting) = seen.view_and_count()?;
+        let veiled = view.apply_about(raw, value, space)?;
         let mark = Mark { view: index, round: *round, change: announcement.change };
-        Some(hand_out(out, &veiled, announcement, mark, due))
+        Some(hand_out(out, &veiled, announcement, mark, due).inspect(|_| counting.into_iter().for_each(Counting::one)))
     }
 
     /// Sees a message through the subject's view and appends what comes out, with its prefix. `due` is asked whether this call
@@ -211,7 +213,7 @@ impl Lane {
         }
         let mark = Mark { view: index, round: *round, change: announcement.change };
         let taken = seen.uses().to_vec();
-        let Some(view) = seen.view() else {
+        let Some((view, counting)) = seen.view_and_count() else {
             // A key of low order closes views that are expected, too: then the message comes empty.
             if !self.ask.expected {
                 return Ok(Veiling::Withheld);
@@ -223,7 +225,7 @@ impl Lane {
             uses::give_back(&taken);
             Veto::Message(refusal)
         })?;
-        hand_out(out, &veiled, announcement, mark, due)
+        hand_out(out, &veiled, announcement, mark, due).inspect(|_| counting.into_iter().for_each(Counting::one))
     }
 
     /// Takes one use of each counted consent that the view rests on; where they are used up, makes the view anew.

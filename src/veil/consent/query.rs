@@ -25,7 +25,7 @@ pub struct QueryDocument {
     /// Who signs, where it is a delegate; absent: the subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerDocument>,
-    /// `standing`, `explain`, `record`, `receipts`, `notices` or `wraps`.
+    /// `standing`, `explain`, `record`, `receipts`, `notices`, `wraps` or `history`.
     pub kind: String,
     /// Explain: what this workload gets …
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,6 +90,8 @@ pub enum Asks {
     Notices,
     /// The announcements of epochs that the subject's vault opens.
     Wraps,
+    /// What was disclosed, to whom.
+    History,
 }
 
 impl Query {
@@ -122,6 +124,7 @@ impl Payload for Query {
             ("receipts", None, _) if alone => Asks::Receipts,
             ("notices", None, _) if alone => Asks::Notices,
             ("wraps", None, _) if alone => Asks::Wraps,
+            ("history", None, _) if alone => Asks::History,
             ("record", Some(record), _) if alone => Asks::Record(text::record_id("record", record)?),
             ("explain", None, (Some(recipient), Some(purpose), Some(schema))) => {
                 text::text("schema", schema)?;
@@ -133,12 +136,15 @@ impl Payload for Query {
                     as_of: document.as_of.as_deref().map(|at| text::instant("as_of", at)).transpose()?,
                 }
             }
-            ("standing" | "explain" | "record" | "receipts" | "notices" | "wraps", ..) => {
-                let expected = "`standing`, `receipts`, `notices` or `wraps` alone, `record` with one, or `explain` with a `recipient`, `purpose` \
-                                and `schema`";
+            ("standing" | "explain" | "record" | "receipts" | "notices" | "wraps" | "history", ..) => {
+                let expected = "`standing`, `receipts`, `notices`, `wraps` or `history` alone, `record` with one, or `explain` with a \
+                                `recipient`, `purpose` and `schema`";
                 return Err(RecordRefusal::member("kind", expected));
             }
-            _ => return Err(RecordRefusal::member("kind", "`standing`, `explain`, `record`, `receipts`, `notices` or `wraps`")),
+            _ => {
+                let expected = "`standing`, `explain`, `record`, `receipts`, `notices`, `wraps` or `history`";
+                return Err(RecordRefusal::member("kind", expected));
+            }
         };
         let subject = text::did("subject", &document.subject)?;
         let by = match &document.signer {
@@ -181,6 +187,7 @@ mod tests {
         assert!(matches!(read(explain).expect("good").asks, Asks::Explain { .. }));
         assert_eq!(read(json!({"kind": "notices"})).expect("good").asks, Asks::Notices);
         assert_eq!(read(json!({"kind": "wraps"})).expect("good").asks, Asks::Wraps);
+        assert_eq!(read(json!({"kind": "history"})).expect("good").asks, Asks::History);
         let record = read(json!({"kind": "record", "record": "ab".repeat(32)})).expect("good");
         assert_eq!((record.asks, record.by.role), (Asks::Record(RecordId([0xab; 32])), SignerRole::Subject));
     }
@@ -199,6 +206,7 @@ mod tests {
             (json!({"kind": "standing", "schema": "a.B"}), "TV-C07"),
             (json!({"kind": "receipts", "recipient": "spiffe://lab.example/r"}), "TV-C07"),
             (json!({"kind": "notices", "holder": key(2).did().to_string()}), "TV-C07"),
+            (json!({"kind": "history", "record": "ab".repeat(32)}), "TV-C07"),
             (json!({"kind": "record"}), "TV-C07"),
             (json!({"kind": "record", "record": "ab"}), "TV-C07"),
             (json!({"kind": "standing", "record": "ab".repeat(32)}), "TV-C07"),

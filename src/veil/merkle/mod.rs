@@ -4,6 +4,7 @@
 pub mod checkpoint;
 pub mod leaf;
 pub mod note;
+pub mod place;
 pub mod proof;
 pub mod receipt;
 pub mod tiles;

@@ -52,6 +52,13 @@ impl Process {
         Self { world: World::around(folder, gate, health).await, child, log }
     }
 
+    /// Kills it, as a crash would: what it leaves behind.
+    pub(crate) fn kill(mut self) -> Folder {
+        let _already_gone = self.child.kill();
+        let _already_waited = self.child.wait();
+        std::mem::replace(&mut self.world.folder, Folder::new())
+    }
+
     /// All it has logged.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()

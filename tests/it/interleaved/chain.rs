@@ -33,7 +33,7 @@ pub(super) struct Chain {
     stage: Arc<Stage>,
     board: Arc<Board>,
     person: usize,
-    wallet: Wallet,
+    pub(super) wallet: Wallet,
     head: Head,
     grants: Vec<RecordId>,
     /// The delegate of each delegation.

@@ -1,13 +1,16 @@
 //! Holds what came in a run against what may have come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use twinveil::veil::name::RecordId;
 
 use super::model::Window;
 use super::play::{Came, Heard, Run, Sent};
-use super::steps::{CARE, CLINICIAN, HOSPITAL, NOTE};
+use super::stage::{CARE_TERM, RESEARCH_TERM};
+use super::steps::{CARE, CLINICIAN, HOSPITAL, NOTE, RESEARCHER};
+use crate::harness::PATIENT;
+use crate::history::Counts;
 
 /// What came about in a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +52,7 @@ pub(super) fn judge(run: &Run) -> (Vec<String>, Tally) {
     }
     judging.call();
     judging.uses();
+    judging.histories();
     for (id, person) in &run.unsaid {
         // One that was reset may have been gone before the withdrawal came; who reads slowly has not noticed yet.
         if run.streams.iter().any(|stream| stream.id == *id && !stream.reset && !stream.seat.slow) {
@@ -181,6 +185,29 @@ impl Judging<'_> {
         self.all_came("back: chart", back, answered, &run.back);
     }
 
+    /// Every message that came is in the history of whom it is about; where nothing was lost on the way, and nothing else is.
+    fn histories(&mut self) {
+        let run = self.run;
+        for (person, counted) in run.counted.iter().enumerate() {
+            let of_person = |sent: &[Sent], came: &[Came]| came.iter().filter(|came| sent[came.number].person == person).count() as u64;
+            for to in run.streams.iter().map(|stream| stream.seat.to).collect::<BTreeSet<_>>() {
+                let streams = || run.streams.iter().filter(|stream| stream.seat.to == to);
+                let came: u64 = streams().map(|stream| of_person(&run.frames, &stream.came)).sum();
+                let told = told(counted, to, PATIENT);
+                let is_all = streams().all(|stream| !stream.reset && !stream.seat.slow);
+                if told < came || (is_all && told != came) {
+                    self.wrong.push(format!("{to:?} got {came} frames of person {person}, whose history says {told}"));
+                }
+            }
+            for (to, came) in [((HOSPITAL, CARE), &run.there), ((CLINICIAN, CARE), &run.back)] {
+                let (came, told) = (of_person(&run.charts, came), told(counted, to, "ward.v1.Chart"));
+                if told < came {
+                    self.wrong.push(format!("{to:?} got {came} charts of person {person}, whose history says {told}"));
+                }
+            }
+        }
+    }
+
     fn uses(&mut self) {
         let granted = self.run.people.iter().flat_map(|history| &history.0);
         let max: BTreeMap<_, _> = granted.filter_map(|fact| fact.what.uses()).collect();
@@ -190,4 +217,15 @@ impl Judging<'_> {
             }
         }
     }
+}
+
+/// What a history says that somebody got.
+fn told(counted: &Counts, (recipient, purpose): (u8, u8), schema: &str) -> u64 {
+    let party = match recipient {
+        CLINICIAN => "recipient/clinician",
+        RESEARCHER => "recipient/researcher",
+        _ => "source/hospital",
+    };
+    let term = if purpose == CARE { CARE_TERM } else { RESEARCH_TERM };
+    counted.get(&(format!("spiffe://example.org/{party}"), term.to_owned(), schema.to_owned())).copied().unwrap_or_default()
 }

@@ -18,6 +18,7 @@ use super::steps::{HEART, NOTE, PEOPLE, Step};
 use crate::harness::front::Client;
 use crate::harness::ward::Chart;
 use crate::harness::{Source, Sub, soon};
+use crate::history::Counts;
 
 /// Nobody ever lets anybody have this.
 const HIDDEN: &str = "canary-never-shown";
@@ -91,6 +92,8 @@ pub(super) struct Run {
     pub(super) wrong: Vec<String>,
     /// Changes that were taken, and that were refused.
     pub(super) changes: (usize, usize),
+    /// By person: what their history says at the end.
+    pub(super) counted: Vec<Counts>,
 }
 
 /// What those who act in a run share.
@@ -165,12 +168,13 @@ pub(super) async fn play(stage: &Arc<Stage>, run: u64, steps: &[Step]) -> Run {
             Step::Pause => tokio::time::sleep(Duration::from_millis(2)).await,
         }
     }
-    let mut people = Vec::new();
+    let (mut people, mut wallets) = (Vec::new(), Vec::new());
     let mut changes = (0, 0);
     for chain in chains {
-        let Chain { history, taken, refused, .. } = chain.end().await;
+        let Chain { history, taken, refused, wallet, .. } = chain.end().await;
         changes = (changes.0 + taken, changes.1 + refused);
         people.push(history);
+        wallets.push(wallet);
     }
     publish.send((LAST, false)).await.unwrap();
     say.send(LAST).await.unwrap();
@@ -181,6 +185,10 @@ pub(super) async fn play(stage: &Arc<Stage>, run: u64, steps: &[Step]) -> Run {
     }
     board.over.store(true, Ordering::Relaxed);
     soon("the service to be heard", listening).await.unwrap();
+    let mut counted = Vec::new();
+    for wallet in &wallets {
+        counted.push(stage.world.counted(wallet).await);
+    }
     let board = Arc::into_inner(board).expect("nobody writes any more");
     let inner = |mutex: Mutex<Vec<Came>>| mutex.into_inner().unwrap();
     Run {
@@ -195,6 +203,7 @@ pub(super) async fn play(stage: &Arc<Stage>, run: u64, steps: &[Step]) -> Run {
         unsaid: board.unsaid.into_inner().unwrap(),
         wrong: board.wrong.into_inner().unwrap(),
         changes,
+        counted,
     }
 }
 

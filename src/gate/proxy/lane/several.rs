@@ -8,6 +8,7 @@ use bytes::BytesMut;
 
 use super::{Lane, Mark, Marks, REMEMBERED_MAX, Veiling, Veto, Views, push_message, refresh};
 use crate::gate::uses;
+use crate::gate::views::Seen;
 use crate::ledger::{Subject, Uses};
 use crate::status::Refuse;
 use crate::veil::name::UnixMs;
@@ -69,8 +70,10 @@ impl Lane {
                 None => Ok(Veiling::Withheld),
                 Some(announcement) => {
                     let announced = !announcement.records.is_empty() && due(message, announcement.handed_over == announcement.change);
-                    push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })
-                        .map(|()| Veiling::Done { marks: Marks { message, elements }, announced })
+                    push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] }).map(|()| {
+                        elements.iter().filter_map(|mark| views.seen.get(mark.view)).for_each(Seen::count);
+                        Veiling::Done { marks: Marks { message, elements }, announced }
+                    })
                 }
             },
         };
