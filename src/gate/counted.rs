@@ -16,6 +16,7 @@ impl Through {
     fn warrant(&self) -> (Option<RecordId>, Option<UnixMs>) {
         match self {
             Self::Frames | Self::Call { .. } => (None, None),
+            Self::Warrant(releasing) => (Some(releasing.demand()), releasing.untold_until()),
         }
     }
 }

@@ -417,7 +417,6 @@ impl Ledger {
             writer.unsure = Some(about.to_vec());
             Refused::Unavailable(error)
         })?;
-        writer.clock = Some(now);
         // Durable, and yet to be taken into memory.
         self.hand_over(leaf, &batch.leaves).inspect_err(|_| writer.unsure = Some(about.to_vec()))?;
         Ok(leaf)

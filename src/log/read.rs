@@ -167,16 +167,6 @@ impl Copy {
         }
     }
 
-    /// Every entry up to a head, in order. What is no leaf of this log is an error.
-    pub fn each(&self, head: &Head, mut each: impl FnMut(u64, &Leaf)) -> Result<(), ReadError> {
-        let mut doubt = None;
-        self.entries(head.size, |number, entry| match Leaf::parse(entry) {
-            Ok(leaf) => each(number, &leaf),
-            Err(malformed) => doubt = doubt.or(Some(malformed)),
-        })?;
-        doubt.map_or(Ok(()), |doubt| Err(doubt.into()))
-    }
-
     fn holds(&self, tile: Tile, hashes: &[Hash]) -> bool {
         let there = source(&*self.disk).tile(tile).ok().and_then(|bytes| tiles::parse_hashes(&bytes, tile.width));
         there.is_some_and(|there| there == hashes)

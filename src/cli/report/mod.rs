@@ -60,7 +60,8 @@ impl WholeLog {
         let head = copy.audit(key).map_err(wrong)?.head;
         let mut leaves = Vec::new();
         // What persons have in the log is not counted here, and need not be held.
-        copy.each(&head, |number, leaf| leaves.extend(leaf.act().map(|_| (number, *leaf)))).map_err(wrong)?;
+        copy.each(&head, |number, leaf| leaves.extend(leaf.filter(|leaf| leaf.act().is_some()).map(|leaf| (number, leaf))))
+            .map_err(wrong)?;
         Ok(Self { place: place.to_owned(), copy, head, leaves })
     }
 }

@@ -37,7 +37,7 @@ impl Ledger {
             let releasing = self.desk.releasing();
             for going_on in releasing.iter() {
                 if let Some(file) = cases.get(&going_on.demand()) {
-                    self.note(file, going_on, now, &mut due);
+                    self.note_release(file, going_on, now, &mut due);
                 }
             }
             let cut_off = |release: &ReleaseId| !releasing.iter().any(|going_on| going_on.id == *release);
@@ -77,7 +77,7 @@ impl Ledger {
     }
 
     /// What of a release that goes on, or has just ended, is to be written down now.
-    fn note(&self, file: &File, releasing: &Releasing, now: UnixMs, due: &mut Due) {
+    fn note_release(&self, file: &File, releasing: &Releasing, now: UnixMs, due: &mut Due) {
         let noted = releasing.noted();
         let (ended, frames) = releasing.so_far();
         let new = frames.saturating_sub(noted.frames);

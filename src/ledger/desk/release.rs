@@ -20,6 +20,7 @@ pub struct Releasing {
     pub(super) id: ReleaseId,
     warrant: Warrant,
     schema: SchemaName,
+    untold_until: Option<UnixMs>,
     frames: AtomicU64,
     ended: AtomicBool,
     noted: Mutex<Noted>,
@@ -47,6 +48,11 @@ impl Releasing {
     /// The demand.
     pub fn demand(&self) -> RecordId {
         self.warrant.demand()
+    }
+
+    /// Until when those whom it is about may not be told of it.
+    pub fn untold_until(&self) -> Option<UnixMs> {
+        self.untold_until
     }
 
     /// Whether frames about somebody are released.
@@ -100,7 +106,8 @@ impl Ledger {
     pub fn begin_release(&self, demand: RecordId, recipient: &Spiffe, schema: &SchemaName) -> Result<Arc<Releasing>, Refused> {
         let now = self.clock.now()?;
         let mut writer = self.sure_writer()?;
-        let warrant = self.file(&demand)?.case.warrant(now)?;
+        let file = self.file(&demand)?;
+        let (warrant, untold_until) = (file.case.warrant(now)?, file.case.untold_until());
         if warrant.recipient() != recipient {
             // Whom it is for is told to nobody else.
             return Err(Refused::NoSuchDemand(demand));
@@ -114,7 +121,7 @@ impl Ledger {
         self.keep_rows(&mut writer, now, vec![Row { taken: now, what }], &[])?;
         let noted = Mutex::new(Noted { from: now, frames: 0, counted: 0, fields: BTreeSet::new() });
         let (frames, ended) = (AtomicU64::new(0), AtomicBool::new(false));
-        let releasing = Arc::new(Releasing { id, warrant, schema: schema.clone(), frames, ended, noted });
+        let releasing = Arc::new(Releasing { id, warrant, schema: schema.clone(), untold_until, frames, ended, noted });
         // INVARIANT: before the writer is free, so that nobody takes it for one that a crash cut off.
         self.desk.releasing().push(Arc::clone(&releasing));
         drop(writer);

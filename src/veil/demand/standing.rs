@@ -119,7 +119,7 @@ impl Case {
     }
 
     /// The end of a gag after which the gateway tells, where nobody has told them yet.
-    fn untold_until(&self) -> Option<UnixMs> {
+    pub fn untold_until(&self) -> Option<UnixMs> {
         let demand = self.demand();
         let ends = demand.gag.as_ref().and_then(|gag| gag.until);
         ends.filter(|_| demand.about.is_some() && self.notices.is_empty())
