@@ -8,8 +8,8 @@ use crate::veil::name::UnixMs;
 
 /// When the subject's own consent expires.
 pub(super) const CONSENT_ENDS: i64 = (GAG_ENDS + UNTIL) / 2;
-/// When records come.
-pub(super) const INSTANTS: [i64; 5] = [0, FROM, GAG_ENDS, CONSENT_ENDS, UNTIL];
+/// When records come, at the most.
+pub(super) const INSTANTS: &[i64] = &[0, FROM, GAG_ENDS, CONSENT_ENDS, UNTIL];
 /// When it is asked whether something may leave: before and at every end.
 pub(super) const PROBES: &[i64] = &[0, FROM - 1, FROM, GAG_ENDS - 1, GAG_ENDS, CONSENT_ENDS - 1, CONSENT_ENDS, UNTIL - 1, UNTIL];
 
@@ -37,6 +37,10 @@ pub(super) struct Kind {
     /// Whether it has no period.
     pub(super) endless: bool,
     pub(super) subjects: &'static [u8],
+    /// When records come: the scope goes that far.
+    pub(super) instants: &'static [i64],
+    /// How many records are about challenges.
+    pub(super) challenges: usize,
 }
 
 /// What can happen.
@@ -114,9 +118,9 @@ pub(super) enum Gives {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Facts {
     /// How late it is.
-    pub(super) at: usize,
+    pub(super) at: i64,
     /// How late it was when something last was taken.
-    pub(super) latest: usize,
+    pub(super) latest: i64,
     /// By question: whether its condition is met, and whether that was said a second time.
     answers: [Option<(bool, bool)>; 3],
     /// Persons who wrote something before the decision.
@@ -142,6 +146,13 @@ pub(super) struct Decided {
     pub(super) wrote: u8,
     /// Whether all three conditions were met then.
     pub(super) met: bool,
+}
+
+impl Kind {
+    /// When the next record may come.
+    fn next(&self, at: i64) -> Option<i64> {
+        self.instants.iter().copied().find(|instant| *instant > at)
+    }
 }
 
 impl Who {
@@ -225,12 +236,12 @@ impl Facts {
         self.told != 0
     }
 
-    /// Whether the scope goes that far: each question is answered at most twice, three records are about challenges.
-    pub(super) fn is_in_scope(&self, act: Act) -> bool {
+    /// Whether the scope goes that far: each question is answered at most twice.
+    pub(super) fn is_in_scope(&self, kind: &Kind, act: Act) -> bool {
         match act {
             Act::Replace { n, .. } => !self.answers[usize::from(n) - 1].is_some_and(|(_, twice)| twice),
-            Act::Challenge { .. } => self.challenges.len() < 3,
-            Act::Wait => self.at + 1 < INSTANTS.len(),
+            Act::Challenge { .. } => self.challenges.len() < kind.challenges,
+            Act::Wait => kind.next(self.at).is_some(),
             Act::Withdraw => self.consent.is_some() && !self.withdrawn,
             _ => true,
         }
@@ -246,7 +257,7 @@ impl Facts {
 
     fn may(&self, kind: &Kind, probe: i64) -> bool {
         // … time that has passed stays passed …
-        let now = probe.max(INSTANTS[self.latest]);
+        let now = probe.max(self.latest);
         // … live data of named persons is demanded …
         let may_at_all = kind.asks == Asks::LiveData && !kind.everybody && kind.lists;
         // … it was decided to release it …
@@ -268,7 +279,7 @@ impl Facts {
 
     /// Whether what has begun may go on, until what it was told when it began.
     pub(super) fn may_go_on(&self, kind: &Kind, probe: i64, until: UnixMs) -> bool {
-        let now = probe.max(INSTANTS[self.latest]);
+        let now = probe.max(self.latest);
         self.may(kind, probe) && !self.released && crate::veil::consent::testing::after(now) < until
     }
 
@@ -284,7 +295,7 @@ impl Facts {
             Act::Stage { n, by, .. } => open && by.answers_questions() && self.answers[usize::from(n) - 1].is_none(),
             Act::Replace { n, by, .. } => open && by.answers_questions() && self.answers[usize::from(n) - 1].is_some(),
             Act::Notice(by) => {
-                let gagged = kind.gag.is_some_and(|until| until.is_none_or(|until| INSTANTS[self.at] < until));
+                let gagged = kind.gag.is_some_and(|until| until.is_none_or(|until| self.at < until));
                 let may = by.is_clerk() || (by == Who::Gateway && !gagged);
                 may && self.told & by.person() == 0
             }
@@ -307,9 +318,7 @@ impl Facts {
                 };
                 open && newer && kind.lists && !kind.everybody && !kind.asks.is_redesign()
             }
-            Act::Begin => {
-                self.may_leave(kind, INSTANTS[self.at]) && self.decided.as_ref().is_some_and(|decided| decided.says.rests_on_consent())
-            }
+            Act::Begin => self.may_leave(kind, self.at) && self.decided.as_ref().is_some_and(|decided| decided.says.rests_on_consent()),
             Act::Release { by, within } => {
                 let releases = self.decided.as_ref().is_some_and(|decided| decided.says != Says::Refuse);
                 // The very same is no new one.
@@ -333,7 +342,7 @@ impl Facts {
     }
 
     fn may_decide(&self, kind: &Kind, says: Says) -> bool {
-        let now = INSTANTS[self.at];
+        let now = self.at;
         if says == Says::Refuse {
             return true;
         }
@@ -356,7 +365,7 @@ impl Facts {
     }
 
     /// Writes down what was taken.
-    pub(super) fn happened(&mut self, act: Act) {
+    pub(super) fn happened(&mut self, kind: &Kind, act: Act) {
         if act != Act::Wait {
             self.latest = self.at;
         }
@@ -393,7 +402,7 @@ impl Facts {
             Act::Withdraw => self.withdrawn = true,
             Act::Begin => self.begun = true,
             Act::Release { .. } => self.released = true,
-            Act::Wait => self.at += 1,
+            Act::Wait => self.at = kind.next(self.at).unwrap_or(self.at),
             Act::Decide { says, by } => {
                 let persons = by.iter().fold(0, |persons, who| persons | who.person());
                 self.decided = Some(Decided { says, persons, wrote: self.wrote_or_filed(), met: self.all_met() });

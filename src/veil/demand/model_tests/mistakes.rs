@@ -108,8 +108,8 @@ impl Mistake {
             | Self::ReplacedStagesCount
             | Self::StagesComeAfterTheDecision
             | Self::ADecisionIsTakenTwice => of_stages(false),
-            Self::AnythingIsReleased => of_kind(kinds().swap_remove(0)),
-            Self::FieldsGoBeyond | Self::PeriodGoesBeyond => of_kind(plain()),
+            Self::AnythingIsReleased => of_kind(kinds(false).swap_remove(0), false),
+            Self::FieldsGoBeyond | Self::PeriodGoesBeyond => of_kind(plain(false), false),
             Self::ChallengesStopNothing
             | Self::ChallengesStopNoDecision
             | Self::UpheldIsNotTheEnd
