@@ -163,7 +163,9 @@ const TURBINE: [&str; 9] = [
 ];
 
 fn readme_tables() -> String {
-    let known: Vec<_> = RECIPIENTS.iter().map(|one| (Spiffe::parse(one.spiffe).unwrap(), vec![one.group.to_owned()])).collect();
+    let authority = ("spiffe://example.org/recipient/authority", "authorities");
+    let known = RECIPIENTS.iter().map(|one| (one.spiffe, one.group)).chain([authority]);
+    let known: Vec<_> = known.map(|(spiffe, group)| (Spiffe::parse(spiffe).unwrap(), vec![group.to_owned()])).collect();
     let policy = Policy::load(&read("src/cli/assets/policy.cedar"), &known).unwrap_or_else(|error| panic!("{error}"));
     let samples = twinveil::proto::SAMPLES;
     let patient = load_annotated(samples, "twinveil.sample.PatientFrame").unwrap();
