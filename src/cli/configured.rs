@@ -104,7 +104,9 @@ pub(super) fn given<'c>(
 ) -> Deciding<'c> {
     let mut deciding = Deciding::default();
     let mut permits = Vec::new();
-    for Record { id, consent } in consents.into_iter().filter(|record| record.is_mandate() == role.is_mandate()) {
+    // One for a legal demand permits nothing else.
+    let counts = |record: &&Record| record.is_mandate() == role.is_mandate() && record.consent.demand.is_none();
+    for Record { id, consent } in consents.into_iter().filter(counts) {
         let named = consent.recipients.iter().find(|recipient| match &recipient.who {
             Matcher::Spiffe(spiffe) => *spiffe == party.spiffe,
             Matcher::Did(_) => true,

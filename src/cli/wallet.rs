@@ -59,7 +59,7 @@ enum Command {
     Show(ShowArgs),
     Enrol(enrol::Args),
     Countersign(enrol::CountersignArgs),
-    Grant(grant::Args),
+    Grant(Box<grant::Args>),
     Renew(renew::Args),
     Withdraw(withdraw::Args),
     Standing(standing::Args),

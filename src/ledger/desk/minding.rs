@@ -83,7 +83,7 @@ impl Ledger {
         let new = frames.saturating_sub(noted.frames);
         // A consent is for one release, which has one record.
         let whole = !releasing.warrant().once() && now.0.saturating_sub(noted.from.0) >= INTERVAL_MS;
-        if !ended && !(whole && new > 0) {
+        if !(ended || (whole && new > 0)) {
             if new > noted.counted {
                 let what = What::Counted { release: releasing.id, demand: releasing.demand(), frames: new };
                 due.rows.push(Row { taken: now, what });
