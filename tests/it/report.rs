@@ -41,6 +41,10 @@ fn made() -> (Desk, PathBuf) {
     let output = make_with(&desk, "report", &["--persons", &persons]);
     assert!(output.status.success(), "{}", said(&output));
     let out = desk.path("report");
+    if let Some(keep) = std::env::var_os("KEEP_TMP") {
+        fs::copy(out.join("report.html"), Path::new(&keep).join("report.html")).unwrap();
+        fs::copy(out.join("report.json"), Path::new(&keep).join("report.json")).unwrap();
+    }
     (desk, out)
 }
 
@@ -104,9 +108,20 @@ fn a_report_counts_what_happened_and_verifies() {
     assert_eq!(figure(&year, "persons", "FR", "live-data")["value"]["count"], 20);
     assert_eq!(figure(&year, "persons", "FR", "stored-data")["value"]["between"]["most"], 10);
     assert_eq!(figure(&year, "persons", "FR", "all")["value"]["between"], serde_json::json!({"least": 21, "most": 30}));
-    let standing: Vec<_> = year["statements"].as_array().unwrap().iter().map(|line| (line["name"].as_str().unwrap(), line["standing"].as_str().unwrap())).collect();
+    let standing: Vec<_> = year["statements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["name"].as_str().unwrap(), line["standing"].as_str().unwrap()))
+        .collect();
     assert_eq!(standing, [("no-keys-handed-over", "stands"), ("no-taps", "dropped"), ("no-weakened-encryption", "stands")]);
-    let unanswered: Vec<_> = year["elements"].as_array().unwrap().iter().filter(|element| element["answered"] == false).map(|element| element["number"].as_u64()).collect();
+    let unanswered: Vec<_> = year["elements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|element| element["answered"] == false)
+        .map(|element| element["number"].as_u64())
+        .collect();
     assert_eq!(unanswered, [Some(7)], "no example is given");
     let output = verify(&desk, &out);
     assert!(output.status.success(), "{}", said(&output));
@@ -308,7 +323,10 @@ fn no_public_file_tells_who_anybody_is() {
             assert!(!text.contains("did:key:") && !text.contains(RECIPIENT), "{}", file.display());
             assert!(keys.iter().all(|key| !text.contains(&key["did:key:".len()..])), "{}", file.display());
         }
-        assert!(!text.contains("ab".repeat(32).as_str()) || file.parent() == Some(&out.join("disclosed")), "a commitment stays in its record");
+        assert!(
+            !text.contains("ab".repeat(32).as_str()) || file.parent() == Some(&out.join("disclosed")),
+            "a commitment stays in its record"
+        );
     }
 }
 
