@@ -4,8 +4,13 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const CONTRACT: [&str; 4] =
-    ["intoto/envelope.proto", "twinveil/v1/sensitivity.proto", "twinveil/v1/frames.proto", "twinveil/v1/consent.proto"];
+const CONTRACT: [&str; 5] = [
+    "intoto/envelope.proto",
+    "twinveil/v1/sensitivity.proto",
+    "twinveil/v1/frames.proto",
+    "twinveil/v1/consent.proto",
+    "twinveil/v1/demand.proto",
+];
 const SAMPLES: [&str; 2] = ["twinveil/sample/patient.proto", "twinveil/sample/turbine.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {

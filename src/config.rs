@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod keyfile;
 mod limits;
+mod people;
 mod proxy;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use proxy::{Reach, Route, RoutePurpose, RouteSubject, Undecidable, Upstream}
 
 use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::secret::Secret;
+use crate::veil::demand::Role;
 use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
 
 /// The most parties a gateway knows.
@@ -65,6 +67,8 @@ pub struct Config {
     pub web: Web,
     /// Where traces go: `http://host:port` of an OTLP/gRPC collector on this machine. Default none.
     pub traces: Option<Arc<str>>,
+    /// Who answers legal demands. Default nobody: none is taken.
+    pub persons: Vec<Person>,
     parties: Vec<Party>,
     by_spiffe: HashMap<Spiffe, usize>,
 }
@@ -169,6 +173,17 @@ pub struct Party {
     pub may: BTreeSet<May>,
     /// A source's countersigning key. Default none: the source can't enrol subjects.
     pub key: Option<Did>,
+}
+
+/// Somebody who answers legal demands. However many keys they have, they are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// What the operator calls them; it stands in no record and no report.
+    pub name: Arc<str>,
+    /// The did:keys that they sign with.
+    pub keys: Vec<Did>,
+    /// What they may sign; empty: nothing any more, and what they signed stays theirs.
+    pub roles: BTreeSet<Role>,
 }
 
 /// What a party may do.

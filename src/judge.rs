@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Releasing};
 use crate::veil::consent::deciding::{Counted, Moment, RecipientIdentity, mandate_deciding};
 use crate::veil::consent::obligations::Obligations;
 use crate::veil::consent::standing::Standing;
 use crate::veil::name::{Did, Fingerprint, Purpose, RecordId, SchemaName, SealKey, Spiffe, UnixMs};
 use crate::veil::policy::floor::{Policy, PolicyError};
-use crate::veil::policy::{Decision, FloorTable, Holders, decide, spends};
+use crate::veil::policy::{Decision, FloorTable, Holders, decide, spends, warranted};
 use crate::veil::schema::Schema;
 
 /// How many floor tables are kept; they are cheap to make again.
@@ -113,6 +113,32 @@ impl Judge {
         }
         self.floors.insert(key, Arc::clone(&floors));
         Ok(floors)
+    }
+
+    /// Judges by a legal demand: what is released of a subject, and nothing else. What people agreed to elsewhere, or forbade, has no say;
+    /// the schema's floors and the operator's policy have.
+    pub fn judge_release(
+        &self,
+        schema: &Schema,
+        listener: &Listener,
+        purpose: &Purpose,
+        releasing: &Releasing,
+        subject: Option<&Did>,
+    ) -> Result<Judgement, PolicyError> {
+        let floors = self.floors(schema, &listener.spiffe, purpose)?;
+        let mut deciding = releasing.deciding();
+        if !subject.is_some_and(|subject| releasing.is_about(subject)) {
+            deciding.rules.clear();
+        }
+        let decision = warranted(schema, &floors, &deciding);
+        Ok(Judgement {
+            spends: Vec::new(),
+            obligations: Vec::new(),
+            delivers: decision.visible(),
+            decision,
+            valid_until: releasing.warrant().until(),
+            keys: [deciding.recipient_key, None, None, None],
+        })
     }
 
     /// Judges. `subject` is the standing of whom the frames are about; `None` where the schema has no subject.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use self::parts::schemas;
-use self::parts::{Acts, Parts, sources};
+use self::parts::{Acts, Parts, register, sources};
 pub use self::reload::Reloader;
 use crate::config::{Config, ConfigError};
 use crate::gate::hub::Hub;
@@ -102,6 +102,7 @@ impl Gateway {
         let store = Store::open(&config.store_dir).map(Arc::new).map_err(|error| StartError::new(error.code(), error))?;
         Ledger::claim(&store, &config.origin).map_err(|error| StartError::new(error.code(), error))?;
         let log = open_log(&config)?;
+        let sign = Arc::new(SignKey::from_seed(&config.keys.sign));
         let ledger = Ledger::open(
             store,
             Arc::clone(&log),
@@ -109,6 +110,8 @@ impl Gateway {
                 origin: config.origin.clone(),
                 handle_key: config.keys.handle.clone(),
                 store_key: config.keys.store.clone(),
+                persons: register(&config)?,
+                sign: Arc::clone(&sign),
                 operators: config.operators.clone(),
                 sources: sources(&config),
             },
@@ -116,12 +119,16 @@ impl Gateway {
         )
         .map_err(|error| StartError::new(error.code(), error))?;
         in_force(&ledger, parts.acts(&log))?;
+        // What came due while it was down.
+        if let Err(refused) = ledger.mind_desk() {
+            tracing::error!(code = refused.code(), "what is due of legal demands could not be written yet");
+        }
         let live = Arc::new(Live::new(parts.state(&ledger, &clock)?));
         let streams = Arc::new(Streams::default());
         ledger.attach(Arc::clone(&streams) as _);
         let settings = ViewSettings {
             origin: config.origin.clone(),
-            sign: Arc::new(SignKey::from_seed(&config.keys.sign)),
+            sign,
             suite: config.seal.suite,
             epoch_ms_max: i64::try_from(config.seal.epoch_ms_max).unwrap_or(i64::MAX),
             rotation_ms: i64::from(config.pseudonym.rotation_days) * MS_PER_DAY,
@@ -168,8 +175,14 @@ impl Gateway {
             // Its share of the store goes with it: whoever starts again on the same folder finds it closed.
             let _aborted = task.await;
         }
-        let kept = tokio::task::spawn_blocking(move || self.ledger.keep_wraps()).await;
-        if let Ok(Err(error)) = kept {
+        let kept = tokio::task::spawn_blocking(move || (self.ledger.keep_wraps(), self.ledger.mind_desk())).await;
+        if let Ok((_, Err(error))) = &kept {
+            tracing::error!(
+                code = error.code(),
+                "what was released under legal demands is not on record yet; the next start puts it there"
+            );
+        }
+        if let Ok((Err(error), _)) = kept {
             tracing::error!(code = error.code(), "announcements for vaults were not kept; their recipients have them");
         }
     }
@@ -202,11 +215,15 @@ async fn tick(ledger: Arc<Ledger>, mut stop: Stop) {
             () = tokio::time::sleep(TICK) => {}
         }
         let ledger = Arc::clone(&ledger);
-        let kept = tokio::task::spawn_blocking(move || (ledger.keep_wraps(), ledger.tick())).await;
-        if let Ok((Err(error), _)) = &kept {
+        let kept = tokio::task::spawn_blocking(move || (ledger.keep_wraps(), ledger.mind_desk(), ledger.tick())).await;
+        let Ok((wraps, desk, clock)) = kept else { continue };
+        if let Err(error) = wraps {
             tracing::error!(code = error.code(), "announcements for vaults could not be kept yet");
         }
-        if let Ok((_, Err(error))) = kept {
+        if let Err(error) = desk {
+            tracing::error!(code = error.code(), "what is due of legal demands could not be written yet");
+        }
+        if let Err(error) = clock {
             tracing::error!(code = error.code(), "the clock's mark could not be kept");
         }
     }

@@ -64,6 +64,10 @@ pub enum Refuse {
     OtherOrigin,
     /// The gateway holds as much of large messages as it takes.
     NoRoom,
+    /// Nothing is released to the caller under the legal demand.
+    NoRelease,
+    /// What was released under a legal demand is over.
+    ReleaseOver,
 }
 
 impl Refuse {
@@ -96,6 +100,8 @@ impl Refuse {
         Self::UnknownService,
         Self::OtherOrigin,
         Self::NoRoom,
+        Self::NoRelease,
+        Self::ReleaseOver,
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -128,15 +134,17 @@ impl Refuse {
             Self::UnknownService => "TV-G25",
             Self::OtherOrigin => "TV-G26",
             Self::NoRoom => "TV-G27",
+            Self::NoRelease => "TV-G28",
+            Self::ReleaseOver => "TV-G29",
         }
     }
 
     /// The gRPC status.
     pub const fn status(self) -> tonic::Code {
         match self {
-            Self::NotEnrolled => tonic::Code::FailedPrecondition,
+            Self::NotEnrolled | Self::ReleaseOver => tonic::Code::FailedPrecondition,
             Self::UnknownSchema | Self::NotAnnounced | Self::UnknownService => tonic::Code::NotFound,
-            Self::NotAllowed | Self::UnknownParty | Self::OtherOrigin => tonic::Code::PermissionDenied,
+            Self::NotAllowed | Self::UnknownParty | Self::OtherOrigin | Self::NoRelease => tonic::Code::PermissionDenied,
             Self::Malformed | Self::UnknownPurpose => tonic::Code::InvalidArgument,
             Self::BadKeyStatement => tonic::Code::Unauthenticated,
             Self::TooSlow | Self::TooLarge | Self::TooMany | Self::NoRoom => tonic::Code::ResourceExhausted,
@@ -181,6 +189,8 @@ impl Refuse {
             Self::UnknownService => "no such service that you may call",
             Self::OtherOrigin => "pages of that origin may not call; the operator allows origins in the configuration",
             Self::NoRoom => "the gateway holds as much of large messages as it takes; come back",
+            Self::NoRelease => "nothing is released to you under that legal demand; the desk of the gateway's operator answers demands",
+            Self::ReleaseOver => "what was released to you under the legal demand is over, or was stopped",
         }
     }
 

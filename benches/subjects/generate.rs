@@ -66,6 +66,8 @@ impl People {
             origin: Origin::new(ORIGIN),
             handle_key: seed(b"handle", 0),
             store_key: seed(b"store", 0),
+            sign: Arc::new(SignKey::from_seed(&seed(b"log", 0))),
+            persons: Register::new(SignKey::from_seed(&seed(b"log", 0)).did(), Vec::new()).expect("nobody"),
             operators: Vec::new(),
             sources: Vec::new(),
         }

@@ -20,7 +20,7 @@ const GATEWAY: &str = "spiffe://example.org/gateway";
 /// The gateway's name in the template.
 const ORIGIN: &str = "gateway.example.org/twins";
 /// The parties of the template: certificate name and SPIFFE id.
-const PARTIES: [(&str, &str); 8] = [
+const PARTIES: [(&str, &str); 9] = [
     ("hospital", "spiffe://example.org/source/hospital"),
     ("windfarm", "spiffe://example.org/source/windfarm"),
     ("clinician", "spiffe://example.org/recipient/clinician"),
@@ -28,6 +28,7 @@ const PARTIES: [(&str, &str); 8] = [
     ("renderer", "spiffe://example.org/recipient/renderer"),
     ("vendor", "spiffe://example.org/recipient/vendor"),
     ("advertiser", "spiffe://example.org/recipient/advertiser"),
+    ("authority", "spiffe://example.org/recipient/authority"),
     ("portal", "spiffe://example.org/portal"),
 ];
 

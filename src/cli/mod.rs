@@ -5,6 +5,7 @@ pub mod certs;
 mod child;
 mod configured;
 pub mod connect;
+pub mod demand;
 pub mod demo;
 pub mod explain;
 pub mod init;
@@ -63,6 +64,7 @@ enum Command {
     Certs(certs::Args),
     Serve(serve::Args),
     Wallet(wallet::Args),
+    Demand(demand::Args),
     Explain(explain::Args),
     Log(log::Args),
     Schema(schema::Args),
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Certs(args) => certs::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Wallet(args) => wallet::run(args),
+        Command::Demand(args) => demand::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Log(args) => log::run(args),
         Command::Schema(args) => schema::run(args),

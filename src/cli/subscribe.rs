@@ -98,14 +98,25 @@ async fn subscribe(args: &Args, message: &MessageDescriptor) -> Result<(), CliEr
         keys.push(wallet.into_vault());
     }
     let delivery = if args.newest { Delivery::Newest } else { Delivery::Lossless };
-    let request = SubscribeRequest { schema: args.schema.clone(), purpose: args.purpose.to_string(), delivery: delivery.into(), key };
-    let channel = args.connection.connect(None).await?;
-    let mut client = FramesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let (schema, purpose) = (args.schema.clone(), args.purpose.to_string());
+    let request = SubscribeRequest { schema, purpose, delivery: delivery.into(), key, ..SubscribeRequest::default() };
+    let kept = args.keep.as_deref().map(Keeping::begin).transpose()?;
+    let printer = Printer { subscriber: Subscriber::new(keys, args.gateway_key), message, left: args.count, out: std::io::stdout() };
+    print(request, &args.connection, printer, kept, args.seconds).await
+}
 
-    let mut kept = args.keep.as_deref().map(Keeping::begin).transpose()?;
-    let mut printer = Printer { subscriber: Subscriber::new(keys, args.gateway_key), message, left: args.count, out: std::io::stdout() };
+/// Prints a stream until it ends, is interrupted, or the time is up.
+pub(super) async fn print(
+    request: SubscribeRequest,
+    connection: &Connection,
+    mut printer: Printer<'_, std::io::Stdout>,
+    mut kept: Option<Keeping>,
+    seconds: Option<u64>,
+) -> Result<(), CliError> {
+    let channel = connection.connect(None).await?;
+    let mut client = FramesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let mut time_up = std::pin::pin!(async {
-        match args.seconds {
+        match seconds {
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
             None => std::future::pending().await,
         }
@@ -138,7 +149,7 @@ async fn subscribe(args: &Args, message: &MessageDescriptor) -> Result<(), CliEr
 }
 
 /// A stream as it came: each message with its length, a varint, in front.
-struct Keeping {
+pub(super) struct Keeping {
     path: PathBuf,
     file: File,
 }

@@ -1,6 +1,6 @@
 //! Names as they stand on the command line.
 
-use crate::veil::name::{Did, Purpose, SealKey, Spiffe};
+use crate::veil::name::{Did, Purpose, RecordId, SealKey, Spiffe};
 use crate::veil::terms;
 
 pub(super) fn spiffe(text: &str) -> Result<Spiffe, String> {
@@ -13,6 +13,10 @@ pub(super) fn did(text: &str) -> Result<Did, String> {
 
 pub(super) fn seal_key(text: &str) -> Result<SealKey, String> {
     SealKey::parse(text).map_err(|bad| bad.to_string())
+}
+
+pub(super) fn record(text: &str) -> Result<RecordId, String> {
+    RecordId::parse(text).map_err(|_| "not the id of a record: 64 lower-case hexadecimal digits".to_owned())
 }
 
 pub(super) fn purpose(text: &str) -> Result<Purpose, String> {

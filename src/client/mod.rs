@@ -2,6 +2,8 @@
 
 pub mod announce;
 pub mod authority;
+pub mod demand;
+mod demand_query;
 pub mod dsse;
 pub mod fhir;
 mod obligation;

@@ -1,6 +1,6 @@
 //! The configuration as written, and the checks that make it a [`Config`].
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use serde::Deserialize;
 
 use super::error::{ConfigError, nearest};
 use super::limits::{LimitsTable, SealTable, within};
+use super::people::{PartyTable, PersonTable, parties, persons};
 use super::proxy::{RouteTable, UpstreamTable, proxy};
-use super::{
-    Config, Descriptor, DescriptorFile, Entry, Keys, LogSettings, May, PARTIES_MAX, Party, Policy, Pseudonym, SchemaSource, TlsFiles, Web,
-};
+use super::{Config, Descriptor, DescriptorFile, Entry, Keys, LogSettings, Policy, Pseudonym, SchemaSource, TlsFiles, Web};
 use super::{check_private, read_key};
-use crate::veil::name::{Did, Origin, SchemaName, Spiffe};
+use crate::veil::crypto::sign::SignKey;
+use crate::veil::name::{Did, Origin, SchemaName};
 
 const BUILTIN: [&str; 2] = ["twinveil.sample.PatientFrame", "twinveil.sample.TurbineFrame"];
 
@@ -38,6 +38,8 @@ pub(super) struct File {
     schema: Vec<SchemaTable>,
     #[serde(default)]
     party: Vec<PartyTable>,
+    #[serde(default)]
+    person: Vec<PersonTable>,
     #[serde(default)]
     upstream: Vec<UpstreamTable>,
     #[serde(default)]
@@ -103,18 +105,6 @@ struct SchemaTable {
     #[serde(default)]
     builtin: bool,
     side_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PartyTable {
-    name: String,
-    spiffe: String,
-    #[serde(default)]
-    groups: Vec<String>,
-    #[serde(default)]
-    may: Vec<May>,
-    key: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -209,6 +199,7 @@ impl File {
         };
         let log = self.log.check(folder, log_dir, &store_dir)?;
         let operators = self.operator.keys.iter().map(|key| did("operator.keys", key)).collect::<Result<Vec<_>, _>>()?;
+        let persons = persons(self.person, &SignKey::from_seed(&keys.sign).did())?;
         let (upstreams, routes) = proxy(self.upstream, self.route, folder, &parties)?;
         Ok(Config {
             origin: origin(&self.origin)?,
@@ -236,6 +227,7 @@ impl File {
             routes,
             web: self.web.check()?,
             traces: self.traces.check()?,
+            persons,
             parties,
             by_spiffe,
         })
@@ -263,7 +255,7 @@ fn address((key, text): (String, Option<String>), default_port: u16) -> Result<S
     }
 }
 
-fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
+pub(super) fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
     Did::parse(text).map_err(|bad| ConfigError::value(key, text, format!("{bad}; keys are written `did:key:z6Mk…`")))
 }
 
@@ -414,37 +406,4 @@ fn schemas(tables: Vec<SchemaTable>, folder: &Path) -> Result<Vec<SchemaSource>,
         Ok(SchemaSource { message: SchemaName::new(table.message), descriptor, side_file })
     };
     tables.into_iter().map(check).collect()
-}
-
-type Parties = (Vec<Party>, HashMap<Spiffe, usize>);
-
-fn parties(tables: Vec<PartyTable>) -> Result<Parties, ConfigError> {
-    if tables.len() > PARTIES_MAX {
-        return Err(ConfigError::value("party", tables.len(), format!("at most {PARTIES_MAX} parties")));
-    }
-    let mut names = HashSet::new();
-    let mut by_spiffe = HashMap::new();
-    let mut parties = Vec::with_capacity(tables.len());
-    for table in tables {
-        let name = word("party.name", &table.name)?;
-        if !names.insert(name.clone()) {
-            return Err(ConfigError::value("party.name", name, "two parties have this name; rename one"));
-        }
-        let spiffe = Spiffe::parse(&table.spiffe).map_err(|bad| ConfigError::value("party.spiffe", table.spiffe.escape_debug(), bad))?;
-        if by_spiffe.insert(spiffe.clone(), parties.len()).is_some() {
-            return Err(ConfigError::value("party.spiffe", spiffe, "two parties have this id; give each its own certificate"));
-        }
-        let groups = table.groups.iter().map(|group| word("party.groups", group)).collect::<Result<Vec<_>, _>>()?;
-        let may: BTreeSet<May> = table.may.into_iter().collect();
-        let key = table.key.as_deref().map(|key| did("party.key", key)).transpose()?;
-        if key.is_some() && !may.contains(&May::Publish) && !may.contains(&May::Call) {
-            return Err(ConfigError::value(
-                "party.key",
-                name,
-                "only a source countersigns; add `publish` or `call` to `may` or delete `key`",
-            ));
-        }
-        parties.push(Party { name, spiffe, groups, may, key });
-    }
-    Ok((parties, by_spiffe))
 }

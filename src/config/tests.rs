@@ -1,6 +1,9 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::veil::crypto::sign::SignKey;
+use crate::veil::demand::Role;
+use crate::veil::demand::register::PERSONS_MAX;
 
 const DID: &str = "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
 
@@ -278,4 +281,58 @@ fn raising_the_frame_limit_raises_what_holds_frames() {
 fn a_missing_file_says_how_to_get_one() {
     let error = Config::load(std::path::Path::new("/nonexistent/twinveil.toml")).expect_err("missing");
     assert_eq!(error.to_string(), "`/nonexistent/twinveil.toml` can't be read: entity not found; `twinveil init` makes one");
+}
+
+const OTHER_DID: &str = "did:key:z6MktwupdmLXVVqTzCw4i46r4uGyosGXRnR3XjN4Zq7oMMsw";
+
+fn with_persons(persons: &str) -> String {
+    format!("{}{persons}", good())
+}
+
+#[test]
+fn persons_have_keys_and_roles_and_are_one_however_many_keys_they_have() {
+    let folder = Folder::new("persons");
+    assert!(folder.load(&good()).expect("good").persons.is_empty());
+    let text = format!("[[person]]\nname = \"ada\"\nkeys = [\"{DID}\", \"{OTHER_DID}\"]\nroles = [\"approver\", \"clerk\", \"clerk\"]\n");
+    let config = folder.load(&with_persons(&text)).expect("good");
+    let [ada] = config.persons.as_slice() else { panic!("one person") };
+    assert_eq!((ada.keys.len(), ada.roles.iter().copied().collect::<Vec<_>>()), (2, vec![Role::Clerk, Role::Approver]));
+}
+
+#[test]
+fn a_key_under_two_persons_is_refused_and_so_is_whatever_leaves_open_who_signs() {
+    let folder = Folder::new("persons-refused");
+    let person = |name: &str, keys: &str, roles: &str| format!("[[person]]\nname = \"{name}\"\nkeys = [{keys}]\nroles = [{roles}]\n");
+    let key = format!("\"{DID}\"");
+    let own = SignKey::from_seed(&Secret::take(&mut {
+        let mut seed = [0; 32];
+        seed[31] = 1;
+        seed
+    }));
+    let cases = [
+        (
+            person("ada", &key, "\"clerk\"") + &person("ben", &key, "\"approver\""),
+            format!("`person.keys` is `{DID}`: under two persons; whose it is has to be certain: delete one"),
+        ),
+        (person("ada", &format!("{key}, {key}"), "\"clerk\""), format!("`person.keys` is `{DID}`: named twice")),
+        (person("ada", &key, "\"clerk\"") + &person("ada", "\"x\"", "\"clerk\""), "`person.name` is `ada`: two persons".into()),
+        (person("ada", "", "\"clerk\""), "`person.keys` is `ada`: needs 1 to 16 keys".into()),
+        (person("ada", &[key.as_str(); 17].join(","), "\"clerk\""), "`person.keys` is `ada`: needs 1 to 16 keys".into()),
+        (person("ada", &key, "\"judge\""), "`person.roles` is `judge`: must be one of `clerk`, `counsel`, `analyst`, `approver`".into()),
+        (person("ada", "\"did:web:x\"", "\"clerk\""), "`person.keys` is `did:web:x`".into()),
+        (person("Ada Lovelace", &key, "\"clerk\""), "`person.name` is `Ada Lovelace`: must be 1 to 64 letters".into()),
+        (person("ada", &format!("\"{}\"", own.did()), "\"clerk\""), format!("`person.keys` is `{}`: the gateway's own key", own.did())),
+    ];
+    for (text, says) in cases {
+        let error = folder.load(&with_persons(&text)).expect_err(&says);
+        assert!(error.starts_with(&says), "wanted {says}\n   got {error}");
+    }
+    assert!(folder.load(&with_persons(&person("ada", &key, ""))).expect("somebody who left").persons[0].roles.is_empty());
+    let many = |count: usize| {
+        let keys = (0..count)
+            .map(|i| SignKey::from_seed(&Secret::take(&mut [[i as u8, (i >> 8) as u8 + 1]; 16].concat().try_into().expect("32"))).did());
+        keys.enumerate().map(|(i, key)| person(&format!("p{i}"), &format!("\"{key}\""), "\"clerk\"")).collect::<String>()
+    };
+    assert_eq!(folder.load(&with_persons(&many(PERSONS_MAX))).expect("at the limit").persons.len(), PERSONS_MAX);
+    assert_eq!(folder.load(&with_persons(&many(PERSONS_MAX + 1))).expect_err("one too many"), "`person` is `1001`: at most 1000 persons");
 }

@@ -62,12 +62,12 @@ impl ConsentDesk {
     }
 }
 
-fn envelope(record: Option<&intoto::Envelope>) -> Result<Envelope, Status> {
+pub(super) fn envelope(record: Option<&intoto::Envelope>) -> Result<Envelope, Status> {
     Ok(record.map(dsse::from_proto).ok_or(Refuse::Malformed)?)
 }
 
 /// Writing waits for the disk: away from the threads that carry frames.
-async fn write<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refused> + Send + 'static) -> Result<T, Status> {
+pub(super) async fn write<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refused> + Send + 'static) -> Result<T, Status> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|refused| refuse(&refused)),
         Err(_) => Err(Refuse::StoreDown.into()),
@@ -82,7 +82,7 @@ async fn standing_of(ledger: &Arc<Ledger>, query: &Query) -> Result<Arc<Standing
 
 /// What a sender saw of the log before. Whatever it is, it stands in no record's way; where it shows that the log was set back, the
 /// log signs nothing any more, so that no receipt will contradict it.
-fn witness(ledger: &Ledger, seen: &str) {
+pub(super) fn witness(ledger: &Ledger, seen: &str) {
     if !seen.is_empty()
         && let Err(error) = ledger.witness(seen)
     {
@@ -91,7 +91,7 @@ fn witness(ledger: &Ledger, seen: &str) {
     }
 }
 
-fn receipt(receipt: &Receipt) -> v1::Receipt {
+pub(super) fn receipt(receipt: &Receipt) -> v1::Receipt {
     v1::Receipt { salt: Bytes::copy_from_slice(&receipt.salt.0), proof: receipt.proof.to_string() }
 }
 
@@ -209,7 +209,13 @@ impl Consents for ConsentDesk {
         if !view.shows(record) {
             return Err(refuse(&RecordRefusal::Widens("record".into()).into()));
         }
-        let found = write(move || ledger.record_of(&query.subject, record)).await?;
+        let demands = view.shows_demands();
+        let found = write(move || match ledger.record_of(&query.subject, record)? {
+            // Whoever was told of a legal demand may read it.
+            None if demands => Ok(ledger.demand_for(&query.subject, &record)),
+            found => Ok(found),
+        });
+        let found = found.await?;
         let found = found.ok_or_else(|| refuse(&RecordRefusal::UnknownRecord(record).into()))?;
         Ok(Response::new(RecordResponse { record: Some(dsse::to_proto(&found)) }))
     }

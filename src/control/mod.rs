@@ -1,6 +1,7 @@
 //! The control plane: facts only. The planes meet in the ledger.
 
 pub mod consents;
+pub mod demands;
 mod explained;
 pub mod keys;
 mod notices;

@@ -25,6 +25,7 @@ pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watchi
     let mut first = true;
     // A standing does not know what was used up, and nobody keeps when.
     let mut used_up = BTreeSet::new();
+    let mut demands_told = BTreeSet::new();
     loop {
         let Ok(now) = ledger.clock().now() else {
             let _gone = out.send(Err(Refuse::ClockBehind.into())).await;
@@ -59,6 +60,13 @@ pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watchi
                 return;
             }
         }
+        let demands = if view.shows_demands() { ledger.demands_told(&query.subject) } else { Vec::new() };
+        for (demand, at) in demands {
+            let is_news = demands_told.insert(demand) && (past || !first);
+            if is_news && out.send(Ok(demand_notice(demand, at))).await.is_err() {
+                return;
+            }
+        }
         (told, first) = (standing.told(now), false);
         let next = standing.next_notice(now).0.saturating_sub(now.0).clamp(1, IDLE_MS_MAX);
         tokio::select! {
@@ -70,6 +78,10 @@ pub(super) async fn tell(ledger: Arc<Ledger>, query: Query, mut watching: Watchi
             () = tokio::time::sleep(Duration::from_millis(next.unsigned_abs())) => {}
         }
     }
+}
+
+fn demand_notice(demand: RecordId, at: UnixMs) -> v1::Notice {
+    v1::Notice { at_ms: at.0, what: "demand".to_owned(), record: Bytes::copy_from_slice(&demand.0), by: String::new() }
 }
 
 fn spent_notice(record: RecordId, now: UnixMs) -> v1::Notice {

@@ -7,12 +7,13 @@ use crate::ledger::{Ledger, Move, Refused, StreamSettled};
 use crate::proto::v1;
 use crate::status::status;
 use crate::veil::consent::authority::{Agreed, Delegated};
-use crate::veil::consent::delegation::{Delegation, Right};
+use crate::veil::consent::delegation::{Capacity, Delegation, Right};
 use crate::veil::consent::grant::Done;
 use crate::veil::consent::query::Query;
 use crate::veil::consent::record::Matcher;
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::{Grant, Standing};
+use crate::veil::demand;
 use crate::veil::name::{Purpose, RecordId, Spiffe, UnixMs};
 
 /// The sender gets the whole story: it may quote what the sender wrote. The log gets the code.
@@ -30,7 +31,8 @@ pub(super) fn refuse(refused: &Refused) -> Status {
             | RecordRefusal::Widens(_)
             | RecordRefusal::TooFewSignatures { .. },
         ) => Code::PermissionDenied,
-        Refused::Record(RecordRefusal::UnknownRecord(_)) => Code::NotFound,
+        Refused::Record(RecordRefusal::UnknownRecord(_)) | Refused::NoSuchDemand(_) => Code::NotFound,
+        Refused::Demand(demand::Refused::Unregistered(_) | demand::Refused::NoRole(_)) => Code::PermissionDenied,
         Refused::Clock(_) => Code::Unavailable,
         _ => match refused.whose_move() {
             Move::Sender => Code::InvalidArgument,
@@ -69,6 +71,15 @@ impl View<'_> {
     /// Whether a record's receipt may be seen. To a delegate only where the record itself may: of others its id is told already.
     pub(super) fn shows_receipt(&self, record: RecordId) -> bool {
         self.delegation.is_none() || self.standing.has(record) && self.shows(record)
+    }
+
+    /// Whether legal demands about the subject are told: to itself, and to whoever is there in its place. A proxy does something for it, and
+    /// no more.
+    pub(super) fn shows_demands(&self) -> bool {
+        self.delegation.is_none_or(|delegation| match delegation.capacity {
+            Capacity::Guardian | Capacity::Steward => true,
+            Capacity::Proxy => false,
+        })
     }
 
     /// Whether it may be asked what a recipient gets.

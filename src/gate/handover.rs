@@ -17,7 +17,7 @@ use super::room::{FREE_BYTES, Held, Room};
 use super::subscribe::{Shared, Stream, WRITE_BUFFER_BYTES};
 use super::uses;
 use super::views::{Ask, Seen};
-use crate::ledger::{Subject, Took};
+use crate::ledger::{Releasing, Subject, Took};
 use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::Refuse;
 use crate::veil::crypto::CryptoRng;
@@ -67,11 +67,13 @@ pub(super) struct Handover {
     pub(super) held_up: bool,
     /// For a large frame that is in `out`.
     held: Held,
+    /// Where frames are counted that a legal demand releases.
+    releasing: Option<Arc<Releasing>>,
 }
 
 impl Handover {
     /// Of a stream that has said nothing; large frames ask this room.
-    pub(super) fn within(room: Arc<Room>) -> Self {
+    pub(super) fn within(room: Arc<Room>, releasing: Option<Arc<Releasing>>) -> Self {
         Self {
             handed_over: 0,
             seen: Vec::new(),
@@ -93,6 +95,7 @@ impl Handover {
             trailers_sent: false,
             held_up: false,
             held: Held::none(room),
+            releasing,
         }
     }
 
@@ -197,6 +200,9 @@ impl Handover {
             self.writer.finish(self.handed_over + 1, &mut self.out);
             self.handed_over += count;
             shared.counters.frames_out.add(count);
+            if let Some(releasing) = &self.releasing {
+                releasing.handed_over(count);
+            }
             let end = self.sent + self.out.len() as u64;
             if bytes > FREE_BYTES {
                 self.writer = BatchWriter::default();
@@ -326,7 +332,8 @@ impl Handover {
 
     /// Sets the timer to the next instant at which a view ends by itself; true: it is there.
     pub(super) fn sleep(&self, timer: &mut Option<Pin<Box<Sleep>>>, now: UnixMs, cx: &mut Context<'_>) -> bool {
-        let next = self.seen.iter().map(|seen| seen.valid_until().0).filter(|at| *at > now.0).min();
+        let release = self.releasing.iter().map(|releasing| releasing.warrant().until().0);
+        let next = self.seen.iter().map(|seen| seen.valid_until().0).chain(release).filter(|at| *at > now.0).min();
         let Some(next) = next else {
             *timer = None;
             return false;

@@ -17,7 +17,7 @@ use crate::status::Refuse;
 use crate::veil::name::Spiffe;
 
 /// What the gateway serves itself; the empty name is the gateway as a whole.
-const OWN: [&str; 4] = ["", "twinveil.v1.Frames", "twinveil.v1.Consents", "twinveil.v1.Keys"];
+const OWN: [&str; 5] = ["", "twinveil.v1.Frames", "twinveil.v1.Consents", "twinveil.v1.Demands", "twinveil.v1.Keys"];
 /// How often whoever watches is told of changes.
 const EVERY: Duration = Duration::from_secs(2);
 

@@ -96,6 +96,14 @@ impl State {
                 self.allows(&ask.listener.spiffe, May::Subscribe)?;
                 self.judge.schema(ask.schema.name().as_str())
             }
+            Through::Warrant(releasing) => {
+                self.allows(&ask.listener.spiffe, May::Subscribe)?;
+                self.judge.ledger().holds(releasing).map_err(|refused| {
+                    tracing::info!(code = refused.code(), "a release under a legal demand ends");
+                    Refuse::ReleaseOver
+                })?;
+                self.judge.schema(ask.schema.name().as_str())
+            }
             Through::Call { path, answers, caller, term } => {
                 self.allows(caller, May::Call)?;
                 self.routes.find(path).filter(|called| Arc::ptr_eq(&called.term, term)).map(|called| called.schema(*answers))

@@ -28,10 +28,13 @@ use super::web::{Entered, Inbound, PageBody, Wire, enter, preflight};
 use crate::client::dsse;
 use crate::config::{Carrier, May, Party};
 use crate::judge::Listener;
+use crate::ledger::{Move, Releasing};
 use crate::proto::v1::{Delivery, SubscribeRequest};
 use crate::status::{Refuse, trailers};
 use crate::veil::consent::envelope::Signed;
 use crate::veil::consent::recipient_key::RecipientKey;
+use crate::veil::name::{RecordId, Spiffe};
+use crate::veil::schema::Schema;
 use crate::veil::terms;
 
 /// A Subscribe request is at most this long.
@@ -177,15 +180,35 @@ impl Router {
             did: stated.as_ref().map(|stated| stated.0),
             stated_key: stated.as_ref().map(|stated| stated.1),
         };
-        let ask = Ask { listener, purpose, schema, expected: false, through: Through::Frames };
+        let through = match wanted.warrant.is_empty() {
+            true => Through::Frames,
+            false => Through::Warrant(self.begin_release(&caller.spiffe, &wanted.warrant, &schema).await?),
+        };
+        let ask = Ask { listener, purpose, schema, expected: false, through };
         let body = SubscribeBody::open(self.shared, ask, lag, state.config.limits.queue_bytes_max);
         Ok(streaming(AnswerBody::Frames(Box::new(body))))
     }
 }
 
+impl Router {
+    /// Begins what a legal demand releases; on disk before anything is handed over.
+    async fn begin_release(&self, caller: &Spiffe, demand: &[u8], schema: &Schema) -> Result<Arc<Releasing>, Refuse> {
+        let demand = RecordId(demand.try_into().map_err(|_| Refuse::Malformed)?);
+        let (ledger, caller, schema) = (Arc::clone(self.shared.maker.ledger()), caller.clone(), schema.name().clone());
+        let begun = tokio::task::spawn_blocking(move || ledger.begin_release(demand, &caller, &schema)).await;
+        begun.map_err(|_| Refuse::StoreDown)?.map_err(|refused| {
+            tracing::info!(code = refused.code(), "a release under a legal demand was refused");
+            match refused.whose_move() {
+                Move::Ours => Refuse::StoreDown,
+                Move::Sender | Move::Operator => Refuse::NoRelease,
+            }
+        })
+    }
+}
+
 /// A method's path, if there is such a method: nothing else that a caller writes is told.
 fn named(state: &State, path: &str) -> Arc<str> {
-    const OWN: [&str; 11] = [
+    const OWN: [&str; 17] = [
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         "/twinveil.v1.Frames/Publish",
@@ -194,6 +217,12 @@ fn named(state: &State, path: &str) -> Arc<str> {
         "/twinveil.v1.Consents/Withdraw",
         "/twinveil.v1.Consents/Standing",
         "/twinveil.v1.Consents/Explain",
+        "/twinveil.v1.Demands/Whom",
+        "/twinveil.v1.Demands/File",
+        "/twinveil.v1.Demands/Submit",
+        "/twinveil.v1.Demands/Show",
+        "/twinveil.v1.Demands/List",
+        "/twinveil.v1.Demands/Disclosed",
         "/twinveil.v1.Keys/Announced",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use super::handover::{Handover, random};
@@ -141,7 +142,7 @@ impl SubscribeBody {
     pub fn open(shared: Arc<Shared>, ask: Ask, lag: Lag, queue_bytes_max: usize) -> Self {
         let queue = Arc::new(Queue::new(lag, queue_bytes_max));
         let id = StreamId(random());
-        let mut state = Handover::within(Arc::clone(&shared.room));
+        let mut state = Handover::within(Arc::clone(&shared.room), ask.releasing().cloned());
         state.begin(&shared, id, ask.schema.fingerprint());
         // A reload between the question and the answer counts.
         state.recheck = Some(0);
@@ -250,5 +251,20 @@ impl Drop for SubscribeBody {
         self.shared.streams.leave(&self.stream.id);
         self.shared.hub.leave(self.stream.ask.schema.name(), &self.stream.queue);
         self.shared.counters.streams_closed.add(1);
+        if let Some(releasing) = self.stream.ask.releasing() {
+            releasing.end();
+            put_on_record(&self.shared);
+        }
     }
+}
+
+/// What a legal demand released is on record soon; where it can't be now, the next look of the gateway at its desk puts it there.
+fn put_on_record(shared: &Shared) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let ledger = Arc::clone(shared.maker.ledger());
+    drop(runtime.spawn_blocking(move || {
+        if let Err(refused) = ledger.mind_desk() {
+            tracing::error!(code = refused.code(), "what was released under a legal demand is not on record yet");
+        }
+    }));
 }

@@ -9,7 +9,7 @@ use super::live::Live;
 use super::proxy::Term;
 use crate::client::announce;
 use crate::judge::{Judgement, Listener};
-use crate::ledger::{Ledger, Subject, Uses};
+use crate::ledger::{Ledger, Releasing, Subject, Uses};
 use crate::proto::{intoto, v1};
 use crate::status::Refuse;
 use crate::veil::consent::obligations::Obligations;
@@ -86,9 +86,19 @@ pub enum Through {
         /// What the route said when the call began.
         term: Arc<Term>,
     },
+    /// A legal demand was decided so, and nothing that they may have otherwise counts.
+    Warrant(Arc<Releasing>),
 }
 
 impl Ask {
+    /// The release that it belongs to, if to one.
+    pub fn releasing(&self) -> Option<&Arc<Releasing>> {
+        match &self.through {
+            Through::Warrant(releasing) => Some(releasing),
+            Through::Frames | Through::Call { .. } => None,
+        }
+    }
+
     /// Whether a view is made where its subject permits nothing. In a message about several, nobody's view is for what is around
     /// the elements; the others are for elements, which are never expected.
     fn expects(&self, seen: &Seen) -> bool {
@@ -262,7 +272,13 @@ impl ViewMaker {
             () => "time",
         };
         let standing = seen.subject.as_ref().map(|subject| subject.standing());
-        let judged = state.judge.judge(&schema, &ask.listener, &ask.purpose, standing.as_deref(), now);
+        let judged = match &ask.through {
+            Through::Warrant(releasing) => {
+                let subject = seen.subject.as_ref().map(|subject| subject.did());
+                state.judge.judge_release(&schema, &ask.listener, &ask.purpose, releasing, subject.as_ref())
+            }
+            Through::Frames | Through::Call { .. } => state.judge.judge(&schema, &ask.listener, &ask.purpose, standing.as_deref(), now),
+        };
         let judgement = match judged {
             Ok(judgement) => judgement,
             Err(error) => {
@@ -289,7 +305,7 @@ impl ViewMaker {
         let boundary = self.boundary(&judgement, now);
         // A call has nowhere to say them.
         let obligations = match ask.through {
-            Through::Frames => judgement.obligations.clone(),
+            Through::Frames | Through::Warrant(_) => judgement.obligations.clone(),
             Through::Call { .. } => Vec::new(),
         };
         let told = seen.keys == keys && seen.obligations == obligations;
@@ -323,6 +339,9 @@ impl ViewMaker {
         if let Some(subject) = &seen.subject {
             let for_vault = program.slots().iter().zip(&keys_announced).filter(|(holders, _)| judgement.is_for_vault(**holders));
             for_vault.for_each(|(_, key)| self.note_wrap(ask, subject, key, now));
+        }
+        if let Through::Warrant(releasing) = &ask.through {
+            releasing.shows(&schema, decision);
         }
         let view = v1::View {
             view: seen.number,

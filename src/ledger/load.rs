@@ -25,11 +25,20 @@ impl Ledger {
                 writer.strangers = writer.strangers.saturating_sub(1);
             }
         }
+        self.begin_desk()?;
         self.hand_over_all()?;
         match self.log.next() {
             next if next > self.log.size() => self.log.settle(next - 1).map(drop).map_err(OpenError::Unlogged),
             _ => Ok(()),
         }
+    }
+
+    fn begin_desk(&self) -> Result<(), OpenError> {
+        self.catch_up_desk().map_err(|(row, refused)| match (row, refused) {
+            (Some(row), Refused::Unread { code, .. }) => OpenError::BadDesk { row, code },
+            (_, refused) => unread(refused),
+        })?;
+        self.end_all_consents(self.clock.mark()).map_err(unread)
     }
 
     /// The writer, with everything in memory that is on disk of whom is in memory.
@@ -50,17 +59,22 @@ impl Ledger {
         let histories =
             touched.iter().map(|(did, _)| self.store.history(did)).collect::<Result<Vec<_>, _>>().map_err(Refused::Unavailable)?;
         self.hand_over_all().map_err(Refused::Unavailable)?;
+        let of_desk = self.catch_up_desk().map_err(|(_, refused)| refused)?;
         for ((did, before), history) in touched.iter().zip(histories) {
             let Some(history) = history else { continue };
             let subject = self.subject(did)?;
             if let Some(subject) = &subject {
                 self.catch_up(subject, &history)?;
+                self.end_consents(&subject.standing(), self.clock.mark());
                 self.count(writer, did, *before, Some(subject.enrolled()));
             }
         }
         self.enrolment_generation.fetch_add(1, Ordering::Release);
         for (did, _) in touched {
             self.settle(did);
+        }
+        if of_desk {
+            self.rejudge_all();
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 pub mod announced;
 mod authority;
+pub mod desk;
 mod enrol;
 pub mod fact;
 mod load;
@@ -23,6 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use dashmap::DashMap;
 
 pub use self::announced::AnnouncedKeys;
+use self::desk::Desk;
+pub use self::desk::{CaseFile, DemandTaken, Releasing};
 use self::load::Touched;
 pub use self::logged::Receipt;
 pub use self::refused::{Move, OpenError, Refused};
@@ -43,6 +46,8 @@ use crate::veil::consent::standing::Standing;
 use crate::veil::consent::withdrawal::Withdrawal;
 use crate::veil::consent::{agreement, delegation, delegation_end};
 use crate::veil::crypto::secret::Secret;
+use crate::veil::crypto::sign::SignKey;
+use crate::veil::demand::Register;
 use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{Did, Handle, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
 use crate::world::{self, Clock};
@@ -59,6 +64,10 @@ pub struct LedgerConfig {
     pub handle_key: Secret<32>,
     /// The gateway's key that secrets at rest are sealed with.
     pub store_key: Secret<32>,
+    /// The gateway's key that signs what it says itself about legal demands.
+    pub sign: Arc<SignKey>,
+    /// Who answers legal demands.
+    pub persons: Register,
     /// Who signs mandates: operators and stewards.
     pub operators: Vec<Did>,
     /// The sources, and the key of the party behind each.
@@ -89,6 +98,7 @@ pub struct Ledger {
     uses: DashMap<RecordId, Arc<Uses>>,
     watched: Watched,
     vaults: Vaults,
+    desk: Desk,
     writer: Mutex<Writer>,
     strangers_max: usize,
 }
@@ -172,6 +182,7 @@ impl Ledger {
         if let Some(mark) = store.clock()? {
             clock.raise(mark);
         }
+        let desk = Desk::new(Arc::clone(&config.sign), config.persons.clone());
         let ledger = Self {
             rest_key: RestKey::new(&config.store_key),
             store,
@@ -191,6 +202,7 @@ impl Ledger {
             uses: DashMap::new(),
             watched: Watched::default(),
             vaults: Vaults::default(),
+            desk,
             writer: Mutex::default(),
             strangers_max,
         };
@@ -243,9 +255,14 @@ impl Ledger {
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();
         standing.check(&consent, now)?;
         let (record, seq) = (consent.id(), consent.get().seq);
-        let (subject, kept, leaf) = self.keep(&mut writer, known, (did, Act::Consent, record), now, fact::batch(now, envelope))?;
+        let for_demand = self.consent_row(&consent, envelope, now)?;
+        let desk = for_demand.iter().map(|row| row.sealed.clone()).collect();
+        let batch = Batch { desk, ..fact::batch(now, envelope) };
+        let (subject, kept, leaf) = self.keep(&mut writer, known, (did, Act::Consent, record), now, batch)?;
         standing.apply(consent, now);
+        self.end_consents(&standing, now);
         subject.replace(standing, kept);
+        self.consented(for_demand)?;
         drop(writer);
         self.settle(&did);
         Ok(Submitted { record, seq, receipt: self.receipt(&subject, record, leaf)? })
@@ -273,6 +290,7 @@ impl Ledger {
         } else {
             let (subject, kept, leaf) = self.keep(&mut writer, known, (did, Act::Withdrawal, record), now, fact::batch(now, envelope))?;
             standing.apply_withdrawal(ending);
+            self.end_consents(&standing, now);
             subject.replace(standing, kept);
             Some((subject, leaf))
         };
@@ -391,7 +409,8 @@ impl Ledger {
             Refused::Unavailable(error)
         })?;
         writer.clock = Some(now);
-        self.hand_over(leaf, &batch.leaves)?;
+        // Durable, and yet to be taken into memory.
+        self.hand_over(leaf, &batch.leaves).inspect_err(|_| writer.unsure = Some(about.to_vec()))?;
         Ok(leaf)
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::log::LogError;
 use crate::store::StoreError;
 use crate::veil::consent::refusal::RecordRefusal;
-use crate::veil::name::Spiffe;
+use crate::veil::demand;
+use crate::veil::name::{RecordId, Spiffe};
 use crate::world::ClockBehind;
 
 /// Why a record is not taken. Nothing of it acts.
@@ -37,6 +38,10 @@ pub enum Refused {
         /// What is wrong, as a code.
         code: &'static str,
     },
+    /// The case of a legal demand does not take the record, or releases nothing now.
+    Demand(demand::Refused),
+    /// No such demand, for whoever asks.
+    NoSuchDemand(RecordId),
 }
 
 /// Who has to do something before it can work.
@@ -52,7 +57,7 @@ pub enum Move {
 
 impl Refused {
     /// Every code that is the ledger's own; records, the store and the clock have theirs.
-    pub const ALL: &'static [&'static str] = &["TV-L01", "TV-L02", "TV-L03", "TV-L04", "TV-L05", "TV-L06", "TV-L10", "TV-L13"];
+    pub const ALL: &'static [&'static str] = &["TV-L01", "TV-L02", "TV-L03", "TV-L04", "TV-L05", "TV-L06", "TV-L10", "TV-L13", "TV-L14"];
 
     /// The stable code; the manual has an entry for each.
     pub const fn code(&self) -> &'static str {
@@ -67,13 +72,15 @@ impl Refused {
             Self::Unavailable(_) => "TV-L06",
             Self::Unlogged(_) => "TV-L10",
             Self::Unread { .. } => "TV-L13",
+            Self::Demand(refused) => refused.code(),
+            Self::NoSuchDemand(_) => "TV-L14",
         }
     }
 
     /// Whose move it is.
     pub const fn whose_move(&self) -> Move {
         match self {
-            Self::Record(_) | Self::NotCountersigned(_) => Move::Sender,
+            Self::Record(_) | Self::NotCountersigned(_) | Self::Demand(_) | Self::NoSuchDemand(_) => Move::Sender,
             Self::UnknownSource(_)
             | Self::NotAnOperator
             | Self::HandleTaken(_)
@@ -101,6 +108,8 @@ impl fmt::Display for Refused {
             Self::Clock(behind) => write!(f, "{behind}"),
             Self::Unavailable(error) => write!(f, "the record could not be kept: send it again later: {error}"),
             Self::Unlogged(error) => write!(f, "the record is in force, and has no receipt yet: ask for it later: {error}"),
+            Self::Demand(refused) => write!(f, "{refused}"),
+            Self::NoSuchDemand(id) => write!(f, "`{id}` is no legal demand that you can write or read about here: check the id"),
             Self::Unread { code, .. } => {
                 write!(f, "the subject's records are not as they were written ({code}): the gateway's operator restores the store")
             }
@@ -115,7 +124,9 @@ impl std::error::Error for Refused {
             Self::Clock(behind) => Some(behind),
             Self::Unavailable(error) => Some(error),
             Self::Unlogged(error) => Some(error),
-            Self::NotCountersigned(_)
+            Self::Demand(refused) => Some(refused),
+            Self::NoSuchDemand(_)
+            | Self::NotCountersigned(_)
             | Self::UnknownSource(_)
             | Self::NotAnOperator
             | Self::HandleTaken(_)
@@ -128,6 +139,12 @@ impl std::error::Error for Refused {
 impl From<RecordRefusal> for Refused {
     fn from(refusal: RecordRefusal) -> Self {
         Self::Record(refusal)
+    }
+}
+
+impl From<demand::Refused> for Refused {
+    fn from(refused: demand::Refused) -> Self {
+        Self::Demand(refused)
     }
 }
 
@@ -154,6 +171,13 @@ pub enum OpenError {
         /// What is wrong, as a code.
         code: &'static str,
     },
+    /// A stored row about legal demands is not as it was written, or does not follow from those before it.
+    BadDesk {
+        /// Its number.
+        row: u64,
+        /// What is wrong, as a code.
+        code: &'static str,
+    },
     /// The log has leaves that the store never noted: an older store was put back.
     StoreBehind {
         /// How many the store noted.
@@ -174,7 +198,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// Every code that is the ledger's own.
-    pub const ALL: &'static [&'static str] = &["TV-L07", "TV-L09", "TV-L11", "TV-L12"];
+    pub const ALL: &'static [&'static str] = &["TV-L07", "TV-L09", "TV-L11", "TV-L12", "TV-L15"];
 
     /// The stable code; the manual has an entry for each.
     pub fn code(&self) -> &'static str {
@@ -182,6 +206,7 @@ impl OpenError {
             Self::Store(error) => error.code(),
             Self::OtherOrigin { .. } => "TV-L07",
             Self::BadFact { .. } => "TV-L09",
+            Self::BadDesk { .. } => "TV-L15",
             Self::StoreBehind { .. } => "TV-L11",
             Self::LogBehind { .. } => "TV-L12",
             Self::Unlogged(error) => error.code(),
@@ -198,6 +223,12 @@ impl fmt::Display for OpenError {
             }
             Self::BadFact { fact, code } => {
                 write!(f, "data folder: fact {fact} is not as it was written ({code}): restore the folder from its backup")
+            }
+            Self::BadDesk { row, code } => {
+                write!(
+                    f,
+                    "data folder: row {row} about legal demands is not as it was written ({code}): restore the folder from its backup"
+                )
             }
             Self::StoreBehind { noted, logged } => write!(
                 f,
@@ -219,7 +250,9 @@ impl std::error::Error for OpenError {
         match self {
             Self::Store(error) => Some(error),
             Self::Unlogged(error) => Some(error),
-            Self::OtherOrigin { .. } | Self::BadFact { .. } | Self::StoreBehind { .. } | Self::LogBehind { .. } => None,
+            Self::OtherOrigin { .. } | Self::BadFact { .. } | Self::BadDesk { .. } | Self::StoreBehind { .. } | Self::LogBehind { .. } => {
+                None
+            }
         }
     }
 }

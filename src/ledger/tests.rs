@@ -75,6 +75,8 @@ pub(super) fn config() -> LedgerConfig {
         origin: testing::gateway(),
         handle_key: Secret::take(&mut [5; 32]),
         store_key: Secret::take(&mut [7; 32]),
+        sign: Arc::new(key(9)),
+        persons: Register::new(key(9).did(), Vec::new()).expect("nobody"),
         operators: vec![key(OPERATOR).did()],
         sources: vec![(source(), key(PARTY).did())],
     }

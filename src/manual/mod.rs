@@ -3,10 +3,10 @@
 //! | to read | page |
 //! | --- | --- |
 //! | what happens, in order | [`frame`], [`delivery`], [`withdrawal`], [`proxy`], [`several`] |
-//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`] |
+//! | who decides | [`agreement`], [`presence`], [`floors`], [`policy`], [`demand`] |
 //! | what a recipient learns | [`projection`], [`oracle`], [`treatments`], [`pseudonyms`], [`selectors`], [`foreign`] |
 //! | for other programs, to the byte | [`sealed`], [`signing`], [`subscriber`], [`log`], [`fhir`] |
-//! | demanding and telling | [`report`] |
+//! | what is told to everybody | [`report`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
 //! | how it is built | [`house`], [`http2`] |
 
@@ -19,6 +19,6 @@ macro_rules! pages {
 }
 
 pages! {
-    agreement, clock, delivery, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection, proxy,
-    pseudonyms, reload, report, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
+    agreement, clock, delivery, demand, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle, policy, presence, projection,
+    proxy, pseudonyms, reload, report, rest, sealed, selectors, several, signing, subscriber, traces, treatments, web, withdrawal,
 }

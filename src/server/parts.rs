@@ -10,7 +10,7 @@ use tonic::service::Routes;
 
 use super::StartError;
 use crate::config::{Config, Descriptor, Entry, Reach, TlsFiles};
-use crate::control::{consents::ConsentDesk, keys::KeyDesk};
+use crate::control::{consents::ConsentDesk, demands::DemandDesk, keys::KeyDesk};
 use crate::descriptors;
 use crate::gate::listen::Door;
 use crate::gate::live::{Desks, State};
@@ -20,8 +20,10 @@ use crate::judge::Judge;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::proto;
-use crate::proto::v1::{consents_server::ConsentsServer, keys_server::KeysServer};
+use crate::proto::v1::{consents_server::ConsentsServer, demands_server::DemandsServer, keys_server::KeysServer};
 use crate::veil::crypto::hash::sha256;
+use crate::veil::crypto::sign::SignKey;
+use crate::veil::demand::{Person, Register};
 use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{Did, RecordId, Spiffe};
 use crate::veil::policy::floor::Policy;
@@ -117,6 +119,13 @@ fn with_routes(mut schemas: Vec<Arc<Schema>>, routes: &Table) -> Vec<Arc<Schema>
     schemas
 }
 
+/// The persons of the desk, and the gateway's own key.
+pub(super) fn register(config: &Config) -> Result<Register, StartError> {
+    let persons = config.persons.iter().map(|person| Person { keys: person.keys.clone(), roles: person.roles.clone() });
+    let gateway = SignKey::from_seed(&config.keys.sign).did();
+    Register::new(gateway, persons.collect()).map_err(|bad| StartError::new("TV-O02", format!("`person`: {bad}")))
+}
+
 fn groups(groups: &[Arc<str>]) -> Vec<String> {
     groups.iter().map(ToString::to_string).collect()
 }
@@ -178,6 +187,7 @@ fn desks(judge: &Arc<Judge>, ledger: &Arc<Ledger>, clock: &Arc<Clock>, routes: O
     };
     let wrong = |error| StartError::new("TV-O04", error);
     Ok(Routes::new(ConsentsServer::new(ConsentDesk::new(Arc::clone(judge), Arc::clone(clock))))
+        .add_service(DemandsServer::new(DemandDesk::new(Arc::clone(ledger), Arc::clone(clock))))
         .add_service(KeysServer::new(KeyDesk::new(Arc::clone(ledger))))
         .add_service(described().build_v1().map_err(wrong)?)
         .add_service(described().build_v1alpha().map_err(wrong)?))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::parts::{Parts, named, sources};
+use super::parts::{Parts, named, register, sources};
 use super::{StartError, in_force};
 use crate::config::{Config, ConfigError, Entry};
 use crate::gate::subscribe::Shared;
@@ -124,12 +124,14 @@ impl Reloader {
         let config = Arc::clone(&parts.config);
         let ledger = self.shared.maker.ledger();
         let acts = parts.acts(&self.log);
+        let persons = register(&config)?;
         let state = parts.state(ledger, &self.clock)?;
         watched.clone_from(&state.files);
         // What comes into force is in the log before it does.
         in_force(ledger, acts)?;
         // INVARIANT: the new state is in place before generations grow; whoever finds them grown judges by it.
         ledger.know(config.operators.clone(), sources(&config)).map_err(|error| StartError::new(error.code(), error))?;
+        ledger.employ(persons);
         self.shared.live.replace(state);
         before.routes.end_what_is_gone(&self.shared.live.now().routes);
         self.shared.hub.set_stall(config.limits.lossless_stall_ms_max);

@@ -19,7 +19,7 @@ use place::{Memory, Place};
 use redb::{Database, ReadableDatabase, ReadableTable};
 use rest::{Kept, RestKey};
 pub use rows::Counted;
-use rows::{ENROLMENTS, FACTS, HISTORY, LEAVES, LOGGED, META, RECORDS, Rows, SUBJECTS, USES, WRAPS, Writing, number};
+use rows::{DESK, ENROLMENTS, FACTS, HISTORY, LEAVES, LOGGED, META, RECORDS, Rows, SUBJECTS, USES, WRAPS, Writing, number};
 
 use crate::veil::merkle::leaf::{LEAF_BYTES, Leaf};
 use crate::veil::name::{Did, Handle, RecordId, UnixMs};
@@ -65,6 +65,8 @@ pub struct Batch {
     pub acts: Option<Vec<u8>>,
     /// Announcements that a subject's vault opens, sealed; the oldest of a subject go where there are more than [`WRAPS_MAX`].
     pub wraps: Vec<(Did, Vec<u8>)>,
+    /// What became of legal demands, sealed, appended in order.
+    pub desk: Vec<Vec<u8>>,
 }
 
 /// A leaf for the log.
@@ -213,6 +215,14 @@ impl Store {
                 Ok((number(key.value().get(32..).unwrap_or_default()), wrap.value().to_vec()))
             });
             found.collect()
+        })
+    }
+
+    /// What became of legal demands, from number `from` on, in order; sealed.
+    pub fn desk_from(&self, from: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.with(|database| {
+            let rows = database.begin_read()?.open_table(DESK)?;
+            rows.range::<&[u8]>(&from.to_be_bytes()[..]..)?.map(|row| Ok(row?.1.value().to_vec())).collect()
         })
     }
 
@@ -400,6 +410,10 @@ fn write(writing: &mut Writing<'_>, batch: &Batch) -> Result<(), redb::Error> {
         let oldest = (at + 1).saturating_sub(WRAPS_MAX);
         writing.remove(WRAPS, &of(did, &0u64.to_be_bytes())..&of(did, &oldest.to_be_bytes()))?;
     }
+    let first = writing.next(DESK)?;
+    for (at, row) in (first..).zip(&batch.desk) {
+        writing.put(DESK, &at.to_be_bytes(), row)?;
+    }
     Ok(())
 }
 
@@ -562,6 +576,7 @@ mod tests {
             leaves: vec![Noted { leaf: leaf(), of: Some((DID, RecordId([4; 32]))) }],
             acts: Some(vec![1; 33]),
             wraps: vec![(DID, vec![6; 90])],
+            desk: vec![vec![5; 90]],
             ..batch(b"one")
         };
         store.commit(&key(), &whole).expect("room");
@@ -580,7 +595,7 @@ mod tests {
         assert_eq!((counted.subjects, counted.strangers), (1, 1));
         let rows = store.rows();
         let tables: std::collections::BTreeSet<_> = rows.iter().map(|(table, ..)| table.as_str()).collect();
-        assert_eq!(tables.len(), 10, "each has a row: {tables:?}");
+        assert_eq!(tables.len(), 11, "each has a row: {tables:?}");
         let noticed = |how: &str| assert_eq!(store.authenticate(&key()).expect_err(how).code(), "TV-D05");
         for (table, at, value) in &rows {
             store.tamper(table, at, None);
@@ -623,6 +638,24 @@ mod tests {
         assert_eq!((kept.len() as u64, kept[0].0), (WRAPS_MAX, 3));
         assert_eq!(store.wraps_of(&DID, WRAPS_MAX, 2).expect("readable").iter().map(|(at, _)| *at).collect::<Vec<_>>(), [4096, 4097]);
         assert_eq!(store.wraps_of(&Did([3; 32]), 0, 9).expect("readable"), [(0, vec![7; 9])]);
+        store.authenticate(&key()).expect("as it was left");
+    }
+
+    #[test]
+    fn what_became_of_demands_is_read_in_order_and_a_file_from_before_there_were_any_goes_on() {
+        let store = Store::in_memory().expect("memory");
+        store.commit(&key(), &batch(b"one")).expect("room");
+        let Place::Memory(memory) = &store.place else { panic!("in memory") };
+        let before = memory.clone();
+        store.with(|database| rows::without(database, "desk")).expect("room");
+        drop(store);
+        let store = Store::at(Place::Memory(before)).expect("what lacks a table gets it");
+        store.authenticate(&key()).expect("as it was left");
+        for row in [b"a", b"b"] {
+            store.commit(&key(), &Batch { desk: vec![row.to_vec(), row.to_vec()], ..Batch::default() }).expect("room");
+        }
+        assert_eq!(store.desk_from(0).expect("readable"), [b"a", b"a", b"b", b"b"]);
+        assert_eq!(store.desk_from(3).expect("readable"), [b"b"]);
         store.authenticate(&key()).expect("as it was left");
     }
 

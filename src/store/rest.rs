@@ -12,6 +12,7 @@ const KEY_LABEL: &[u8] = b"twinveil/rest/v2\0";
 const ROWS_LABEL: &[u8] = b"twinveil/rest/rows/v2\0";
 const SUBJECT_LABEL: &[u8] = b"twinveil/rest/subject/v2\0";
 const WRAP_LABEL: &[u8] = b"twinveil/rest/wrap/v2\0";
+const DESK_LABEL: &[u8] = b"twinveil/rest/desk/v2\0";
 const SUM_LABEL: &[u8] = b"twinveil/rest/sum/v2\0";
 const FACT_LABEL: &[u8] = b"twinveil/rest/fact/v2\0";
 /// A subject's row: whether it is enrolled, then nonce, ciphertext and tag.
@@ -91,6 +92,16 @@ impl RestKey {
     /// Opens it; `None` under another key, for another subject, or damaged.
     pub fn open_wrap(&self, did: &Did, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         self.open(&[WRAP_LABEL, &did.0].concat(), sealed)
+    }
+
+    /// Something about a legal demand.
+    pub fn seal_desk(&self, row: &mut [u8], entropy: &mut impl CryptoRng) -> Vec<u8> {
+        self.seal(DESK_LABEL, row, entropy)
+    }
+
+    /// Opens it; `None` under another key, or damaged.
+    pub fn open_desk(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.open(DESK_LABEL, sealed)
     }
 
     /// Whether a subject's row says that no source's value means it.

@@ -31,10 +31,12 @@ pub(super) const LEAVES: Rows = TableDefinition::new("leaves");
 pub(super) const LOGGED: Rows = TableDefinition::new("records in the log");
 /// Announcements that a subject's vault opens: `did | number`, sealed.
 pub(super) const WRAPS: Rows = TableDefinition::new("vault wraps");
+/// What became of legal demands, in the order in which it was taken: by number, sealed.
+pub(super) const DESK: Rows = TableDefinition::new("desk");
 /// The clock's mark, the log's name, how many leaves there ever were, the acts in force.
 pub(super) const META: Rows = TableDefinition::new("meta");
 /// What the sum is over.
-const SUMMED: [Rows; 10] = [FACTS, RECORDS, HISTORY, USES, ENROLMENTS, SUBJECTS, LEAVES, LOGGED, WRAPS, META];
+const SUMMED: [Rows; 11] = [FACTS, RECORDS, HISTORY, USES, ENROLMENTS, SUBJECTS, LEAVES, LOGGED, WRAPS, DESK, META];
 
 /// What the sum is not over: the format's version, and the sealed sum.
 const SEAL: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("seal");
@@ -42,7 +44,8 @@ const VERSION: &str = "version";
 const SUM: &str = "sum";
 const VERSION_NOW: &[u8] = &[2];
 
-/// Makes the tables of a new file; the version of one that is there.
+/// Makes the tables that a file lacks: all of a new one's, and those that came later to one that is there (an empty table changes no
+/// sum). False: it is of another version, and left alone.
 pub(super) fn begin(database: &Database) -> Result<bool, redb::Error> {
     let known = |read: ReadTransaction| match read.open_table(SEAL) {
         Ok(seal) => Ok(seal.get(VERSION)?.map(|version| version.value() == VERSION_NOW)),
@@ -50,18 +53,21 @@ pub(super) fn begin(database: &Database) -> Result<bool, redb::Error> {
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(read.list_tables()?.next().map(|_| false)),
         Err(error) => Err(redb::Error::from(error)),
     };
-    match known(database.begin_read()?)? {
-        Some(now) => Ok(now),
-        None => {
-            let write = database.begin_write()?;
-            write.open_table(SEAL)?.insert(VERSION, VERSION_NOW)?;
-            for table in SUMMED {
-                write.open_table(table)?;
-            }
-            write.commit()?;
-            Ok(true)
-        }
+    let known = known(database.begin_read()?)?;
+    if known == Some(false) {
+        return Ok(false);
     }
+    let there = database.begin_read()?.list_tables()?.count();
+    // And the table of the seal.
+    if there <= SUMMED.len() {
+        let write = database.begin_write()?;
+        write.open_table(SEAL)?.insert(VERSION, VERSION_NOW)?;
+        for table in SUMMED {
+            write.open_table(table)?;
+        }
+        write.commit()?;
+    }
+    Ok(true)
 }
 
 /// A transaction, and the sum as it will be.
@@ -210,6 +216,14 @@ pub(super) fn all(database: &Database) -> Result<Vec<Row>, redb::Error> {
         }
     }
     Ok(all)
+}
+
+/// The file as it was before a table came.
+#[cfg(test)]
+pub(super) fn without(database: &Database, table: &str) -> Result<(), redb::Error> {
+    let write = database.begin_write()?;
+    write.delete_table(TableDefinition::<&[u8], &[u8]>::new(table))?;
+    Ok(write.commit()?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Do the commands say what their transcripts in tests/cmd say, and do they fit together around a running gateway?
 
+mod desk;
 mod stories;
 
 use std::fs;
@@ -60,8 +61,14 @@ impl Drop for Gateway {
 
 impl Gateway {
     fn start(name: &str) -> Self {
+        Self::start_with(name, |_| ())
+    }
+
+    /// After something was done in its folder.
+    fn start_with(name: &str, first: impl FnOnce(&Path)) -> Self {
         let folder = fresh(name);
         assert!(Command::new(TWINVEIL).args(["init", "demo"]).current_dir(&folder).output().unwrap().status.success());
+        first(&folder);
         let mut process = Command::new(TWINVEIL)
             .args(["serve", "--config", "demo/twinveil.toml"])
             .current_dir(&folder)

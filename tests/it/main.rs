@@ -6,6 +6,7 @@ mod architecture;
 mod bench;
 mod cli;
 mod consent;
+mod demand;
 mod demo;
 mod faults;
 mod foreign;

@@ -20,7 +20,9 @@ use twinveil::veil::crypto::seal::Suite;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
 use twinveil::veil::crypto::wrap::OpenKey;
-use twinveil::veil::name::{Origin, ViewId};
+use twinveil::veil::demand;
+use twinveil::veil::demand::write::write;
+use twinveil::veil::name::{Origin, UnixMs, ViewId};
 use twinveil::veil::policy::{Decided, Decision, Holders, Reason};
 use twinveil::veil::schema::{ANNOUNCEMENT_FIELD, SEALED_FIELD, table};
 use twinveil::veil::terms::{Treatment, purpose};
@@ -151,6 +153,26 @@ fn the_examples_of_documents_are_read_as_they_stand() {
         Release::MEDIA_TYPE,
     ];
     assert!(types.iter().all(|media_type| page("signing").contains(&format!("`{media_type}`"))));
+}
+
+#[test]
+fn the_examples_of_legal_demands_are_read_with_their_head_in_front() {
+    fn reads<T: Payload>(said: &str) -> Result<(), RecordRefusal> {
+        let said = serde_json::from_str(said).unwrap();
+        let key = SignKey::from_seed(&Secret::take(&mut [1; 32]));
+        write::<T>(&said, &key, &Origin::new("gateway.example.org/twins"), UnixMs(1_769_850_000_000), [7; 16]).map(drop)
+    }
+    let page = page("demand");
+    let examples: Vec<&str> = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [demand, first, second, third, decision, challenge, notice, release] = examples[..] else { panic!("{} examples", examples.len()) };
+    assert_eq!(reads::<demand::Demand>(demand), Ok(()));
+    for stage in [first, second, third] {
+        assert_eq!(reads::<demand::Stage>(stage), Ok(()));
+    }
+    assert_eq!(reads::<demand::Decision>(decision), Ok(()));
+    assert_eq!(reads::<demand::Challenge>(challenge), Ok(()));
+    assert_eq!(reads::<demand::Notice>(notice), Ok(()));
+    assert_eq!(reads::<demand::Release>(release), Ok(()));
 }
 
 /// The lines of a block that begins with `first`, as name → value.

@@ -163,7 +163,9 @@ const TURBINE: [&str; 9] = [
 ];
 
 fn readme_tables() -> String {
-    let known: Vec<_> = RECIPIENTS.iter().map(|one| (Spiffe::parse(one.spiffe).unwrap(), vec![one.group.to_owned()])).collect();
+    let authority = ("spiffe://example.org/recipient/authority", "authorities");
+    let known = RECIPIENTS.iter().map(|one| (one.spiffe, one.group)).chain([authority]);
+    let known: Vec<_> = known.map(|(spiffe, group)| (Spiffe::parse(spiffe).unwrap(), vec![group.to_owned()])).collect();
     let policy = Policy::load(&read("src/cli/assets/policy.cedar"), &known).unwrap_or_else(|error| panic!("{error}"));
     let samples = twinveil::proto::SAMPLES;
     let patient = load_annotated(samples, "twinveil.sample.PatientFrame").unwrap();
@@ -217,7 +219,7 @@ fn every_option_in_the_readme_is_one_that_its_command_has() {
         let command = command.split(['#', '|', '>']).next().unwrap();
         let words: Vec<&str> = command.split_whitespace().collect();
         let Some(name) = words.first().filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) else { continue };
-        let under = words.get(1).filter(|_| ["wallet", "schema", "log", "policy", "report"].contains(name));
+        let under = words.get(1).filter(|_| ["wallet", "schema", "log", "policy", "report", "demand"].contains(name));
         let mut help = std::process::Command::new(env!("CARGO_BIN_EXE_twinveil"));
         let help = help.arg(name).args(under).arg("--help").output().unwrap();
         assert!(help.status.success(), "README.md: `twinveil {command}`");

@@ -209,7 +209,7 @@ async fn subscribe(channel: Channel, matter: &Matter) -> Result<Streaming<Subscr
         schema: matter.schema.name().to_string(),
         purpose: matter.purpose.to_string(),
         delivery: Delivery::Lossless.into(),
-        key: None,
+        ..SubscribeRequest::default()
     };
     let mut client = FramesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Ok(client.subscribe(request).await.map_err(|status| refused(&status))?.into_inner())

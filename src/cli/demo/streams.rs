@@ -156,7 +156,7 @@ pub(super) async fn subscribe(channel: Channel, recipient: &Recipient) -> Result
         schema: recipient.what.message().to_owned(),
         purpose: recipient.purpose.to_owned(),
         delivery: Delivery::Lossless.into(),
-        key: None,
+        ..SubscribeRequest::default()
     };
     let mut client = FramesClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Ok(client.subscribe(request).await.map_err(|status| refused(&status))?.into_inner())

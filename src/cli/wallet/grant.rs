@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::connect::Connection;
-use super::super::{CliError, OutputArgs, now, plain, read_text, say};
+use super::super::{CliError, OutputArgs, now, plain, read_text, say, words};
 use super::desk::{self, Desk};
 use super::receipts::Book;
 use super::{CARRIER, Role, Speaker, cosign, hex, hours, load, rule, unsigned, write_envelope};
@@ -81,6 +81,9 @@ pub(super) struct Args {
     /// How many messages may be handed over under it, counted for all recipients together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     uses: Option<u64>,
+    /// Only for this legal demand, one release, and nothing else; the id is in the notice of it
+    #[arg(long, value_name = "ID", value_parser = words::record)]
+    demand: Option<RecordId>,
     /// The recipient's key for what is encrypted (z6LS…); needs exactly one recipient
     #[arg(long, value_name = "KEY", value_parser = seal_key)]
     key: Option<String>,
@@ -216,9 +219,10 @@ impl Args {
             method: frame.method,
             not_before: self.not_before.map(|from| UnixMs(from.as_millisecond()).to_string()),
             expires: expires.map(|until| until.to_string()),
-            max_uses: self.uses,
+            // For a legal demand a consent is for one release.
+            max_uses: self.uses.or(self.demand.map(|_| 1)),
             windows: self.hours.clone(),
-            demand: None,
+            demand: self.demand.map(|demand| demand.to_string()),
             notice: frame.notice,
             controllers: frame.controllers,
             recipients: self.recipients()?,

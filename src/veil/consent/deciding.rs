@@ -194,6 +194,11 @@ impl Standing {
         own
     }
 
+    /// Whether a record's permits lack signatures for any fields.
+    pub fn lacks_signatures(&self, grant: &Grant) -> bool {
+        self.lacking(grant).next().is_some()
+    }
+
     /// For which fields a record's permits lack signatures.
     fn lacking<'a>(&'a self, grant: &'a Grant) -> impl Iterator<Item = Lacking<'a>> {
         let agreements = self.agreements().iter().filter(|agreed| agreed.replaced().is_none() && agreed.binds(grant.consent()));

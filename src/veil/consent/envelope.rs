@@ -106,6 +106,12 @@ impl<'e, T: Payload> Signed<'e, T> {
 }
 
 impl<T> Verified<T> {
+    /// What these keys would have signed: for tests of what is done with very many records.
+    #[cfg(test)]
+    pub(crate) fn assumed(value: T, id: RecordId, keys: Vec<Did>) -> Self {
+        Self { value, id, keys }
+    }
+
     /// What was signed.
     pub fn get(&self) -> &T {
         &self.value

@@ -117,7 +117,7 @@ fn a_consent_for_a_legal_demand_is_for_one_use_by_one_recipient_and_the_subjects
         change(&mut document);
         read(&document)
     };
-    assert_eq!(with(&|_| ()).expect("good").get().demand, Some(demand));
+    assert_eq!(with(&|_| ()).expect("good").demand, Some(demand));
     let named = |change: &dyn Fn(&mut Value)| match with(change).expect_err("refused") {
         RecordRefusal::BadMember { member, .. } => member,
         other => panic!("{other}"),

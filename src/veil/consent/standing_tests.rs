@@ -44,6 +44,26 @@ impl Standing {
 }
 
 #[test]
+fn a_consent_for_a_legal_demand_permits_nothing_and_is_no_word_on_anything_else() {
+    use crate::veil::consent::testing::{delegated, delegation};
+    let mut standing = Standing::default();
+    standing.take(|document| {
+        document["demand"] = json!("ab".repeat(32));
+        document["max_uses"] = json!(1);
+        document["rules"] = json!([{"effect": "permit", "match": {"selector": "vitals"}, "treatment": "keep"}]);
+    });
+    assert!(effects(&standing, NOW).is_empty());
+    assert!(deciding(&standing, NOW).counted.is_empty());
+    // A delegate's permit to the same recipient decides as if it were not there.
+    let given = delegation(1, 2, 2, standing.head.record, |_| ());
+    standing.apply_delegation(verified(&given), NOW);
+    let by_delegate: Verified<Consent> = verified(&delegated(1, 2, given.id(), 3, standing.head.record, |_| ()));
+    standing.check(&by_delegate, NOW).expect("within the delegation");
+    standing.apply(by_delegate, NOW);
+    assert_eq!(effects(&standing, NOW), [(3, Effect::Permit)]);
+}
+
+#[test]
 fn grants_come_in_the_order_of_the_chain_and_a_fork_is_told_the_head() {
     let mut standing = Standing::default();
     assert_eq!(

@@ -17,6 +17,7 @@ use super::words::{Question, Role, Ruling};
 use crate::veil::consent::SKEW_MS_MAX;
 use crate::veil::consent::envelope::Verified;
 use crate::veil::consent::record::Consent;
+use crate::veil::consent::standing::Standing;
 use crate::veil::name::{Did, RecordId, UnixMs};
 
 /// The most stages, challenges and notices of a case, each.
@@ -145,6 +146,19 @@ impl Case {
         self.register = register;
     }
 
+    /// Takes from a subject's standing what it says on this demand: consents for it, and that they are over. Of several the newest
+    /// counts; what comes after the decision says nothing on it, and neither does what lacks a signature that an agreement asks for.
+    pub fn follow(&mut self, standing: &Standing, now: UnixMs) {
+        let id = self.id();
+        for grant in standing.grants().iter().filter(|grant| grant.consent().demand == Some(id)) {
+            // What is refused here has no part in the case; it stands in the subject's chain all the same.
+            let _has_no_part = self.consent(Arc::new(grant.record().clone()), now);
+            if grant.over().is_some() || standing.lacks_signatures(grant) {
+                self.consent_ended(grant.id(), now);
+            }
+        }
+    }
+
     /// Takes a subject's own consent for this demand, which stands in the subject's chain. Of several the newest counts.
     pub fn consent(&mut self, consent: Arc<Verified<Consent>>, now: UnixMs) -> Result<(), Refused> {
         self.check_consent(&consent)?;
@@ -225,9 +239,11 @@ impl Case {
     fn apply(&mut self, record: Record, taken: UnixMs) {
         self.pass(taken);
         let taken = self.latest;
-        // Whoever drafts a decision has not written in the case by it, and nothing later is held against who approved it.
-        if self.decision.is_none() && !matches!(record, Record::Decision(_)) {
-            self.authors.insert(record.head().author);
+        // Whoever drafts a decision has not written in the case by it, and nothing later is held against who approved it. The gateway,
+        // which tells by itself, is nobody.
+        let author = record.head().author;
+        if self.decision.is_none() && !matches!(record, Record::Decision(_)) && author != self.register.gateway() {
+            self.authors.insert(author);
         }
         match record {
             Record::Stage(record) => {

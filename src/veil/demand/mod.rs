@@ -7,11 +7,16 @@
 
 pub mod about;
 pub mod case;
+#[cfg(test)]
+mod case_tests;
 pub mod challenge;
 pub mod decision;
 mod entry;
 pub mod head;
+#[cfg(test)]
+mod model_tests;
 pub mod notice;
+pub mod query;
 pub mod record;
 pub mod refused;
 pub mod register;
@@ -19,8 +24,11 @@ pub mod release;
 mod rules;
 pub mod stage;
 pub mod standing;
+#[cfg(test)]
+mod testing;
 pub mod warrant;
 pub mod words;
+pub mod write;
 
 pub use self::about::About;
 pub use self::case::{Case, Filed};
@@ -33,6 +41,7 @@ pub use self::record::Demand;
 pub use self::refused::Refused;
 pub use self::register::{Person, Register};
 pub use self::release::Release;
+pub use self::rules::APPROVERS_MIN;
 pub use self::stage::Stage;
 pub use self::standing::{Missing, Standing, State, Whose};
 pub use self::warrant::Warrant;

@@ -22,7 +22,7 @@ use crate::veil::name::{Did, RecordId, UnixMs};
 use crate::veil::terms::{self, Treatment};
 
 /// How many different persons must sign a decision.
-const APPROVERS_MIN: usize = 2;
+pub const APPROVERS_MIN: usize = 2;
 
 impl Case {
     /// Whether a record is one that the case takes now, from who may write it.
@@ -177,7 +177,11 @@ impl Case {
         if said.by.role != SignerRole::Subject || !subjects.contains(&said.subject) {
             return Err(Refused::NoConsent(consent.id()));
         }
-        Ok(())
+        // An older one that comes again does not undo what came after it.
+        match self.consents.get(&said.subject) {
+            Some(known) if said.seq <= known.record.get().seq => Err(Refused::TakenBefore),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_release(&self, release: &Release) -> Result<(), Refused> {

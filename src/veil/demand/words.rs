@@ -180,14 +180,14 @@ words! {
 }
 
 impl Reason {
-    /// The nearest justification of the W3C DPV, where it has one.
+    /// The nearest term of the DPV extension `justifications`, where it has one.
     pub const fn dpv(self) -> Option<&'static str> {
         match self {
-            Self::HumanRights => Some("justifications:ThirdPartyRightsImpaired"),
-            Self::Overbroad => Some("justifications:ProcessExcessive"),
-            Self::InsufficientProcess => Some("justifications:ProcessUnfounded"),
-            Self::IdentityUnverified => Some("justifications:IdentityVerificationFailure"),
-            Self::NotHeld | Self::NoKey => Some("justifications:FulfilmentImpossible"),
+            Self::HumanRights => Some("ThirdPartyRightsImpaired"),
+            Self::Overbroad => Some("ProcessExcessive"),
+            Self::InsufficientProcess => Some("ProcessUnfounded"),
+            Self::IdentityUnverified => Some("IdentityVerificationFailure"),
+            Self::NotHeld | Self::NoKey => Some("FulfilmentImpossible"),
             Self::ChallengeableLaw
             | Self::ChallengeableJurisdiction
             | Self::NoIdentifiableRisk

@@ -81,7 +81,7 @@ fn is_in_element(schema: &Schema, index: usize) -> bool {
     u32::try_from(index).is_ok_and(|index| schema.is_in_element(SiteId(index)))
 }
 
-fn strip(reason: Reason) -> Decided {
+pub(super) fn strip(reason: Reason) -> Decided {
     Decided { treatment: Treatment::Strip, holders: Holders::Vault, reason }
 }
 
@@ -109,7 +109,7 @@ impl Whose {
     }
 }
 
-fn decide_site(site: &Site, floor: &Floor, subject: Option<&Deciding<'_>>, mandate: Option<&Deciding<'_>>) -> Decided {
+pub(super) fn decide_site(site: &Site, floor: &Floor, subject: Option<&Deciding<'_>>, mandate: Option<&Deciding<'_>>) -> Decided {
     if !site.facts.classified() {
         return strip(Reason::Unclassified);
     }
@@ -220,7 +220,7 @@ pub(super) fn matches(rule: &Rule, site: &Site) -> bool {
 }
 
 /// A place is one thing: both coordinates get the more protective of their two treatments.
-fn align_pairs(schema: &Schema, decision: &mut Decision) {
+pub(super) fn align_pairs(schema: &Schema, decision: &mut Decision) {
     for (latitude, longitude) in schema.pairs() {
         let at = |id: SiteId| Some((schema.sites().get(id.0 as usize)?, decision.sites.get(id.0 as usize)?));
         let (Some((north, a)), Some((east, b))) = (at(latitude), at(longitude)) else { continue };
@@ -260,7 +260,7 @@ fn sealed_to_both(a: Holders, b: Holders) -> Option<(Treatment, Holders)> {
 }
 
 /// Stock stubs refuse a proto2 message without its required fields: where one of them is stripped, the message is.
-fn drop_without_required(schema: &Schema, decision: &mut Decision) {
+pub(super) fn drop_without_required(schema: &Schema, decision: &mut Decision) {
     for (index, node) in schema.nodes().iter().enumerate() {
         let missing = node.fields.iter().find_map(|field| match field.content {
             Content::Leaf(id) => {

@@ -5,9 +5,11 @@ mod decide;
 #[cfg(feature = "policy")]
 pub mod floor;
 mod spends;
+mod warranted;
 
 pub use decide::decide;
 pub use spends::spends;
+pub use warranted::warranted;
 
 use super::name::{FieldPath, PolicyId, RecordId};
 use super::terms::Treatment;
@@ -106,6 +108,10 @@ pub enum Reason {
     InElement,
     /// Public, and nothing says otherwise.
     Public,
+    /// Released under this decision of a legal demand.
+    Warrant(RecordId),
+    /// It is not among what was decided to be released under a legal demand.
+    NotWarranted,
 }
 
 impl Reason {
@@ -118,6 +124,7 @@ impl Reason {
             Self::Unsigned(_) => "agreement",
             Self::Policy(_) => "policy",
             Self::Floor | Self::Public => "schema",
+            Self::Warrant(_) => "warrant",
             Self::Unclassified
             | Self::NoPolicy
             | Self::NoConsent
@@ -126,14 +133,19 @@ impl Reason {
             | Self::Undefined(_)
             | Self::Pair(_)
             | Self::Required(_)
-            | Self::InElement => "default",
+            | Self::InElement
+            | Self::NotWarranted => "default",
         }
     }
 
     /// The record that decided, where one did.
     pub const fn record(&self) -> Option<RecordId> {
         match self {
-            Self::Consent(record, _) | Self::Mandate(record, _) | Self::Forbidden(record, _) | Self::Unsigned(record) => Some(*record),
+            Self::Consent(record, _)
+            | Self::Mandate(record, _)
+            | Self::Forbidden(record, _)
+            | Self::Unsigned(record)
+            | Self::Warrant(record) => Some(*record),
             _ => None,
         }
     }
@@ -163,6 +175,8 @@ impl std::fmt::Display for Reason {
             Self::Required(other) => write!(f, "`{other}`, required beside it, is left out"),
             Self::InElement => f.write_str("nothing is encrypted in an element of a list about several subjects"),
             Self::Public => f.write_str("public"),
+            Self::Warrant(decision) => write!(f, "legal demand, decision {}", short(decision)),
+            Self::NotWarranted => f.write_str("not among what the legal demand releases"),
         }
     }
 }

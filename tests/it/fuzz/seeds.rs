@@ -27,6 +27,7 @@ pub(super) fn of(target: &str) -> BTreeMap<String, Vec<u8>> {
         "wire" => wire(),
         "schema" => schema(),
         "consent" => consent(),
+        "demand" => demand(),
         "policy" => policy(),
         "apply" => apply(),
         "several" => several(),
@@ -124,6 +125,67 @@ fn schema() -> Seeds {
 
 fn key() -> SignKey {
     SignKey::from_seed(&Secret::take(&mut [1; 32]))
+}
+
+fn demand() -> Seeds {
+    let hash = |byte: &str| byte.repeat(32);
+    let demand = json!({
+        "received": "2026-01-31T08:00:00Z", "asks": "live-data", "content": true, "about": hash("cd"), "everybody": false,
+        "source": {"kind": "court", "jurisdiction": "US-CA", "home": false, "authority": "Court", "document_sha256": hash("ab"),
+                   "process": "order", "statute": "Code 1"},
+        "fields": [{"schema": "twinveil.sample.PatientFrame", "path": "vitals"}], "emergency": false,
+        "period": {"from": "2026-02-01T00:00:00Z", "until": "2026-02-08T00:00:00Z"},
+        "gag": {"basis": "Code 2", "until": "2026-05-01T00:00:00Z"},
+    });
+    let mut redesign = demand.clone();
+    for member in ["about", "fields", "period", "gag"] {
+        redesign.as_object_mut().expect("an object").remove(member);
+    }
+    redesign["asks"] = json!("redesign-backdoor");
+    let stage = |n: u8, member: &str, answer: Value| {
+        let mut stage = json!({"demand": hash("ef"), "n": n, "met": true, "reasoning_sha256": hash("ab")});
+        stage[member] = answer;
+        stage
+    };
+    let mut first = stage(1, "no_challenge", json!({"primary_law": true, "jurisdiction": true}));
+    first["determination"] = json!("outside-counsel");
+    first["evidence"] = json!([hash("01")]);
+    first["replaces"] = json!(hash("02"));
+    let comply = json!({
+        "demand": hash("ef"), "outcome": "comply-in-part", "stages": [hash("02")], "consent": hash("03"), "reasons": ["overbroad"],
+        "fields": [{"schema": "twinveil.sample.PatientFrame", "path": "vitals"}], "recipient": "spiffe://agency.example/desk",
+        "period": {"from": "2026-02-01T00:00:00Z", "until": "2026-02-03T00:00:00Z"}, "reasoning_sha256": hash("ab"),
+        "notice": {"when": "deferred", "until": "2026-05-01T00:00:00Z", "basis": "Code 2"},
+    });
+    let unable = json!({"demand": hash("ef"), "outcome": "unable", "reasons": ["no_key"], "reasoning_sha256": hash("ab")});
+    let challenge = json!({"demand": hash("ef"), "where": "Court", "filed": "2026-01-31T10:00:00Z", "result": "pending",
+                           "reasoning_sha256": hash("ab"), "replaces": hash("04")});
+    let notice = json!({"demand": hash("ef"), "how": "letter"});
+    let release = json!({"demand": hash("ef"), "decision": hash("05"), "from": "2026-02-01T00:00:00Z", "until": "2026-02-01T01:00:00Z",
+                         "frames": 3600, "fields": [{"schema": "twinveil.sample.PatientFrame", "path": "vitals"}]});
+    let mode = |mode: u8, document: &Value| [&[mode], document.to_string().as_bytes()].concat();
+    // Three stages that are met, by the fourth and the second key.
+    let met: [u8; 6] = [0, 0x0b, 0, 0x1b, 0, 0x29];
+    let case = |kind: u8, more: &[u8]| [&[6, kind], &met[..], more].concat();
+    vec![
+        ("demand", mode(0, &demand)),
+        ("redesign", mode(0, &redesign)),
+        ("stage-1", mode(1, &first)),
+        ("stage-2", mode(1, &stage(2, "risks", json!(["safety", "blocking"])))),
+        ("stage-3", mode(1, &stage(3, "rights", json!([{"instrument": "ICCPR", "article": "17", "finding": "compatible"}])))),
+        ("comply", mode(2, &comply)),
+        ("unable", mode(2, &unable)),
+        ("challenge", mode(3, &challenge)),
+        ("notice", mode(4, &notice)),
+        ("release", mode(5, &release)),
+        // Told, approved by the third and the fifth key, two hours later, challenged, dismissed, released.
+        ("case-released", case(1, &[2, 0, 1, 0x4a, 5, 32, 3, 0, 3, 0x28, 4, 0x1d])),
+        // Under a gag: deferred, four hours later, told by the gateway.
+        ("case-gagged", case(134, &[67, 0x4a, 5, 32, 5, 32, 2, 5])),
+        // One person's two keys; then refused; then time goes back.
+        ("case-refused", case(1, &[1, 0x1a, 1, 0x42, 5, 200])),
+        ("case-backdoor", case(3, &[1, 0x4a])),
+    ]
 }
 
 fn consent() -> Seeds {

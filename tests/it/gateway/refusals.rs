@@ -182,7 +182,8 @@ async fn compressed_oversized_and_malformed_messages_and_unknown_methods_are_ref
     let open = PublishRequest { kind: Some(Kind::Open(PublishOpen { schema: PATIENT.into() })) }.encode_to_vec();
     let batch = PublishRequest { kind: Some(Kind::Batch(PublishBatch { frames: vec![Bytes::from(vec![0; 8])] })) }.encode_to_vec();
     let ask =
-        SubscribeRequest { schema: PATIENT.into(), purpose: CARE.into(), delivery: Delivery::Newest.into(), key: None }.encode_to_vec();
+        SubscribeRequest { schema: PATIENT.into(), purpose: CARE.into(), delivery: Delivery::Newest.into(), ..SubscribeRequest::default() }
+            .encode_to_vec();
     let many = PublishRequest { kind: Some(Kind::Batch(PublishBatch { frames: vec![Bytes::new(); 65_537] })) }.encode_to_vec();
     let grpc = "application/grpc";
     for (path, kind, pieces, code, text) in [

@@ -31,7 +31,7 @@ async fn reflection_lists_the_contract_and_gives_its_files() {
         panic!("no list of services");
     };
     let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
-    for name in ["twinveil.v1.Frames", "twinveil.v1.Keys", "twinveil.v1.Consents", "grpc.health.v1.Health"] {
+    for name in ["twinveil.v1.Frames", "twinveil.v1.Keys", "twinveil.v1.Consents", "twinveil.v1.Demands", "grpc.health.v1.Health"] {
         assert!(names.contains(&name), "{name} in {names:?}");
     }
     let Some(MessageResponse::FileDescriptorResponse(files)) = soon("a file", answers.message()).await.unwrap().unwrap().message_response

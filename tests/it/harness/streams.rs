@@ -106,12 +106,19 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn of(schema: &str, purpose: &str) -> Self {
-        let request = SubscribeRequest { schema: schema.into(), purpose: purpose.into(), delivery: Delivery::Lossless.into(), key: None };
+        let delivery = Delivery::Lossless.into();
+        let request = SubscribeRequest { schema: schema.into(), purpose: purpose.into(), delivery, ..SubscribeRequest::default() };
         Self { request, keys: Vec::new() }
     }
 
     pub(crate) fn newest(mut self) -> Self {
         self.request.delivery = Delivery::Newest.into();
+        self
+    }
+
+    /// What a legal demand releases.
+    pub(crate) fn under(mut self, demand: twinveil::veil::name::RecordId) -> Self {
+        self.request.warrant = demand.0.to_vec().into();
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use twinveil::veil::demand::Reason;
 use twinveil::veil::dpv;
 use twinveil::veil::terms::{Category, Treatment, purpose};
 
@@ -34,6 +35,7 @@ fn every_term_of_the_vocabulary_exists() {
         ("processing", vec![dpv::DISCLOSE]),
         ("technical_measures", measures),
         ("pd", data),
+        ("justifications", Reason::ALL.iter().filter_map(|reason| reason.dpv()).collect()),
     ] {
         let known = terms(module).unwrap();
         assert!(!used.is_empty(), "{module}");

@@ -3,6 +3,7 @@
 
 mod apply;
 mod consent;
+mod demand;
 mod http2;
 mod log;
 mod open;
@@ -22,6 +23,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("wire", wire::run),
     ("schema", schema::run),
     ("consent", consent::run),
+    ("demand", demand::run),
     ("policy", policy::run),
     ("apply", apply::run),
     ("several", several::run),
