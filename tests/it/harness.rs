@@ -138,7 +138,7 @@ pub(crate) struct World {
     pub folder: Folder,
     pub clock: Arc<Clock>,
     pub gate: SocketAddr,
-    health: SocketAddr,
+    pub health: SocketAddr,
     serving: Option<(Stopper, JoinHandle<()>)>,
     reloader: Option<Arc<Reloader>>,
     portal: Channel,

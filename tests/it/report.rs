@@ -13,6 +13,8 @@ use twinveil::veil::crypto::hash::sha256;
 use twinveil::veil::merkle::leaf::Act;
 use twinveil::veil::name::RecordId;
 
+use crate::demand::{self, House};
+
 use self::cases::{APPROVERS, Asked, CANARIES, Desk, RECIPIENT, Then, a_year, key};
 
 fn twinveil(args: &[&str]) -> Output {
@@ -41,6 +43,10 @@ fn made() -> (Desk, PathBuf) {
     let output = make_with(&desk, "report", &["--persons", &persons]);
     assert!(output.status.success(), "{}", said(&output));
     let out = desk.path("report");
+    if let Some(keep) = std::env::var_os("KEEP_TMP") {
+        fs::copy(out.join("report.html"), Path::new(&keep).join("report.html")).unwrap();
+        fs::copy(out.join("report.json"), Path::new(&keep).join("report.json")).unwrap();
+    }
     (desk, out)
 }
 
@@ -104,9 +110,20 @@ fn a_report_counts_what_happened_and_verifies() {
     assert_eq!(figure(&year, "persons", "FR", "live-data")["value"]["count"], 20);
     assert_eq!(figure(&year, "persons", "FR", "stored-data")["value"]["between"]["most"], 10);
     assert_eq!(figure(&year, "persons", "FR", "all")["value"]["between"], serde_json::json!({"least": 21, "most": 30}));
-    let standing: Vec<_> = year["statements"].as_array().unwrap().iter().map(|line| (line["name"].as_str().unwrap(), line["standing"].as_str().unwrap())).collect();
+    let standing: Vec<_> = year["statements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["name"].as_str().unwrap(), line["standing"].as_str().unwrap()))
+        .collect();
     assert_eq!(standing, [("no-keys-handed-over", "stands"), ("no-taps", "dropped"), ("no-weakened-encryption", "stands")]);
-    let unanswered: Vec<_> = year["elements"].as_array().unwrap().iter().filter(|element| element["answered"] == false).map(|element| element["number"].as_u64()).collect();
+    let unanswered: Vec<_> = year["elements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|element| element["answered"] == false)
+        .map(|element| element["number"].as_u64())
+        .collect();
     assert_eq!(unanswered, [Some(7)], "no example is given");
     let output = verify(&desk, &out);
     assert!(output.status.success(), "{}", said(&output));
@@ -308,7 +325,10 @@ fn no_public_file_tells_who_anybody_is() {
             assert!(!text.contains("did:key:") && !text.contains(RECIPIENT), "{}", file.display());
             assert!(keys.iter().all(|key| !text.contains(&key["did:key:".len()..])), "{}", file.display());
         }
-        assert!(!text.contains("ab".repeat(32).as_str()) || file.parent() == Some(&out.join("disclosed")), "a commitment stays in its record");
+        assert!(
+            !text.contains("ab".repeat(32).as_str()) || file.parent() == Some(&out.join("disclosed")),
+            "a commitment stays in its record"
+        );
     }
 }
 
@@ -325,17 +345,49 @@ fn a_year_without_demands_has_a_report_too() {
     assert!(fs::read_to_string(desk.path("report/report.html")).unwrap().contains("No legal demand was received in this period."));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clerk_fetches_the_report_from_the_desk_and_anybody_counts_it_again_over_http() {
+    let house = House::start().await;
+    let (ada, ben) = (house.world.patient("ada").await, house.world.patient("ben").await);
+    let asked = house.asked(|_| ());
+    let released = demand::id(&house.file(&asked, &[ada.did(), ben.did()]).await.expect("a clerk's"));
+    let stages = house.met(released).await;
+    house.decide(released, house.comply(&stages, &asked)).await.expect("two approvers");
+    house.notify(released).await;
+    let gagged = house.filed(&[ada.did()], |said| said["gag"] = serde_json::json!({"basis": "a law"})).await;
+    let folder = house.world.folder.0.clone();
+    house.clerk.save(&folder.join("clerk.json")).unwrap();
+    fs::write(folder.join("report.toml"), "[operator]\nname = 'A house'\n").unwrap();
+    let hours = |ms: i64| twinveil::veil::name::UnixMs((house.world.now().0 + ms) / 3_600_000 * 3_600_000).to_string();
+    let (from, until) = (hours(-7_200_000), hours(7_200_000));
+    let (gate, log) = (house.world.gate.to_string(), format!("http://{}", house.world.health));
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let (dir, wallet, words, out, vkey) = (path(""), path("clerk.json"), path("report.toml"), path("report"), path("log.vkey"));
+    let args = ["report", "make", "--dir", &dir, "--gateway", &gate, "--wallet", &wallet, "--from", &from, "--until", &until];
+    let args = [&args[..], &["--words", &words, "--out", &out, "--log", &log]].concat();
+    let made = tokio::task::block_in_place(|| twinveil(&args));
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(said(&made).contains("demands of the period that may not be disclosed now: 1"), "{}", said(&made));
+    let report = report(Path::new(&out));
+    assert_eq!(count(&report, "countries", "DE", "comply"), 1);
+    assert_eq!(count(&report, "countries", "forbidden", "received"), 1);
+    assert_eq!(figure(&report, "persons", "DE", "live-data")["value"]["between"]["most"], 10, "two persons, and nobody can tell");
+    for (file, text) in files(Path::new(&out)) {
+        assert!(!text.contains(&gagged.to_string()) && !text.contains(&ada.did().to_string()), "{}", file.display());
+    }
+    let checked = tokio::task::block_in_place(|| twinveil(&["report", "verify", &out, "--log", &log, "--vkey", &vkey]));
+    assert!(checked.status.success() && said(&checked).contains("figures of 1 demands"), "{}", said(&checked));
+}
+
 #[test]
 fn a_statement_is_signed_on_the_command_line_and_reads_back() {
     let folder = crate::harness::Folder::new();
-    let file = folder.join("ada.key");
-    fs::write(&file, "11".repeat(32)).unwrap();
-    #[cfg(unix)]
-    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let file = folder.join("ada.json");
+    twinveil::client::wallet::Wallet::generate(&mut twinveil::world::entropy()).save(&file).unwrap();
     let soon = twinveil::veil::name::UnixMs(jiff::Timestamp::now().as_millisecond() + 86_400_000 * 30).to_string();
     let file = file.to_string_lossy();
     let state = |more: &[&str]| {
-        let args = [&["report", "state", "--key", &*file, "--gateway", "g", "--name", "no-taps", "--text", "No taps."], more].concat();
+        let args = [&["report", "state", "--wallet", &*file, "--gateway", "g", "--name", "no-taps", "--text", "No taps."], more].concat();
         twinveil(&args)
     };
     let output = state(&["--renew-by", &soon[..10]]);

@@ -1,22 +1,28 @@
 //! `twinveil report make`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::super::{CliError, complain, log_key, now, read_text, say};
-use super::{WholeLog, folder, hour};
+use super::super::connect::Connection;
+use super::super::{CliError, block_on, complain, log_key, now, read_text, say};
+use super::{WholeLog, desk, folder, hour};
+use crate::config::Config;
 use crate::veil::consent::envelope::Envelope;
-use crate::veil::demand::Period;
-use crate::veil::name::{Origin, UnixMs};
+use crate::veil::demand::{Period, Person, Register};
+use crate::veil::name::{Did, Origin, UnixMs};
 use crate::veil::report::{Entries, Evidence, Ground, Making, Report, ReportDoubt, Words, csv, html};
 
 /// Make a transparency report of a period.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  twinveil report make --from 2026-01-01 --until 2027-01-01 --log demo/log --vkey demo/log.vkey \\
-      --disclosed cases --register register.json --persons persons.json --words report.toml --out report-2026
+Examples:
+  twinveil report make --from 2026-01-01 --until 2027-01-01 --dir demo --wallet clerk.json \\
+      --words report.toml --out report-2026
+  twinveil report make --from 2026-01-01 --until 2027-01-01 --dir demo --disclosed cases \\
+      --register register.json --words report.toml --out report-2026
 
-The folder gets report.html, report.json, report.csv, register.json and the records in disclosed/ and statements/. Publish all of it. \
+With --wallet a registered person fetches from the desk what may be shown; a clerk is also told how many persons are concerned. The \
+folder gets report.html, report.json, report.csv, register.json and the records in disclosed/ and statements/. Publish all of it. \
 A record that does not hold, a demand under a gag, or a statement that is in the log and not here, and nothing is written. A period is \
 reported once: of two reports of one period the difference could tell how many persons a single demand names.
 
@@ -28,30 +34,35 @@ pub(super) struct Args {
     /// Until the beginning of this day
     #[arg(long, value_name = "DAY", value_parser = hour)]
     until: UnixMs,
-    /// The log: a folder, or where a gateway serves it
-    #[arg(long, value_name = "DIR|URL", default_value = "log")]
-    log: String,
-    /// The log's key (name+hash+key)
-    #[arg(long, value_name = "FILE", default_value = "log.vkey")]
-    vkey: PathBuf,
-    /// A folder with the records of demands that may be shown, one DSSE envelope a file (*.json)
-    #[arg(long, value_name = "DIR")]
-    disclosed: PathBuf,
+    /// The wallet of a registered person, who fetches the records from the desk
+    #[arg(long, value_name = "FILE", required_unless_present = "disclosed")]
+    wallet: Option<PathBuf>,
+    /// A folder with the records of demands that may be shown, one DSSE envelope a file (*.json), instead of the desk
+    #[arg(long, value_name = "FOLDER", conflicts_with = "wallet")]
+    disclosed: Option<PathBuf>,
     /// A folder with the operator's statements, of whatever time
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "FOLDER")]
     statements: Option<PathBuf>,
-    /// Whose keys are whose: {"persons": [{"keys": ["did:key:…"], "roles": ["clerk", …]}, …]}
+    /// Whose keys are whose, instead of what twinveil.toml says: {"persons": [{"keys": ["did:key:…"], "roles": ["clerk", …]}, …]}
     #[arg(long, value_name = "FILE")]
-    register: PathBuf,
+    register: Option<PathBuf>,
     /// How many persons each demand names: {"demand id": number, …}; where one is missing, persons are not counted
     #[arg(long, value_name = "FILE")]
     persons: Option<PathBuf>,
     /// What the operator says of itself, TOML: [operator], [process], [[objective]]
     #[arg(long, value_name = "FILE")]
     words: PathBuf,
+    /// The log: a folder, or where a gateway serves it; DIR/log where absent
+    #[arg(long, value_name = "FOLDER|URL")]
+    log: Option<String>,
+    /// The log's key (name+hash+key); DIR/log.vkey where absent
+    #[arg(long, value_name = "FILE")]
+    vkey: Option<PathBuf>,
     /// A folder that is new or empty
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// What does not hold, line by line.
@@ -73,21 +84,35 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     }
     let words = Words::parse(&read_text(&args.words)?)
         .map_err(|doubt| CliError::broken(format!("{}: `{}`: {doubt}", doubt.code(), args.words.display())))?;
-    let key = log_key(&args.vkey)?;
-    let register = folder::RegisterFile::read(&args.register, key.key())?;
-    let persons = args.persons.as_deref().map(folder::persons).transpose()?;
-    let (mut files, mut doubts) = read(&args.disclosed)?;
+    let dir = &args.connection.dir;
+    let key = log_key(&args.vkey.clone().unwrap_or_else(|| dir.join("log.vkey")))?;
+    let register = match &args.register {
+        Some(file) => folder::RegisterFile::read(file, key.key())?,
+        None => configured(&dir.join("twinveil.toml"), key.key())?,
+    };
+    let period = Period { from: args.from, until: args.until };
+    let (mut files, mut doubts, mut persons) = match (&args.disclosed, &args.wallet) {
+        (Some(folder), _) => read(folder).map(|(files, doubts)| (files, doubts, None))?,
+        (None, Some(wallet)) => {
+            let fetched = block_on(desk::fetch(&args.connection, wallet, period))?;
+            complain(format_args!("demands of the period that may not be disclosed now: {}", fetched.withheld));
+            (fetched.files, Vec::new(), fetched.persons)
+        }
+        (None, None) => return Err(CliError::broken("--wallet or --disclosed says where the records are")),
+    };
+    if let Some(file) = &args.persons {
+        persons = Some(folder::persons(file)?);
+    }
     if let Some(statements) = &args.statements {
         let (more, wrong) = read(statements)?;
         files.extend(more);
         doubts.extend(wrong);
     }
     folder::fresh(&args.out)?;
-    let log = WholeLog::read(&args.log, &key)?;
+    let log = WholeLog::read(&args.log.clone().unwrap_or_else(|| dir.join("log").to_string_lossy().into_owned()), &key)?;
     let mut entries = Entries::new(log.head);
     log.leaves.iter().for_each(|(number, leaf)| entries.push(*number, leaf));
     let gateway = Origin::new(key.name());
-    let period = Period { from: args.from, until: args.until };
     let made = UnixMs(now()?.0 / 1_000 * 1_000);
     let ground = Ground { gateway: &gateway, register: &register, entries: &entries, period, made };
     let evidence = Evidence::gather(&ground, &files);
@@ -103,6 +128,13 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         log.head.size,
         super::super::plain(&log.place)
     ))
+}
+
+/// Whose keys are whose, as the gateway's configuration says.
+fn configured(file: &Path, gateway: Did) -> Result<Arc<Register>, CliError> {
+    let config = Config::load(file)?;
+    let persons = config.persons.iter().map(|person| Person { keys: person.keys.clone(), roles: person.roles.clone() });
+    Register::new(gateway, persons.collect()).map(Arc::new).map_err(CliError::broken)
 }
 
 fn read(from: &Path) -> Result<(Vec<(String, Envelope)>, Vec<ReportDoubt>), CliError> {

@@ -1,5 +1,6 @@
 //! `twinveil report`: the transparency report, made and checked from the public log and the records that may be shown.
 
+mod desk;
 mod folder;
 mod make;
 mod state;

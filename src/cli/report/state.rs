@@ -2,28 +2,27 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
+use super::super::wallet::{load, unsigned};
 use super::super::{CliError, now, say};
 use super::hour;
-use crate::config::read_key;
-use crate::veil::consent::envelope::{Envelope, Payload};
-use crate::veil::crypto::sign::SignKey;
-use crate::veil::name::UnixMs;
-use crate::veil::report::statement::{MEDIA_TYPE, RENEW_MS_MAX, Statement, StatementDocument};
+use crate::veil::name::{Origin, UnixMs};
+use crate::veil::report::Statement;
 use crate::world::entropy;
 
 /// Sign a standing statement, make one again, or take it back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  twinveil report state --key ada.key --gateway gateway.example.org/twins --name no-keys-handed-over \\
+  twinveil report state --wallet ada.json --gateway gateway.example.org/twins --name no-keys-handed-over \\
       --text 'No key was ever handed over to anybody.' --renew-by 2027-02-01 > statement.json
 
-It prints the signed statement, which goes to the gateway's desk. Make it again under the same name before that day: one that is not \
-made again shows as dropped.")]
+It prints the signed statement. Make it again under the same name before that day: one that is not made again shows as dropped.")]
 pub(super) struct Args {
-    /// The key of a registered person, 32 bytes in hexadecimal
+    /// The wallet of a registered person
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    wallet: PathBuf,
     /// The gateway's name
     #[arg(long, value_name = "NAME")]
     gateway: String,
@@ -43,26 +42,11 @@ pub(super) struct Args {
 
 /// Signs it.
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let seed = read_key("key", &args.key)?;
-    let key = SignKey::from_seed(&seed);
-    let mut nonce = [0; 16];
-    rand_nonce(&mut nonce);
-    let document = StatementDocument {
-        gateway: args.gateway.clone(),
-        author: key.did().to_string(),
-        at: UnixMs(now()?.0 / 1_000 * 1_000).to_string(),
-        nonce: data_encoding::HEXLOWER.encode(&nonce),
-        name: args.name.clone(),
-        text: args.text.clone(),
-        renew_by: args.renew_by.map(|at| at.to_string()),
-    };
-    let payload = serde_json::to_vec(&document).map_err(|_| CliError::broken("the statement has no JSON form"))?;
-    Statement::parse(&payload)
-        .map_err(|refusal| CliError::broken(format!("{}: {refusal} (at most {} days)", refusal.code(), RENEW_MS_MAX / 86_400_000)))?;
-    say(Envelope::sign(MEDIA_TYPE, payload, &key).to_json())
-}
-
-fn rand_nonce(nonce: &mut [u8; 16]) {
-    use crate::veil::crypto::secret::Secret;
-    nonce.copy_from_slice(Secret::<16>::random(&mut entropy()).expose());
+    let mut said = json!({"name": args.name, "text": args.text});
+    if let (Some(renew_by), Some(members)) = (args.renew_by, said.as_object_mut()) {
+        members.insert("renew_by".into(), renew_by.to_string().into());
+    }
+    let gateway = Origin::new(args.gateway.as_str());
+    let signed = load(&args.wallet)?.file::<Statement>(&said, &gateway, now()?, &mut entropy());
+    say(signed.map_err(|refusal| unsigned(&refusal))?.to_json())
 }

@@ -5,6 +5,7 @@
 //! an entry that nothing is shown for is told as such. Persons are counted apart ([`suppress`]).
 
 pub mod compare;
+mod countries;
 pub mod csv;
 pub mod document;
 pub mod doubt;

@@ -22,7 +22,8 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 /// What must never stand in a public file: whom demands are about, and what registered persons are called.
-pub(super) const CANARIES: [&str; 4] = ["Ada Canary-Subject", "patient-canary-2041", "Benedikt Canary-Counsel", "spiffe://canary.example/source"];
+pub(super) const CANARIES: [&str; 4] =
+    ["Ada Canary-Subject", "patient-canary-2041", "Benedikt Canary-Counsel", "spiffe://canary.example/source"];
 
 pub(super) fn key(n: u8) -> SignKey {
     SignKey::from_seed(&Secret::take(&mut [n; 32]))
@@ -209,7 +210,8 @@ impl Desk {
         if asked.persons > 0 {
             self.file(Act::Notice, notice::MEDIA_TYPE, json!({"demand": demand, "how": "letter"}), at + 4 * DAY, &[CLERK], shown);
         }
-        let mut payload = json!({"demand": demand, "outcome": outcome, "stages": stages, "reasons": reasons, "reasoning_sha256": "44".repeat(32)});
+        let mut payload =
+            json!({"demand": demand, "outcome": outcome, "stages": stages, "reasons": reasons, "reasoning_sha256": "44".repeat(32)});
         let released = releases || then == Then::Consented;
         let whole = then == Then::Comply;
         let path = if whole { "vitals" } else { "vitals.heart_rate_bpm" };
@@ -218,7 +220,10 @@ impl Desk {
             let until = if whole { at + 90 * DAY } else { at + 20 * DAY };
             payload.as_object_mut().unwrap().extend(
                 json!({"fields": fields, "recipient": RECIPIENT, "notice": {"when": "before-release"},
-                    "period": {"from": UnixMs(at).to_string(), "until": UnixMs(until).to_string()}}).as_object().unwrap().clone(),
+                    "period": {"from": UnixMs(at).to_string(), "until": UnixMs(until).to_string()}})
+                .as_object()
+                .unwrap()
+                .clone(),
             );
             if then == Then::Consented {
                 payload["consent"] = json!("55".repeat(32));

@@ -6,13 +6,18 @@ use super::{FORBIDDEN, RECEIVED, by_outcome, count_outcome};
 use crate::veil::demand::{Asks, Period, SourceKind};
 use crate::veil::merkle::leaf::Act;
 use crate::veil::name::UnixMs;
+use crate::veil::report::countries;
 use crate::veil::report::entries::Entries;
 use crate::veil::report::evidence::Told;
 use crate::veil::report::table::{Figure, Table, Tally, Value};
 
-pub(super) fn countries(told: &[Told], forbidden: &[u64]) -> Table {
+pub(super) fn by_country(told: &[Told], forbidden: &[u64]) -> Table {
     let mut tally = by_outcome();
-    told.iter().for_each(|told| count_outcome(&mut tally, &told.case.demand().source.jurisdiction, told));
+    for told in told {
+        let code = &told.case.demand().source.jurisdiction;
+        tally.row(code, &countries::title(code));
+        count_outcome(&mut tally, code, told);
+    }
     tally.sort();
     add_forbidden(&mut tally, forbidden);
     tally.table(
@@ -142,7 +147,9 @@ pub(super) fn processes(told: &[Told]) -> Table {
     let mut tally = by_outcome();
     for told in told {
         let source = &told.case.demand().source;
-        count_outcome(&mut tally, &format!("{} · {} · {}", source.jurisdiction, source.process, source.statute), told);
+        let row = format!("{} · {} · {}", source.jurisdiction, source.process, source.statute);
+        tally.row(&row, &format!("{}: {}, {}", countries::title(&source.jurisdiction), source.process, source.statute));
+        count_outcome(&mut tally, &row, told);
     }
     tally.sort();
     tally.table(
@@ -172,8 +179,8 @@ pub(super) fn reach(told: &[Told]) -> Table {
         "reach",
         "Whom demands are about",
         "about",
-        "A demand names persons or assets, or is about everybody: then nothing is ever released. How many persons a single demand names \
-         is not shown anywhere.",
+        "A demand names persons or assets, or is about everybody: then nothing is ever released. How many persons a demand names \
+         stands in no record.",
         &[],
         true,
     )
@@ -210,7 +217,10 @@ pub(super) fn orders_to_provide_information(told: &[Told]) -> Table {
     let country = |told: &Told| told.case.demand().source.jurisdiction.chars().take(2).collect::<String>();
     let within: Vec<&Told> =
         told.iter().filter(|told| told.case.demand().asks.is_data() && MEMBER_STATES.contains(&country(told).as_str())).collect();
-    within.iter().for_each(|told| tally.count(&country(told), "number_of_orders_to_provide_information", told.entry));
+    for told in &within {
+        tally.row(&country(told), &countries::title(&country(told)));
+        tally.count(&country(told), "number_of_orders_to_provide_information", told.entry);
+    }
     tally.sort();
     let mut table = tally.table(
         "orders-to-provide-information",

@@ -29,7 +29,7 @@ pub fn tables(evidence: &Evidence, entries: &Entries, period: &Period, persons: 
     let told = &evidence.told;
     let forbidden = forbidden(told, entries, period);
     vec![
-        demands::countries(told, &forbidden),
+        demands::by_country(told, &forbidden),
         demands::months(told, entries, period, &forbidden),
         demands::asks(told, &forbidden),
         persons::persons(told, persons),
@@ -72,7 +72,8 @@ fn count_outcome(tally: &mut Tally, row: &str, told: &Told) {
     tally.count(row, answer, told.entry);
 }
 
-const fn outcome_title(outcome: Outcome) -> &'static str {
+/// An answer as people say it.
+pub(crate) const fn outcome_title(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Comply => "Complied with",
         Outcome::ComplyInPart => "Complied with in part",

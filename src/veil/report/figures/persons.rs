@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::Persons;
 use super::demands::asks_title;
 use crate::veil::demand::Asks;
+use crate::veil::report::countries;
 use crate::veil::report::evidence::Told;
 use crate::veil::report::suppress::{Counts, Shown};
 use crate::veil::report::table::{Figure, Head, Row, Table, Value, head};
@@ -38,7 +39,7 @@ pub(super) fn persons(told: &[Told], persons: Option<&Persons>) -> Table {
             figure(counts.as_ref().map(|counts| counts.cell(i, j)), leaves)
         });
         let sum = figure(counts.as_ref().map(|counts| counts.row(i)), leaves(&|told| country(told, row)));
-        Row { id: (*row).to_owned(), title: (*row).to_owned(), figures: cells.chain([sum]).collect() }
+        Row { id: (*row).to_owned(), title: countries::title(row), figures: cells.chain([sum]).collect() }
     };
     let columns = COLUMNS
         .iter()

@@ -66,7 +66,9 @@ pub(super) fn columns(page: &mut Markup, columns: &[Bar]) {
                 .attribute("height", height)
                 .raw("/>");
         }
-        page.wrap("</svg><span class=\"label\">", &column.label, "</span></div>\n");
+        // Where there is little room, a letter has to do.
+        let (first, rest) = column.label.split_at(column.label.chars().next().map_or(0, char::len_utf8));
+        page.wrap("</svg><span class=\"label\">", first, "<span class=\"rest\">").wrap("", rest, "</span></span></div>\n");
     }
     page.raw("</div>\n");
 }

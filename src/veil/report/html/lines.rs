@@ -3,8 +3,11 @@
 use super::markup::Markup;
 use super::overview::day;
 use super::tables::{entries, table};
+use crate::veil::demand::Outcome;
 use crate::veil::report::compare::written;
+use crate::veil::report::countries;
 use crate::veil::report::document::{DemandLine, Report};
+use crate::veil::report::figures::outcome_title;
 use crate::veil::report::statement::Standing;
 
 pub(super) fn statements(page: &mut Markup, report: &Report) {
@@ -29,7 +32,7 @@ pub(super) fn statements(page: &mut Markup, report: &Report) {
             page.text(if line.standing == Standing::Stands { "; to be made again by " } else { "; was to be made again by " })
                 .text(day(renew_by));
         }
-        page.raw(". Entries ").text(written(&line.leaves));
+        page.raw(if line.leaves.len() == 1 { ". Entry " } else { ". Entries " }).text(written(&line.leaves));
         if !line.reworded.is_empty() {
             page.text("; other words from entry ").text(written(&line.reworded));
         }
@@ -100,7 +103,7 @@ fn demand(page: &mut Markup, line: &DemandLine) {
     page.raw("<h3><span class=\"entry\">Entry ")
         .text(line.entry)
         .raw("</span> ")
-        .text(&line.jurisdiction)
+        .text(countries::title(&line.jurisdiction))
         .raw(" · ")
         .text(said(&line.source));
     page.raw(" · ").text(said(&line.asks)).raw("</h3>\n<p class=\"answer\">");
@@ -109,8 +112,10 @@ fn demand(page: &mut Markup, line: &DemandLine) {
         Some(_) => "<span class=\"pill kept\">",
         None => "<span class=\"pill\">",
     });
-    page.text(line.outcome.as_deref().map_or("not decided yet".to_owned(), said)).raw("</span>");
-    for (n, stage) in (1..).zip(&line.stages) {
+    page.text(line.outcome.as_deref().and_then(Outcome::parse).map_or("Not decided yet", outcome_title)).raw("</span>");
+    // Where nobody's data is asked for, and where the person consented, there is nothing to examine.
+    let examined = if line.stages.iter().all(Option::is_none) { &[][..] } else { &line.stages[..] };
+    for (n, stage) in (1..).zip(examined) {
         let (class, met) = match stage {
             Some(true) => ("<span class=\"stage met\">", "met"),
             Some(false) => ("<span class=\"stage unmet\">", "not met"),
@@ -152,7 +157,7 @@ fn demand(page: &mut Markup, line: &DemandLine) {
         item("Order not to tell", &format!("ended; it was based on {basis}"));
     }
     if let Some(told) = &line.told {
-        item("They were told", &day(told));
+        item("Told", &day(told));
     }
     item("Entries", &written(&line.leaves));
     item("Record", &line.demand);

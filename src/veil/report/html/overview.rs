@@ -96,7 +96,7 @@ pub(super) fn header(page: &mut Markup, report: &Report) {
         ("May not be disclosed", Value::Count(story.forbidden).to_string(), "demands of which only the hour may be told"),
         ("Persons affected", story.persons.to_string(), persons_note(story.persons)),
         (
-            "To build it otherwise",
+            "Redesigns demanded",
             Value::Count(story.redesign).to_string(),
             "demands for back doors, separate instances, other identification",
         ),
@@ -136,14 +136,23 @@ fn lead(page: &mut Markup, story: &Story) {
             0 => " No data was released under any of those that may be disclosed.".to_owned(),
             released => format!(" Data was released under {}.", counted(released, "demand", "of them")),
         });
-        if story.nothing > 0 {
-            page.text(format!(" Under {} nothing was released.", Value::Count(story.nothing)));
-        }
-        if story.open > 0 {
-            page.text(format!(" {} {} not decided yet.", Value::Count(story.open), if story.open == 1 { "is" } else { "are" }));
-        }
-        if story.forbidden > 0 {
-            page.text(format!(" Of {} nothing but the hour may be told.", Value::Count(story.forbidden)));
+        let is = |count: u64| if count == 1 { "is" } else { "are" };
+        let parts = [
+            (story.nothing, format!("under {} nothing was released", Value::Count(story.nothing))),
+            (story.open, format!("{} {} not decided yet", Value::Count(story.open), is(story.open))),
+            (story.forbidden, format!("of {} nothing but the hour may be told", Value::Count(story.forbidden))),
+        ];
+        let parts: Vec<String> = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text).collect();
+        match parts.split_last() {
+            None => {}
+            Some((last, [])) => drop(page.text(format!(" And {last}."))),
+            Some((last, others)) => {
+                let text =
+                    format!("{} and {last}", others.iter().map(|other| format!("{other}, ")).collect::<String>().trim_end_matches(", "));
+                let mut letters = text.chars();
+                let first = letters.next().into_iter().flat_map(char::to_uppercase);
+                page.text(format!(" {}.", first.chain(letters).collect::<String>()));
+            }
         }
     }
     page.raw("</p>\n");

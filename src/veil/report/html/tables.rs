@@ -19,7 +19,11 @@ pub(super) fn grid(page: &mut Markup, table: &Table) {
         page.raw("<p class=\"nothing\">Nothing to count in this period.</p>\n");
         return;
     }
-    page.raw("<table class=\"figures\">\n").wrap("<caption>", &table.title, "</caption>\n");
+    page.raw(if table.columns.len() <= 3 { "<table class=\"figures few\">\n" } else { "<table class=\"figures\">\n" }).wrap(
+        "<caption>",
+        &table.title,
+        "</caption>\n",
+    );
     page.wrap("<thead><tr><th scope=\"col\">", capital(&table.of), "</th>");
     for column in &table.columns {
         page.wrap("<th scope=\"col\">", &column.title, "</th>");
