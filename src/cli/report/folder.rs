@@ -66,8 +66,11 @@ impl RegisterFile {
     }
 }
 
+/// Envelopes by the names of their files, and what of a folder is none.
+pub(super) type Envelopes = (Vec<(String, Envelope)>, Vec<ReportDoubt>);
+
 /// The envelopes of a folder, by name; none where there is no such folder. What is no envelope is a doubt.
-pub(super) fn envelopes(folder: &Path) -> Result<(Vec<(String, Envelope)>, Vec<ReportDoubt>), CliError> {
+pub(super) fn envelopes(folder: &Path) -> Result<Envelopes, CliError> {
     let unread = |error: std::io::Error| CliError::broken(format!("`{}` can't be read: {}", folder.display(), error.kind()));
     let mut names = match std::fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>().map_err(unread)?,

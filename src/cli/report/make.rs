@@ -137,7 +137,7 @@ fn configured(file: &Path, gateway: Did) -> Result<Arc<Register>, CliError> {
     Register::new(gateway, persons.collect()).map(Arc::new).map_err(CliError::broken)
 }
 
-fn read(from: &Path) -> Result<(Vec<(String, Envelope)>, Vec<ReportDoubt>), CliError> {
+fn read(from: &Path) -> Result<folder::Envelopes, CliError> {
     if !from.is_dir() {
         return Err(CliError::broken(format!("`{}` is no folder", from.display())));
     }

@@ -28,7 +28,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Make(make::Args),
+    Make(Box<make::Args>),
     Verify(verify::Args),
     State(state::Args),
 }
