@@ -65,7 +65,10 @@ struct Disagreement {
 type Named = (Act, Option<RecordId>, [Option<RecordId>; 3]);
 
 #[derive(Default)]
-struct Records(HashMap<Named, Option<Arc<Record>>>);
+struct Records {
+    written: HashMap<Named, Option<Arc<Record>>>,
+    consents: HashMap<Gives, Arc<Verified<Consent>>>,
+}
 
 fn explore(scope: &Scope, mistake: Option<Mistake>) -> Result<Seen, Disagreement> {
     let mut records = Records::default();
@@ -181,7 +184,8 @@ impl Node {
                 }
             }
             Act::Consent(gives) => {
-                let mut said = consent_of(gives, self.case.id());
+                let id = self.case.id();
+                let mut said = Arc::clone(records.consents.entry(gives).or_insert_with(|| consent_of(gives, id)));
                 let mut bent = self.case.clone();
                 Mistake::bend(mistake, &mut bent, &mut Before::Consent(&mut said));
                 if bent.consent(said, now).is_err() {
@@ -341,7 +345,7 @@ impl Records {
         };
         let stages = if matches!(act, Act::Decide { .. }) { node.stages } else { [None; 3] };
         let demand = &node.case;
-        self.0.entry((act, names, stages)).or_insert_with(|| written(demand, act, names, stages).map(Arc::new)).clone()
+        self.written.entry((act, names, stages)).or_insert_with(|| written(demand, act, names, stages).map(Arc::new)).clone()
     }
 }
 
@@ -511,7 +515,7 @@ fn of_consent(gag: Option<Option<i64>>, subjects: &'static [u8], long: bool) -> 
         alphabet.extend([Act::Notice(Who::Gateway), Act::Stage { n: 1, by: Who::A, met: true }]);
         alphabet.push(Act::Challenge { by: Who::Clerk, result: Ruling::Upheld, replace: true });
     }
-    Scope { name: "the subject's own consent", kind: Kind { gag, subjects, ..plain(long) }, alphabet }
+    Scope { name: "the subject's own consent", kind: Kind { gag, subjects, instants: INSTANTS, ..plain(long) }, alphabet }
 }
 
 /// A demand of this kind, with everything that could be decided.
