@@ -1,5 +1,10 @@
 //! Our client and our server.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
 use super::*;
 use crate::http2::{client, server};
 
@@ -160,4 +165,48 @@ async fn a_peer_that_takes_nothing_is_given_up_however_much_it_says() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_eq!(serving.await.expect("no panic"), Ok(()).and(Err(Broken { reason: Reason::CANCEL, unprocessed: false })));
+}
+
+/// A socket that fails in a way of its own.
+struct Failing {
+    writes: fn() -> std::io::Result<usize>,
+    flushes: fn() -> std::io::Result<()>,
+}
+
+impl AsyncRead for Failing {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Failing {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready((self.writes)().map(|count| count.min(bytes.len())))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready((self.flushes)())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_can_not_be_written_to_ends_its_calls() {
+    for failing in [
+        Failing { writes: || Ok(0), flushes: || Ok(()) },
+        Failing { writes: || Err(std::io::ErrorKind::BrokenPipe.into()), flushes: || Ok(()) },
+        Failing { writes: || Ok(usize::MAX), flushes: || Err(std::io::ErrorKind::BrokenPipe.into()) },
+    ] {
+        let (opener, connection) = client(failing, SETTINGS);
+        let (mut writing, answer) = opener.open(&request("/"), false).expect("room");
+        assert_eq!(connection.await, Reason::INTERNAL_ERROR);
+        let broken = Broken { reason: Reason::INTERNAL_ERROR, unprocessed: false };
+        assert_eq!(poll_fn(|cx| writing.poll_broken(cx)).await, broken);
+        assert_eq!(send(&mut writing, Bytes::from_static(b"x"), false).await, Err(broken));
+        assert_eq!(answer.await.map(drop), Err(broken));
+        assert!(opener.is_closed());
+    }
 }
