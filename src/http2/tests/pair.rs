@@ -167,6 +167,26 @@ async fn a_peer_that_takes_nothing_is_given_up_however_much_it_says() {
     assert_eq!(serving.await.expect("no panic"), Ok(()).and(Err(Broken { reason: Reason::CANCEL, unprocessed: false })));
 }
 
+#[tokio::test]
+async fn a_piece_that_is_half_way_out_ends_with_its_stream() {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    // Nobody reads, and after a while nobody will.
+    let hold = |request: Request<Reading>, writing: Writing| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop((request, writing));
+    };
+    tokio::spawn(serve(server(far, SETTINGS), hold));
+    let (opener, connection) = client(near, SETTINGS);
+    tokio::spawn(connection);
+    let (mut writing, answer) = opener.open(&request("/"), false).expect("room");
+    poll_fn(|cx| writing.poll_room(cx)).await.expect("room");
+    // Twice the window of a stream.
+    writing.data(vec![7; 140_000].into(), true);
+    let broken = Broken { reason: Reason::CANCEL, unprocessed: false };
+    assert_eq!(poll_fn(|cx| writing.poll_sent(cx)).await, Err(broken));
+    assert_eq!(answer.await.map(drop), Err(broken));
+}
+
 /// A socket that fails in a way of its own.
 struct Failing {
     writes: fn() -> std::io::Result<usize>,

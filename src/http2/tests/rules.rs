@@ -60,6 +60,12 @@ fn what_breaks_the_connection() {
         ("headers on no stream", asks(0, 0), Reason::PROTOCOL_ERROR),
         ("headers on a stream of the server's", asks(2, 0), Reason::PROTOCOL_ERROR),
         ("headers with less than a priority", written(frame::HEADERS, 0x24, 1, &[0; 4]), Reason::FRAME_SIZE_ERROR),
+        ("padded headers without their padding", written(frame::HEADERS, frame::PADDED | END_HEADERS, 1, &[]), Reason::FRAME_SIZE_ERROR),
+        (
+            "headers that are shorter than their padding",
+            written(frame::HEADERS, frame::PADDED | END_HEADERS, 1, &[9]),
+            Reason::PROTOCOL_ERROR,
+        ),
         ("a block that can't be read", written(frame::HEADERS, END_HEADERS, 1, &[0x80]), Reason::COMPRESSION_ERROR),
         ("a frame between those of a block", [written(frame::HEADERS, 0, 1, &block()), ping.clone()].concat(), Reason::PROTOCOL_ERROR),
         (
