@@ -214,4 +214,36 @@ mod tests {
         flood.await.expect("no panic").read_to_end(&mut told).await.expect("no reset");
         assert_eq!(told, b"goodbye");
     }
+
+    /// A socket that is gone.
+    struct Gone;
+
+    impl AsyncRead for Gone {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+    }
+
+    impl AsyncWrite for Gone {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_gone_is_not_waited_for_and_nobody_is_blamed() {
+        let mut near = Guarded::new(Gone, Some(LATE), LATE);
+        assert_eq!(near.read_u8().await.expect_err("gone").kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(near.write_u8(7).await.expect_err("gone").kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(near.shutdown().await.expect_err("gone").kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(near.verdict().get(), None);
+    }
 }

@@ -242,11 +242,9 @@ impl Handover {
     pub(super) fn resolve(&mut self, shared: &Shared, ask: &Ask, now: UnixMs) {
         let mandate_generation = shared.maker.ledger().mandate_generation();
         self.doubt = false;
-        for (about, end) in &self.half_way {
+        let sent = self.sent;
+        for (about, _) in self.half_way.iter().filter(|(_, end)| *end > sent) {
             let seen = self.by_subject.get(about).and_then(|index| self.seen.get_mut(*index));
-            if *end <= self.sent {
-                continue;
-            }
             self.cut_off |= seen.is_none_or(|seen| {
                 !seen.is_current(mandate_generation, now) && !matches!(shared.maker.refresh(ask, seen, &mut self.shown, now), Ok(None))
             });

@@ -263,7 +263,8 @@ impl Body for Asked {
         let this = self.get_mut();
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         this.bytes += frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        Poll::Ready(if this.held.hold(this.bytes) { frame } else { Some(Err(Refuse::NoRoom.into())) })
+        // As a status, which the service hands on; of any other error it makes one that says nothing.
+        Poll::Ready(if this.held.hold(this.bytes) { frame } else { Some(Err(tonic::Status::from(Refuse::NoRoom).into())) })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -226,7 +226,8 @@ impl Core {
 
     /// Writes bytes of a stream, no more than [`Self::room`] said.
     pub(super) fn send_data(&mut self, place: Place, bytes: &[u8], ends: bool) {
-        let Some(stream) = self.streams.get(place) else { return };
+        // Nothing is said behind a reset, also where whoever writes has not heard of it (§5.1).
+        let Some(stream) = self.streams.get(place).filter(|stream| stream.local_open) else { return };
         stream.send_window -= bytes.len() as i64;
         if std::mem::replace(&mut stream.turn, self.turn) != self.turn {
             stream.turn_bytes = 0;
@@ -253,7 +254,7 @@ impl Core {
     }
 
     fn send_block(&mut self, place: Place, ends: bool, write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) {
-        let Some(id) = self.streams.get(place).map(|stream| stream.id) else { return };
+        let Some(id) = self.streams.get(place).filter(|stream| stream.local_open).map(|stream| stream.id) else { return };
         let mut block = std::mem::take(&mut self.scratch);
         block.clear();
         write(&mut self.encoder, &mut block);

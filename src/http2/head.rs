@@ -186,6 +186,10 @@ mod tests {
         assert!(fields(&[("x-a", "1"), GOOD[0], GOOD[1], GOOD[2]]).request().is_none());
         assert!(fields(&[(":method", "CONNECT"), GOOD[1], GOOD[2]]).request().is_none());
         assert!(fields(&[GOOD[0], GOOD[1], (":path", "no path")]).request().is_none());
+        assert!(fields(&[GOOD[0], (":scheme", "no scheme"), GOOD[2]]).request().is_none());
+        assert!(fields(&[GOOD[0], GOOD[1], GOOD[2], (":authority", "no authority")]).request().is_none());
+        assert!(fields(&[GOOD[0], GOOD[1], GOOD[2], ("host", "no host")]).request().is_none());
+        assert!(fields(&[(":method", "no method"), GOOD[1], GOOD[2]]).request().is_none());
         assert!(fields(&[(":status", "2000")]).response().is_none());
         assert!(fields(&[("x-a", "1")]).response().is_none());
         assert!(fields(&[(":status", "200")]).trailers().is_none());

@@ -154,12 +154,13 @@ impl Core {
         Ok(())
     }
 
-    /// A frame that a stream can't take ends it, also one that has ended on our side.
+    /// A frame that a stream can't take ends it, also one that has ended on our side. One that was reset stays so: what comes on it was
+    /// on its way (§5.1).
     fn refuse(&mut self, id: u32, place: Place, reason: Reason) {
-        let open = self.streams.get(place).is_some_and(|stream| stream.remote_open || stream.local_open);
-        if open {
+        let Some(stream) = self.streams.get(place) else { return };
+        if stream.remote_open || stream.local_open {
             self.reset(place, reason);
-        } else {
+        } else if stream.broken.is_none() {
             frame::push_reset(&mut self.out, id, reason);
         }
         self.tidy(place);

@@ -3,6 +3,7 @@
 mod others;
 mod pair;
 mod rules;
+mod upstreams;
 
 use std::future::poll_fn;
 use std::time::Duration;

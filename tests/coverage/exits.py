@@ -12,8 +12,15 @@ import re
 import sys
 from pathlib import Path
 
-ROOMS = ("src/veil/wire/", "src/veil/schema/", "src/veil/view/", "src/veil/transform/", "src/gate/")
+ROOMS = (
+    "src/http2/", "src/veil/wire/", "src/veil/schema/", "src/veil/consent/", "src/veil/view/", "src/veil/transform/",
+    "src/veil/merkle/", "src/gate/",
+)
 CODE = 0
+# Reasons of exits that are taken or not by chance: they may stand where the exit was taken.
+AT_TIMES = "at times: "
+# Writing text for people refuses nothing.
+WRITES = re.compile(r"\b(write|writeln)!\(f, |\bf\.write_str\(")
 # An error that is made or handed on, or any other early way out.
 EXIT = re.compile(r"^\?$|\bErr\(|\b(return|continue|break)\b|\b(\w*Refusal|\w*Fault|\w*Error|Status|status)::|^\{?\s*None\s*\}?$")
 
@@ -93,8 +100,8 @@ def check(regions, path):
         if count:
             continue
         code = code_at(lines, region[0])
-        if code.startswith("write!("):
-            continue  # Writing text for people refuses no frame.
+        if WRITES.search(code):
+            continue
         if (file, code) in reasons:
             needed.add((file, code))
         else:
@@ -102,7 +109,7 @@ def check(regions, path):
     for (file, line), (code, text) in missing.items():
         shown = " ".join(text.split())
         print(f"{file}:{line}: no test takes `{shown[:100]}` in\n    {code}")
-    stale = [key for key in reasons if key not in needed]
+    stale = [key for key in reasons if key not in needed and not reasons[key].startswith(AT_TIMES)]
     for file, code in stale:
         print(f"{path}: listed, and reached or gone: {file} | {code}")
     print(f"{total} exits of {len(sources)} files; {len(needed)} listed with a reason, {len(missing)} not reached")

@@ -87,6 +87,17 @@ fn what_has_no_case_no_way_to_be_coarser_or_no_known_key_is_left_out() {
     assert_eq!(seen(&many, Treatment::Keep, &entry("k12")), Ok(Vec::new()));
 }
 
+#[test]
+fn a_subject_that_is_a_number_is_known_by_its_digits() {
+    let side = "[\"t.Frame\"]\ni64 = { sensitivity = \"identifying\", category = \"identity\", role = \"subject\" }";
+    let schema = load(&shapes::set(shapes::EVERY), "t.Frame", Some(side)).unwrap_or_else(|error| panic!("{error}"));
+    let frame = [0x18, 0x07];
+    let subject = Raw::new(&frame).subject(schema.subject().expect("it has one")).expect("it is there");
+    assert_eq!(subject.as_bytes(), b"7");
+    assert_eq!(seen(&schema, Treatment::Keep, &frame), Ok(frame.to_vec()));
+    assert_eq!(seen(&schema, Treatment::Strip, &frame), Ok(Vec::new()));
+}
+
 /// The flat shape after a change to its files.
 fn changed(change: impl FnOnce(&mut FileDescriptorSet)) -> Vec<u8> {
     let mut set = FileDescriptorSet::decode(&shapes::set(shapes::EVERY)[..]).unwrap();

@@ -5,6 +5,7 @@ mod ends;
 mod lag;
 pub(crate) mod leaks;
 mod refusals;
+mod room;
 mod services;
 
 use prost::Message;

@@ -178,7 +178,7 @@ impl Table {
                 loaded.insert(&method.input, Arc::clone(&request.schema));
                 loaded.insert(&method.output, Arc::clone(&response.schema));
                 let path: Arc<str> = format!("/{}/{}", method.service, method.name).into();
-                let uri = Uri::builder().scheme(upstream.scheme()).authority(upstream.authority()).path_and_query(&*path).build();
+                let uri = Uri::builder().scheme(upstream.scheme()).authority(&*upstream.authority()).path_and_query(&*path).build();
                 let uri = uri.map_err(|_| bad(format!("`{path}` at `{}` is no URI", upstream.authority())))?;
                 table.methods.entry(Arc::clone(&path)).or_insert_with(|| {
                     Arc::new(Called {

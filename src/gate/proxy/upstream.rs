@@ -2,6 +2,8 @@
 //! takes only so many calls on one connection, the next call gets another: nobody waits until somebody else's stream ends. An address that
 //! fails rests for a while.
 
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -104,10 +106,11 @@ impl Pool {
     }
 
     /// `:authority` of requests to it.
-    pub(super) fn authority(&self) -> &str {
+    pub(super) fn authority(&self) -> Cow<'_, str> {
         match &self.upstream.reach {
-            Reach::Tls { server_name: Some(name), .. } => name,
-            _ => self.upstream.addresses.first().map_or("", |address| address),
+            Reach::Tls { server_name: Some(name), .. } if name.parse::<Ipv6Addr>().is_ok() => format!("[{name}]").into(),
+            Reach::Tls { server_name: Some(name), .. } => (&**name).into(),
+            _ => self.upstream.addresses.first().map_or("", |address| address).into(),
         }
     }
 

@@ -141,6 +141,11 @@ mod tests {
         for bad in [
             &[0x80][..],                           // the index 0
             &[0xbe],                               // nothing there
+            &[0xff],                               // an index that is cut off
+            &[0x3f],                               // a size that is cut off
+            &[0x7e, 0x00],                         // a name where nothing is
+            &[0x40],                               // no string at all
+            &[0x40, 0x7f],                         // a length that is cut off
             &[0x7f],                               // an integer that is cut off
             &[0x7f, 0xff, 0xff, 0xff, 0xff, 0x01], // one without end
             &[0x3f, 0xe2, 0x1f],                   // a table of 4,097 bytes

@@ -1,5 +1,10 @@
 //! Our client and our server.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
 use super::*;
 use crate::http2::{client, server};
 
@@ -160,4 +165,68 @@ async fn a_peer_that_takes_nothing_is_given_up_however_much_it_says() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_eq!(serving.await.expect("no panic"), Ok(()).and(Err(Broken { reason: Reason::CANCEL, unprocessed: false })));
+}
+
+#[tokio::test]
+async fn a_piece_that_is_half_way_out_ends_with_its_stream() {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    // Nobody reads, and after a while nobody will.
+    let hold = |request: Request<Reading>, writing: Writing| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop((request, writing));
+    };
+    tokio::spawn(serve(server(far, SETTINGS), hold));
+    let (opener, connection) = client(near, SETTINGS);
+    tokio::spawn(connection);
+    let (mut writing, answer) = opener.open(&request("/"), false).expect("room");
+    poll_fn(|cx| writing.poll_room(cx)).await.expect("room");
+    // Twice the window of a stream.
+    writing.data(vec![7; 140_000].into(), true);
+    let broken = Broken { reason: Reason::CANCEL, unprocessed: false };
+    assert_eq!(poll_fn(|cx| writing.poll_sent(cx)).await, Err(broken));
+    assert_eq!(answer.await.map(drop), Err(broken));
+}
+
+/// A socket that fails in a way of its own.
+struct Failing {
+    writes: fn() -> std::io::Result<usize>,
+    flushes: fn() -> std::io::Result<()>,
+}
+
+impl AsyncRead for Failing {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Failing {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready((self.writes)().map(|count| count.min(bytes.len())))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready((self.flushes)())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_can_not_be_written_to_ends_its_calls() {
+    for failing in [
+        Failing { writes: || Ok(0), flushes: || Ok(()) },
+        Failing { writes: || Err(std::io::ErrorKind::BrokenPipe.into()), flushes: || Ok(()) },
+        Failing { writes: || Ok(usize::MAX), flushes: || Err(std::io::ErrorKind::BrokenPipe.into()) },
+    ] {
+        let (opener, connection) = client(failing, SETTINGS);
+        let (mut writing, answer) = opener.open(&request("/"), false).expect("room");
+        assert_eq!(connection.await, Reason::INTERNAL_ERROR);
+        let broken = Broken { reason: Reason::INTERNAL_ERROR, unprocessed: false };
+        assert_eq!(poll_fn(|cx| writing.poll_broken(cx)).await, broken);
+        assert_eq!(send(&mut writing, Bytes::from_static(b"x"), false).await, Err(broken));
+        assert_eq!(answer.await.map(drop), Err(broken));
+        assert!(opener.is_closed());
+    }
 }

@@ -18,7 +18,7 @@ fn greeted() -> Core {
     core
 }
 
-fn written(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn written(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     push_head(&mut out, payload.len(), kind, flags, stream);
     out.extend_from_slice(payload);
@@ -36,7 +36,7 @@ fn asks(stream: u32, flags: u8) -> Vec<u8> {
 }
 
 /// What a core has said since the last turn: kinds of frames, streams, and for resets the reason.
-fn said(core: &mut Core) -> Vec<(u8, u32, Option<Reason>)> {
+pub(super) fn said(core: &mut Core) -> Vec<(u8, u32, Option<Reason>)> {
     let (out, mut found) = (std::mem::take(&mut core.out), Vec::new());
     let mut rest = &out[..];
     while let Some((head, behind)) = rest.split_first_chunk::<HEAD_BYTES>() {
@@ -60,6 +60,12 @@ fn what_breaks_the_connection() {
         ("headers on no stream", asks(0, 0), Reason::PROTOCOL_ERROR),
         ("headers on a stream of the server's", asks(2, 0), Reason::PROTOCOL_ERROR),
         ("headers with less than a priority", written(frame::HEADERS, 0x24, 1, &[0; 4]), Reason::FRAME_SIZE_ERROR),
+        ("padded headers without their padding", written(frame::HEADERS, frame::PADDED | END_HEADERS, 1, &[]), Reason::FRAME_SIZE_ERROR),
+        (
+            "headers that are shorter than their padding",
+            written(frame::HEADERS, frame::PADDED | END_HEADERS, 1, &[9]),
+            Reason::PROTOCOL_ERROR,
+        ),
         ("a block that can't be read", written(frame::HEADERS, END_HEADERS, 1, &[0x80]), Reason::COMPRESSION_ERROR),
         ("a frame between those of a block", [written(frame::HEADERS, 0, 1, &block()), ping.clone()].concat(), Reason::PROTOCOL_ERROR),
         (
@@ -166,10 +172,13 @@ fn whoever_asks_too_much_is_told_to_calm_down() {
         ("padded empty data", written(frame::DATA, frame::PADDED, 1, &[0])),
         ("window updates", written(frame::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
         ("trailers behind the end", written(frame::HEADERS, END_HEADERS | END_STREAM, 3, &[])),
+        ("goodbyes", written(frame::GOAWAY, 0, 0, &[0; 8])),
+        ("headers of a stream that has gone", written(frame::HEADERS, END_HEADERS, 5, &[])),
     ];
     for (what, bytes) in cases {
         let mut core = greeted();
-        core.receive(&[asks(1, 0), asks(3, END_STREAM)].concat()).expect("well-formed");
+        core.receive(&[asks(1, 0), asks(3, END_STREAM), asks(5, 0)].concat()).expect("well-formed");
+        core.receive(&written(frame::RST_STREAM, 0, 5, &[0; 4])).expect("well-formed");
         assert_eq!(core.receive(&bytes.repeat(20_000)), Err(Reason::ENHANCE_YOUR_CALM), "{what}");
         assert!(core.out.len() < 200_000, "{what}: {}", core.out.len());
     }
@@ -179,6 +188,23 @@ fn whoever_asks_too_much_is_told_to_calm_down() {
         (0..20_000).flat_map(|n| [asks(2 * n + 1, END_STREAM), written(frame::RST_STREAM, 0, 2 * n + 1, &[0; 4])].concat()).collect();
     assert_eq!(core.receive(&rapid), Err(Reason::ENHANCE_YOUR_CALM));
     assert!(core.arrived.len() <= 1 && core.streams.len() <= 1);
+    // And more of them than may be open, each of which is answered.
+    let mut core = greeted();
+    let many: Vec<u8> = (0..20_000).flat_map(|n| asks(2 * n + 1, 0)).collect();
+    assert_eq!(core.receive(&many), Err(Reason::ENHANCE_YOUR_CALM));
+    assert!(core.streams.len() == 10 && core.out.len() < 200_000, "{}", core.out.len());
+}
+
+#[test]
+fn requests_that_come_after_the_last_one_are_passed_over() {
+    let mut core = greeted();
+    core.wind_up();
+    core.receive(&[asks(1, 0), written(frame::PING, frame::ACK, 0, b"last one"), asks(3, 0)].concat()).expect("well-formed");
+    assert_eq!((core.last_taken, core.arrived.len(), core.streams.len()), (Some(1), 1, 1));
+    // What belongs to it is passed over, too, and not for ever.
+    core.receive(&written(frame::DATA, END_STREAM, 3, b"x")).expect("on its way");
+    let many: Vec<u8> = (2..20_000).flat_map(|n| asks(2 * n + 1, 0)).collect();
+    assert_eq!(core.receive(&many), Err(Reason::ENHANCE_YOUR_CALM));
 }
 
 #[test]

@@ -606,8 +606,23 @@ fn each_thing_wrong_with_an_agreement_refuses_it() {
         ("subject", json!(did(2)), "TV-C11"),
         ("signer", json!({"key": did(2), "role": "delegate", "authority": "ab".repeat(32)}), "TV-C07"),
         ("at", json!("now"), "TV-C07"),
+        ("subject", json!("z6Mk"), "TV-C07"),
+        ("gateway", json!(""), "TV-C07"),
         ("until", json!("then"), "TV-C06"),
     ] {
         assert_eq!(read(&|document| document[member] = value.clone()).expect_err(member).code(), code, "{member} = {value}");
     }
+}
+
+#[test]
+fn an_agreement_stands_in_the_chain_and_replaces_only_what_is_in_force() {
+    let mut standing = Standing::default();
+    let first = standing.agree(1, &[GUARDIAN], &[], |_| ()).expect("the subject's word");
+    let out_of_order = verified::<Agreement>(&agreement(ADA, 1, None, 1, &[OTHER], |_| ()));
+    assert_eq!(standing.check_agreement(&out_of_order, NOW).expect_err("order").code(), "TV-C14");
+    let replaces = |id: RecordId| move |document: &mut Value| document["replaces"] = json!([id.to_string()]);
+    let unknown = RecordId([9; 32]);
+    assert_eq!(standing.agree(1, &[OTHER], &[], replaces(unknown)), Err(RecordRefusal::NotLive(unknown)));
+    standing.agree(1, &[OTHER], &[GUARDIAN], replaces(first)).expect("with the signature that it asks for");
+    assert_eq!(standing.agree(1, &[OTHER], &[GUARDIAN], replaces(first)), Err(RecordRefusal::NotLive(first)), "replaced before");
 }

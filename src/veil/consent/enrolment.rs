@@ -142,7 +142,9 @@ mod tests {
             ("value", json!(4711), "TV-C06"),
             ("source", json!("monitor"), "TV-C07"),
             ("did", json!(key(2).did().to_string()), "TV-C05"),
+            ("did", json!("z6Mk"), "TV-C07"),
             ("at", json!("today"), "TV-C07"),
+            ("gateway", json!(""), "TV-C07"),
             ("gateway", json!("log.other.example"), "TV-C12"),
             ("ward", json!("3"), "TV-C06"),
         ] {

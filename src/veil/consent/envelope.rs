@@ -370,6 +370,8 @@ mod tests {
         assert_eq!(part(&|e| e.payload = vec![0; PAYLOAD_BYTES_MAX]), Ok(()));
         assert_eq!(part(&|e| e.payload = vec![0; PAYLOAD_BYTES_MAX + 1]), Err(RecordRefusal::TooLarge("payload")));
         assert_eq!(part(&|e| e.payload_type = "x".repeat(129)), Err(RecordRefusal::TooLarge("payload type")));
+        let large = Envelope { payload: vec![0; PAYLOAD_BYTES_MAX + 1], ..good.clone() };
+        assert_eq!(verify(&large), Err(RecordRefusal::TooLarge("payload")), "nor is its signature looked at");
         assert_eq!(part(&|e| e.signatures = vec![e.signatures[0].clone(); SIGNATURES_MAX]), Ok(()));
         assert_eq!(
             part(&|e| e.signatures = vec![e.signatures[0].clone(); SIGNATURES_MAX + 1]),
@@ -405,11 +407,17 @@ mod tests {
 
     #[test]
     fn json_that_is_no_envelope_is_refused() {
-        for json in
-            ["", "{}", r#"{"payload":"!","payloadType":"t","signatures":[]}"#, r#"{"payload":"","payloadType":"t","signatures":[],"x":1}"#]
-        {
+        for json in [
+            "",
+            "{}",
+            r#"{"payload":"!","payloadType":"t","signatures":[]}"#,
+            r#"{"payload":"","payloadType":"t","signatures":[{"keyid":"k","sig":"!"}]}"#,
+            r#"{"payload":"","payloadType":"t","signatures":[],"x":1}"#,
+        ] {
             assert_eq!(Envelope::parse_json(json.as_bytes()).expect_err(json).code(), "TV-C02");
         }
+        let long = format!(r#"{{"payload":"","payloadType":"{}","signatures":[]}}"#, "t".repeat(TYPE_BYTES_MAX + 1));
+        assert_eq!(Envelope::parse_json(long.as_bytes()), Err(RecordRefusal::TooLarge("payload type")));
     }
 
     proptest! {

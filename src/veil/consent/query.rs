@@ -213,6 +213,16 @@ mod tests {
             (json!({"kind": "standing", "signer": {"key": key(1).did().to_string(), "role": "operator"}}), "TV-C07"),
             (json!({"kind": "explain", "schema": "a.B"}), "TV-C07"),
             (json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:Fun", "schema": "a.B"}), "TV-C09"),
+            (json!({"kind": "explain", "recipient": "lab", "purpose": "dpv:AcademicResearch", "schema": "a.B"}), "TV-C07"),
+            (json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": " "}), "TV-C07"),
+            (
+                json!({"kind": "explain", "recipient": "spiffe://lab.example/r", "purpose": "dpv:AcademicResearch", "schema": "a.B",
+                    "holder": "z6Mk"}),
+                "TV-C07",
+            ),
+            (json!({"kind": "standing", "subject": "z6Mk"}), "TV-C07"),
+            (json!({"kind": "standing", "gateway": ""}), "TV-C07"),
+            (json!({"kind": "standing", "at": "now"}), "TV-C07"),
             (json!({"kind": "standing", "subject": key(2).did().to_string()}), "TV-C05"),
             (json!({"kind": "standing", "as_of": NOW.to_string()}), "TV-C07"),
             (

@@ -103,6 +103,8 @@ mod tests {
     fn each_thing_wrong_with_a_statement_refuses_it() {
         for (member, value, code) in [
             ("did", json!(key(2).did().to_string()), "TV-C05"),
+            ("did", json!("z6Mk"), "TV-C07"),
+            ("gateway", json!(""), "TV-C07"),
             ("key", json!(key(2).did().to_string()), "TV-C07"),
             ("spiffe", json!("reader"), "TV-C07"),
             ("expires", json!("never"), "TV-C07"),

@@ -334,6 +334,15 @@ fn a_key_for_the_recipient_goes_with_encryption_only() {
     assert!(with("/rules/0", rule).expect("good").rules[0].recipient_holds_key);
 }
 
+#[test]
+fn what_is_no_instant_no_window_and_no_key_is_named() {
+    let mut document = document(1, 1, None);
+    document["recipients"] = json!([{"did": "z6Mk"}]);
+    assert_eq!(read(&document).expect_err("no did:key").code(), "TV-C07");
+    refused("/not_before", json!("soon"), "TV-C07");
+    refused("/windows", json!([{"zone": "UTC", "days": ["mon"], "from": "08:00", "to": "07:00"}]), "TV-C07");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(payload: Vec<u8>) {

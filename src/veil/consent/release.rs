@@ -156,7 +156,7 @@ mod tests {
     fn each_thing_wrong_with_a_release_refuses_it() {
         let epoch = |member: &'static str, value: Value| move |document: &mut Value| document["epochs"][0][member] = value;
         type Change = Box<dyn FnOnce(&mut Value)>;
-        let changes: [(Change, &str); 9] = [
+        let changes: [(Change, &str); 13] = [
             (Box::new(epoch("view", json!("AB".repeat(16)))), "TV-C07"),
             (Box::new(epoch("view", json!("ab".repeat(15)))), "TV-C07"),
             (Box::new(epoch("wrap", json!(base64::encode(&[5; WRAP_BYTES - 1])))), "TV-C07"),
@@ -166,6 +166,10 @@ mod tests {
             (Box::new(|document| document["subject"] = json!(key(2).did().to_string())), "TV-C05"),
             (Box::new(|document| document["key"] = json!(key(2).did().to_string())), "TV-C07"),
             (Box::new(|document| document["gateway"] = json!("log.other.example")), "TV-C12"),
+            (Box::new(|document| document["gateway"] = json!("")), "TV-C07"),
+            (Box::new(|document| document["subject"] = json!("z6Mk")), "TV-C07"),
+            (Box::new(|document| document["recipient"] = json!("lab.example")), "TV-C07"),
+            (Box::new(|document| document["at"] = json!("today")), "TV-C07"),
         ];
         for (change, code) in changes {
             assert_eq!(read(change).expect_err(code).code(), code);

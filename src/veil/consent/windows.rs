@@ -258,6 +258,10 @@ mod tests {
             assert!(!open(&hours, beyond));
             assert_eq!(next_edge(&hours, beyond), UnixMs::NEVER);
         }
+        // So near its end that no fortnight comes, and that no day comes behind it.
+        assert_eq!(next_edge(&hours, at("9999-12-29T12:00:00Z")), UnixMs::NEVER);
+        let always = [good("UTC", &["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "00:00", "24:00")];
+        assert_eq!(next_edge(&always, at("9999-12-15T22:00:00Z")), at("9999-12-30T22:00:00Z"));
     }
 
     #[test]
@@ -281,6 +285,8 @@ mod tests {
             ("UTC", &["mon", "tue", "wed", "thu", "fri", "sat", "sun", "mon"], "08:00", "16:30", "days"),
             ("UTC", &["mon"], "8:00", "16:30", "from"),
             ("UTC", &["mon"], "08:60", "16:30", "from"),
+            ("UTC", &["mon"], "08:6", "16:30", "from"),
+            ("UTC", &["mon"], "0800", "16:30", "from"),
             ("UTC", &["mon"], "24:00", "24:00", "from"),
             ("UTC", &["mon"], "08:00", "16", "to"),
             ("UTC", &["mon"], "08:00", "08:00", "to"),

@@ -128,6 +128,13 @@ mod tests {
         assert_eq!(with("withdraws", Value::Null).expect_err("none").code(), "TV-C07");
         assert_eq!(with("withdraws", json!([])).expect_err("empty").code(), "TV-C07");
         assert_eq!(with("withdraws", json!(vec!["aa".repeat(32); 65])).expect_err("many").code(), "TV-C07");
+        assert_eq!(with("withdraws", json!(["aa"])).expect_err("no id").code(), "TV-C07");
+        let mut up_to_none = document();
+        up_to_none.as_object_mut().expect("object").remove("withdraws");
+        up_to_none["withdraws_up_to"] = json!(0);
+        assert_eq!(read(&up_to_none).expect_err("numbers begin with 1").code(), "TV-C07");
+        assert_eq!(with("subject", json!("z6Mk")).expect_err("no key").code(), "TV-C07");
+        assert_eq!(with("gateway", json!("")).expect_err("no gateway").code(), "TV-C07");
         assert_eq!(with("at", json!("now")).expect_err("time").code(), "TV-C07");
         assert_eq!(with("reason", json!("why not")).expect_err("unknown").code(), "TV-C06");
         assert_eq!(with("subject", json!(key(2).did().to_string())).expect_err("other").code(), "TV-C11");

@@ -100,6 +100,8 @@ mod tests {
         // Signed by the key in another log's name.
         let borrowed = Note::sign("log.example/other\n1\nBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n", &log, &key).expect("a text");
         assert_eq!(Checkpoint::open(borrowed.to_string().as_bytes(), &log), Err(Doubt::OtherLog));
+        let words = Note::sign("just words\n", &log, &key).expect("a text");
+        assert!(matches!(Checkpoint::open(words.to_string().as_bytes(), &log), Err(Doubt::Malformed(_))));
     }
 
     #[test]

@@ -114,6 +114,19 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_under_what_is_no_checkpoint_of_the_log_is_refused() {
+        let (proof, log) = proof(None);
+        let key = SignKey::from_seed(&Secret::take(&mut [5; 32]));
+        let under = |text: &str| {
+            let checkpoint = Note::sign(text, &log, &key).expect("a text");
+            LogProof { checkpoint, ..proof.clone() }.verify(&6u64.to_be_bytes(), &log)
+        };
+        assert!(matches!(under("just words\n"), Err(Doubt::Malformed(_))));
+        // Signed by the key in another log's name.
+        assert_eq!(under("log.example/other\n1\nBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n"), Err(Doubt::OtherLog));
+    }
+
+    #[test]
     fn every_single_bit_of_a_proof_counts() {
         let (proof, log) = proof(None);
         let text = proof.to_string().into_bytes();

@@ -171,6 +171,8 @@ fn what_is_no_such_tile_is_refused() {
     assert_eq!(with(|bytes| bytes.truncate(bytes.len() - 32)), wrong);
     assert_eq!(with(|bytes| bytes.extend(vec![0; 8_192])), wrong);
     assert!(matches!(inclusion(7, 400, &mut TileReader::new(source(&files), 400)), Err(TileError::Source(_))));
+    let cut = Edge::read(300, &mut |tile: Tile| source(&files)(tile).map(|bytes| bytes[32..].to_vec()));
+    assert_eq!(cut, Err(TileError::Doubt(Doubt::WrongTiles)));
 }
 
 #[test]

@@ -411,6 +411,20 @@ mod tests {
     }
 
     #[test]
+    fn a_released_seed_opens_for_whom_it_was_released_and_nothing_else_does() {
+        let (mine, theirs, of) = (holder(1), holder(2), epoch(Suite::Aes256Gcm));
+        let (_, announced) = of.begin(&[mine.seal_key()], &mut Steps(1)).expect("begin");
+        let seed = of.seed(&announced, &mine).expect("mine");
+        let wrapped = of.release(&announced.commit, &seed, &theirs.seal_key(), &mut Steps(2)).expect("a good key");
+        let released = of.released(&announced, &wrapped, &theirs).expect("theirs");
+        assert!(of.open_with(&announced, &released).is_some());
+        assert!(of.released(&announced, &wrapped, &mine).is_none(), "another's");
+        assert!(Epoch { epoch: 259, ..epoch(Suite::Aes256Gcm) }.released(&announced, &wrapped, &theirs).is_none(), "of another epoch");
+        assert!(of.open_with(&announced, &Secret::take(&mut [9; 32])).is_none(), "not the committed one");
+        assert!(of.release(&announced.commit, &seed, &SealKey([0; 32]), &mut Steps(2)).is_none(), "a key of low order");
+    }
+
+    #[test]
     fn a_spent_key_seals_nothing() {
         let (mut sealer, _) = epoch(Suite::ChaCha20Poly1305).begin(&[], &mut Steps(1)).expect("begin");
         sealer.spend();

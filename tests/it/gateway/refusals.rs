@@ -240,6 +240,20 @@ async fn more_streams_than_the_gateway_takes_are_refused() {
     crate::harness::eventually("room for another stream", async || Sub::open(channel.clone(), Ask::of(PATIENT, CARE)).await.ok()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_the_gateway_takes_are_refused_and_streams_of_recipients_are_none_of_them() {
+    let world = World::with("[limits]\ncalls_max = 2\n").await;
+    let channel = world.channel("hospital").await;
+    let first = Source::open(channel.clone(), PATIENT).await.unwrap();
+    let _second = Source::open(channel.clone(), PATIENT).await.unwrap();
+    says(&Source::open(channel.clone(), PATIENT).await.err().expect("full"), Code::ResourceExhausted, "TV-G16");
+    let mut portal = world.consents();
+    says(&soon("a refusal", portal.submit(SubmitRequest::default())).await.unwrap_err(), Code::ResourceExhausted, "TV-G16");
+    let _stream = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
+    drop(first);
+    crate::harness::eventually("room for another call", async || Source::open(channel.clone(), PATIENT).await.ok()).await;
+}
+
 /// Whether a caller with these files gets any answer but a closed door.
 async fn is_let_in(world: &World, files: &PemFiles) -> bool {
     let Ok(channel) = channel(world.gate, files).await else { return false };

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Folder, World};
+use super::{Folder, PATIENCE, World};
 
 /// A gateway in a process of its own; it ends with the test.
 pub(crate) struct Process {
@@ -103,8 +103,23 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Tells it to stop and waits until it has, for a while.
+    fn end_well(&mut self) {
+        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).stderr(Stdio::null()).status();
+        let patience = Instant::now() + PATIENCE;
+        while told.as_ref().is_ok_and(|told| told.success()) && Instant::now() < patience && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        // Which regions of it were reached (`tests/coverage/run`) it writes down at its own end.
+        if std::env::var_os("LLVM_PROFILE_FILE").is_some() {
+            self.end_well();
+        }
         let _already_gone = self.child.kill();
         let _already_waited = self.child.wait();
     }

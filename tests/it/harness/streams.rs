@@ -8,6 +8,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use prost::Message;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -21,7 +22,7 @@ use twinveil::proto::v1::{
 };
 use twinveil::veil::crypto::wrap::OpenKey;
 
-use super::{World, soon};
+use super::{World, eventually, soon};
 
 /// A source's open call.
 pub(crate) struct Source {
@@ -308,4 +309,38 @@ pub(crate) fn acks(body: &[u8]) -> Vec<PublishResponse> {
         rest = behind;
     }
     acks
+}
+
+/// Limits with room for two large messages that are half-way.
+pub(crate) const NO_ROOM: &str = "[limits]\nframe_bytes_max = 40000\nbatch_bytes_max = 40000\nunfinished_bytes_max = 160000\n";
+
+/// A message that is half-way and stays so until this is dropped.
+pub(crate) struct HalfWay {
+    _sender: Option<mpsc::Sender<Result<Frame<Bytes>, Status>>>,
+    ended: JoinHandle<(Code, String)>,
+}
+
+/// Fills the room that [`NO_ROOM`] leaves, until somebody is refused some.
+pub(crate) async fn filled(world: &World) -> Vec<HalfWay> {
+    let channel = world.channel("hospital").await;
+    let open = |halves: &[HalfWay]| halves.iter().filter(|half| !half.ended.is_finished()).count();
+    let mut halves: Vec<HalfWay> = Vec::new();
+    eventually("the room to be full", async || {
+        if open(&halves) < 3 {
+            let begun = prefixed(0, &[0x0a; 30_000]).slice(..25_000);
+            let (response, _sender) =
+                raw_call(channel.clone(), "/twinveil.v1.Frames/Publish", "application/grpc", vec![begun], false).await;
+            halves.push(HalfWay { _sender, ended: tokio::spawn(status_of(response)) });
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Of three one is refused, and that there is no room says that the others have theirs.
+        (open(&halves) == 2 && halves.len() > 2).then_some(())
+    })
+    .await;
+    let (refused, kept): (Vec<_>, Vec<_>) = halves.into_iter().partition(|half| half.ended.is_finished());
+    for half in refused {
+        let (code, text) = half.ended.await.expect("no panic");
+        assert_eq!((code, text.split(':').next()), (Code::ResourceExhausted, Some("TV-G27")));
+    }
+    kept
 }

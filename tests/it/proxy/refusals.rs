@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use tower::ServiceExt;
 
 use super::{Client, World, ask, folder, patient, ward};
-use crate::harness::{Folder, pem_files, prefixed, soon, status_of};
+use crate::harness::{Folder, NO_ROOM, filled, pem_files, prefixed, soon, status_of};
 
 /// Why a gateway does not start on the folder after this change.
 async fn why(route: &str, change: impl FnOnce(&Folder)) -> String {
@@ -128,6 +128,18 @@ async fn an_upstream_that_shows_no_certificate_of_its_partys_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_of_an_upstream_may_be_for_an_ipv6_address() {
+    let plain = folder("[::1]:1", "");
+    let tls =
+        "tls = { certificate = \"certs/portal.pem\", private_key = \"certs/portal.key\", ca = \"certs/ca.pem\", server_name = \"::1\" }";
+    replace(&plain, "twinveil.toml", "insecure = true", tls);
+    let world = World::at(plain, Default::default()).await.unwrap_or_else(|error| panic!("{error}"));
+    patient(&world, "p-1").await;
+    let error = soon("an end", Client::of(&world).await.look(ask("p-1"))).await.unwrap_err();
+    assert_eq!((error.code(), error.message().split(':').next()), (Code::Unavailable, Some("TV-G19")), "nobody is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_purpose_of_a_call_is_one_that_the_route_allows() {
     let (address, got) = crate::harness::ward::serve().await;
     let made = folder(&address.to_string(), "");
@@ -142,4 +154,21 @@ async fn the_purpose_of_a_call_is_one_that_the_route_allows() {
     assert!(got.calls.lock().unwrap().is_empty());
     assert_eq!(call(&world, "POST", &[GRPC, ("x-purpose", "dpv:ServiceProvision")], body()).await.0, Code::Ok);
     assert_eq!(got.asks(), [ask("p-1")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_large_once_it_is_opened_needs_room_like_any_other() {
+    let (world, got) = ward(NO_ROOM).await;
+    patient(&world, "p-1").await;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&crate::proxy::asking("p-1", &"w".repeat(30_000)).encode_to_vec()).unwrap();
+    let packed = prefixed(1, &gzip.finish().unwrap());
+    let halves = filled(&world).await;
+    let headers = [GRPC, ("grpc-encoding", "gzip")];
+    assert_eq!(call(&world, "POST", &headers, packed.clone()).await, (Code::ResourceExhausted, "TV-G27".to_owned()));
+    assert!(got.messages.lock().unwrap().is_empty());
+    drop(halves);
+    crate::harness::eventually("room for it", async || (call(&world, "POST", &headers, packed.clone()).await.0 == Code::Ok).then_some(()))
+        .await;
+    assert_eq!(got.asks().last().map(|ask| ask.word.len()), Some(30_000));
 }

@@ -26,7 +26,7 @@ use twinveil::veil::name::Spiffe;
 
 use super::{CARE, Client, World, ask, asking, at, folder, patient, ward};
 use crate::harness::ward::{self as service, chart};
-use crate::harness::{Folder, pem_files, prefixed, raw_call, soon};
+use crate::harness::{Folder, eventually, pem_files, prefixed, raw_call, soon};
 
 /// Who agreed to nothing: none of what is theirs may be in any byte.
 const SECRET: &str = "nobody-enrolled-this-one";
@@ -364,4 +364,41 @@ async fn an_answer_to_somebody_who_may_call_no_more_is_kept() {
     go.send(true).unwrap();
     let status = soon("the end", waiting).await.unwrap().map(tonic::Response::into_inner).unwrap_err();
     assert_eq!(refused(&status), (Code::PermissionDenied, "TV-G03".to_owned()));
+}
+
+/// A service that takes one call on each connection, and says nothing on it but that it has begun.
+async fn one_call_each() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let handshake = h2::server::Builder::new().max_concurrent_streams(1).handshake::<_, Bytes>(socket);
+                let Ok(mut connection) = handshake.await else { return };
+                let mut begun = Vec::new();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+                    begun.push((request, respond.send_response(head, false)));
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_gets_so_many_connections_and_no_more_however_few_calls_it_takes_on_each() {
+    // The most connections of a worker to one address: all calls of a connection are one worker's.
+    const LINKS: usize = 128;
+    let world = at(&one_call_each().await.to_string(), "[limits]\nstreams_per_connection_max = 256").await;
+    patient(&world, "p-1").await;
+    let mut client = Client::of(&world).await;
+    let mut open = Vec::new();
+    for _ in 0..LINKS {
+        open.push(soon("the head of an answer", client.watch(ask("p-1"))).await.unwrap());
+    }
+    let status = soon("a refusal", client.watch(ask("p-1"))).await.unwrap_err();
+    assert_eq!(refused(&status), (Code::ResourceExhausted, "TV-G16".to_owned()));
+    drop(open);
+    eventually("room for another call", async || client.watch(ask("p-1")).await.ok()).await;
 }

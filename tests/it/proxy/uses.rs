@@ -9,6 +9,10 @@ use super::{CARE, Client, ask, patient, ward};
 use crate::harness::ward::{Chart, Round, WardAsk, chart};
 use crate::harness::{Given, soon};
 
+/// A route for the ward's rounds, too.
+const ROUNDS: &str = "subject = \"field\"\n[[route]]\nmethods = \"ward.v1.Rounds\"\nupstream = \"ward\"\ndescriptor = \"ward.binpb\"\n\
+                      side_file = \"ward.fields.toml\"\npurpose = \"dpv:ServiceProvision\"\nsubject = \"field\"";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_use_is_one_answer_and_later_calls_say_nothing() {
     let (world, _) = ward("").await;
@@ -74,9 +78,7 @@ async fn a_stream_goes_on_for_others_when_one_consent_is_used_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_element_of_a_list_is_a_use_of_its_own_subjects_consent() {
-    const ROUTE: &str = "methods = \"ward.v1.Rounds\"\nupstream = \"ward\"\ndescriptor = \"ward.binpb\"\nside_file = \"ward.fields.toml\"\n\
-                         purpose = \"dpv:ServiceProvision\"";
-    let (world, got) = ward(&format!("subject = \"field\"\n[[route]]\n{ROUTE}\nsubject = \"field\"")).await;
+    let (world, got) = ward(ROUNDS).await;
     let counted = world.patient("p-1").await;
     world.grant(&counted, &Given::to(&world, &["clinician"], CARE).uses(2)).await;
     let _free = patient(&world, "p-2").await;
@@ -95,4 +97,21 @@ async fn an_element_of_a_list_is_a_use_of_its_own_subjects_consent() {
     assert_eq!(list().await, charts);
     assert_eq!(list().await, charts[1..2]);
     assert_eq!(world.standing(&counted).await.grants[0].used, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_around_the_elements_of_a_list_is_a_use_of_the_operators_mandate() {
+    let (world, got) = ward(ROUNDS).await;
+    world.mandate(&Given::to(&world, &["clinician"], CARE).uses(2)).await;
+    let _free = patient(&world, "p-2").await;
+    let round = Round { steward: "Ada".into(), charts: vec![chart("p-2", 1)], ..Round::default() };
+    *got.rounds.lock().unwrap() = vec![round.encode_to_vec().into()];
+    let mut client = Grpc::new(world.channel("clinician").await);
+    for steward in ["Ada", "Ada", ""] {
+        client.ready().await.unwrap();
+        let path: PathAndQuery = "/ward.v1.Rounds/List".parse().unwrap();
+        let answer = client.unary(Request::new(WardAsk::default()), path, ProstCodec::<WardAsk, Round>::default()).await;
+        let round = answer.unwrap().into_inner();
+        assert_eq!((&*round.steward, round.charts), (steward, vec![chart("p-2", 1)]));
+    }
 }

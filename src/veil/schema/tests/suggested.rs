@@ -79,6 +79,10 @@ fn machines_are_operational_and_two_candidates_are_no_subject() {
     assert!(line(&turbine.text, "wind_speed").contains(r#"category = "environment" }"#));
     let two = suggest(&proto3("message T { string patient_id = 1; string user_id = 2; string far_id = 3; }"), "t.T").expect("suggests");
     assert!(!two.text.contains("\", role") && two.text.contains("give one field `role = \"subject\"`") && two.complete(), "{}", two.text);
+    // An element that has a name and no value can't be told by its name.
+    let named = suggest(&proto3("message T { repeated Part parts = 1; } message Part { string name = 1; uint32 turns = 2; }"), "t.T");
+    let named = named.expect("suggests");
+    assert!(named.text.contains("turns = ") && !named.text.contains("[name="), "{}", named.text);
     // One that can't play the role is no candidate that is taken.
     let many = suggest(&proto3("message T { In in = 1; } message In { string patient_id = 1; In inner = 2; }"), "t.T").expect("suggests");
     assert!(!many.text.contains("\", role") && many.complete(), "{}", many.text);
