@@ -42,10 +42,10 @@ fn demands(page: &mut Markup, report: &Report) {
         columns(page, &table.rows.iter().skip(from).map(column).collect::<Vec<_>>());
     });
     let meanings: Vec<(&'static str, &str)> = OUTCOMES.map(|(colour, _, title)| (colour, title)).into();
-    charted(page, report, "countries", &meanings, |page, table| by_outcome(page, table));
-    charted(page, report, "asks", &meanings, |page, table| by_outcome(page, table));
+    charted(page, report, "countries", &meanings, by_outcome);
+    charted(page, report, "asks", &meanings, by_outcome);
     plain(page, report, &["persons"]);
-    charted(page, report, "sources", &meanings, |page, table| by_outcome(page, table));
+    charted(page, report, "sources", &meanings, by_outcome);
     plain(page, report, &["processes", "content", "reach", "emergencies"]);
 }
 
