@@ -43,10 +43,6 @@ fn made() -> (Desk, PathBuf) {
     let output = make_with(&desk, "report", &["--persons", &persons]);
     assert!(output.status.success(), "{}", said(&output));
     let out = desk.path("report");
-    if let Some(keep) = std::env::var_os("KEEP_TMP") {
-        fs::copy(out.join("report.html"), Path::new(&keep).join("report.html")).unwrap();
-        fs::copy(out.join("report.json"), Path::new(&keep).join("report.json")).unwrap();
-    }
     (desk, out)
 }
 

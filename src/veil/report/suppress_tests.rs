@@ -59,7 +59,9 @@ fn fewest_values(shape: &Shape, most: u64, publish: impl Fn(&[u64]) -> Seen) -> 
     let mut classes: BTreeMap<Seen, Vec<BTreeSet<u64>>> = BTreeMap::new();
     for table in shape.tables(most) {
         let values = classes.entry(publish(&table)).or_insert_with(|| vec![BTreeSet::new(); table.len()]);
-        values.iter_mut().zip(&table).for_each(|(values, value)| values.extend([*value]));
+        for (values, value) in values.iter_mut().zip(&table) {
+            values.insert(*value);
+        }
     }
     let suppressed =
         classes.iter().flat_map(|(seen, values)| seen.iter().zip(values).filter(|(shown, _)| matches!(shown, Shown::Between { .. })));
@@ -83,7 +85,9 @@ fn values_of_consistent_tables(shape: &Shape, seen: &Seen) -> Vec<BTreeSet<u64>>
         all = all.iter().flat_map(|table| (least..=top).map(move |n| [&table[..], &[n]].concat())).collect();
     }
     for table in all.iter().filter(|table| consistent(table)) {
-        values.iter_mut().zip(table).for_each(|(values, value)| values.extend([*value]));
+        for (values, value) in values.iter_mut().zip(table) {
+            values.insert(*value);
+        }
     }
     values
 }

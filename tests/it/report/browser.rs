@@ -124,7 +124,7 @@ fn a_page_that_reads_badly_is_told_from_one_that_reads_well() {
     let (_desk, out) = made();
     let html = fs::read_to_string(out.join("report.html")).unwrap();
     let bent = html.replace("img-src data:", "img-src data: http:").replace("style-src '", "style-src 'unsafe-hashes' 'sha256-x' '");
-    let bad = "<p><font size=\"1\">tiny</font></p><table width=\"700\"><tr><td>wide</td></tr></table>\
+    let bad = "<p><font size=\"1\">tiny</font></p><svg width=\"700\" height=\"9\"></svg>\
                <p><font color=\"#bbbbbb\">pale</font></p><img src=\"http://somewhere.example/pixel.png\" width=\"2\" alt=\"\"></main>";
     let Some((found, asked)) = measured(&bent.replace("</main>", bad), 390, false) else { return };
     for name in ["overflow", "small", "pale", "fetched"] {

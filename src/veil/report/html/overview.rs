@@ -148,7 +148,7 @@ fn lead(page: &mut Markup, story: &Story) {
             Some((last, [])) => drop(page.text(format!(" And {last}."))),
             Some((last, others)) => {
                 let text =
-                    format!("{} and {last}", others.iter().map(|other| format!("{other}, ")).collect::<String>().trim_end_matches(", "));
+                    format!("{}, and {last}", others.iter().map(|other| format!("{other}, ")).collect::<String>().trim_end_matches(", "));
                 let mut letters = text.chars();
                 let first = letters.next().into_iter().flat_map(char::to_uppercase);
                 page.text(format!(" {}.", first.chain(letters).collect::<String>()));
