@@ -9,6 +9,7 @@ use twinveil::log::{Log, Signer};
 use twinveil::store::Store;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
+use twinveil::veil::demand::Register;
 use twinveil::veil::merkle::note::VerifierKey;
 use twinveil::veil::name::{Did, Origin, SchemaName, Spiffe, UnixMs};
 use twinveil::veil::terms::purpose;
@@ -26,6 +27,8 @@ pub(crate) fn counting() -> Option<Counting> {
         origin: Origin::new(ORIGIN),
         handle_key: Secret::take(&mut [5; 32]),
         store_key: Secret::take(&mut [7; 32]),
+        sign: Arc::new(SignKey::from_seed(&Secret::take(&mut [9; 32]))),
+        persons: Register::new(SignKey::from_seed(&Secret::take(&mut [9; 32])).did(), Vec::new()).ok()?,
         operators: Vec::new(),
         sources: Vec::new(),
         disclosure_ms: 3_600_000,

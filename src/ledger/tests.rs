@@ -544,6 +544,7 @@ fn what_the_ledger_says_is_one_line_with_a_code_and_a_move() {
         Refused::Unavailable(StoreError::InUse),
         Refused::Unlogged(Arc::new(LogError::SetBack)),
         Refused::Unread { fact: None, code: "TV-C04" },
+        Refused::NoSuchDemand(RecordId([7; 32])),
     ];
     assert_eq!(own.iter().map(Refused::code).collect::<Vec<_>>(), Refused::ALL);
     for refused in own {
@@ -555,6 +556,7 @@ fn what_the_ledger_says_is_one_line_with_a_code_and_a_move() {
         OpenError::BadFact { fact: 1, code: "TV-C04" },
         OpenError::StoreBehind { noted: 1, logged: 2 },
         OpenError::LogBehind { kept: 2, logged: 1 },
+        OpenError::BadDesk { row: 1, code: "TV-D05" },
     ];
     assert_eq!(open.iter().map(OpenError::code).collect::<Vec<_>>(), OpenError::ALL);
 }

@@ -1,5 +1,7 @@
 //! What the gateway does by itself: it tells whom a demand is about when a gag has ended, and writes down what was released.
 
+use std::sync::Arc;
+
 use super::cases::{File, Open};
 use super::release::Releasing;
 use super::row::{ReleaseId, Row, What};
@@ -36,6 +38,10 @@ impl Ledger {
             cases.all().filter(|file| file.case.tells(now)).for_each(|file| self.tell(&file.case, now, &mut due));
             let releasing = self.desk.releasing();
             for going_on in releasing.iter() {
+                // Nobody else holds it: its caller went away before the stream was there.
+                if Arc::strong_count(going_on) == 1 {
+                    going_on.end();
+                }
                 if let Some(file) = cases.get(&going_on.demand()) {
                     self.note_release(file, going_on, now, &mut due);
                 }
@@ -83,7 +89,8 @@ impl Ledger {
         let new = frames.saturating_sub(noted.frames);
         // A consent is for one release, which has one record.
         let whole = !releasing.warrant().once() && now.0.saturating_sub(noted.from.0) >= INTERVAL_MS;
-        if !(ended || (whole && new > 0)) {
+        let is_due = ended || whole && new > 0;
+        if !is_due {
             if new > noted.counted {
                 let what = What::Counted { release: releasing.id, demand: releasing.demand(), frames: new };
                 due.rows.push(Row { taken: now, what });

@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::row::What;
 use super::*;
-use crate::ledger::tests::World;
+use crate::ledger::tests::{World, clock, config, log};
+use crate::store::rest::RestKey;
 use crate::veil::consent::envelope::{Envelope, Payload};
 use crate::veil::consent::testing::{self, DAY, HOUR, after, key};
 use crate::veil::crypto::secret::Secret;
@@ -257,6 +259,9 @@ fn what_was_released_is_on_record_when_it_ends_hour_by_hour_and_after_a_crash_as
     world.ledger.mind_desk().expect("room");
     world.ledger.mind_desk().expect("room");
     assert_eq!(frames(&world), [7, 4, 5], "that it began is known, and how far it was counted");
+    drop(begin(&world, demand).expect("it may"));
+    world.ledger.mind_desk().expect("room");
+    assert_eq!(frames(&world), [7, 4, 5, 0], "its caller went away before anything was handed over");
     let third = begin(&world, demand).expect("it may");
     world.ledger.holds(&third).expect("it goes on");
     world.ledger.clock().shift(10 * DAY);
@@ -309,7 +314,13 @@ fn nothing_of_a_demand_rests_in_the_clear_and_a_changed_row_stops_the_start() {
     for canary in [&b"authority-canary"[..], key(SUBJECT).did().to_string().as_bytes(), &key(SUBJECT).did().0] {
         assert!(!bytes.windows(canary.len()).any(|window| window == canary));
     }
-    assert!(world.ledger.demand(&demand).is_some());
+    // A row that is sealed under the right key, and does not follow from those before it.
+    let rest_key = RestKey::new(&config().store_key);
+    let mut row = Row { taken: now(&world), what: What::Counted { release: [1; 16], demand, frames: 3 } }.write();
+    let desk = vec![rest_key.seal_desk(&mut row, &mut world::entropy())];
+    world.store.commit(&rest_key, &Batch { desk, ..Batch::default() }).expect("room");
+    let opened = Ledger::open(Arc::clone(&world.store), log(&world.disk), config(), clock()).map(drop).expect_err("changed");
+    assert!(matches!(opened, crate::ledger::OpenError::BadDesk { row: 1, code: "TV-D05" }), "{opened}");
 }
 
 #[test]
