@@ -16,6 +16,7 @@ use twinveil::veil::consent::record::MEDIA_TYPE;
 use twinveil::veil::crypto::hash::sha256;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
+use twinveil::veil::demand::Register;
 use twinveil::veil::merkle::leaf::{Act, Leaf, Salt};
 use twinveil::veil::merkle::note::VerifierKey;
 use twinveil::veil::name::{Handle, Origin, RecordId, Spiffe, UnixMs};

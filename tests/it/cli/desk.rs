@@ -108,8 +108,8 @@ fn a_court_order_under_a_gag_goes_from_the_letter_to_the_notice_by_the_command_l
 
     // The gateway tells her by itself.
     let mut told = gateway.command("wallet notices --wallet patient.json --count 1").stdout(Stdio::piped()).spawn().unwrap();
-    let told = std::io::BufReader::new(told.stdout.take().unwrap()).lines().next().unwrap().unwrap();
-    assert!(told.ends_with(&format!("{demand}  demand")), "{told}");
+    let line = std::io::BufReader::new(told.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(told.wait().unwrap().success() && line.ends_with(&format!("{demand}  demand")), "{line}");
     let shown = gateway.json(&format!("demand show {demand} --wallet clerk.json --out records"));
     let kinds: Vec<&str> = shown["records"].as_array().unwrap().iter().map(|record| record["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["demand", "stage", "stage", "stage", "decision", "release", "notice"]);

@@ -108,7 +108,9 @@ async fn a_demand_for_a_back_door_is_written_down_answered_and_changes_nothing()
     let asked = house.asked(|said| {
         (said["asks"], said["source"]["kind"]) = ("redesign-backdoor".into(), "intelligence".into());
         let said = said.as_object_mut().expect("an object");
-        ["fields", "period"].map(|member| said.remove(member));
+        for member in ["fields", "period"] {
+            said.remove(member);
+        }
     });
     let demand = super::id(&house.file(&asked, &[]).await.expect("a clerk's"));
     let comply = json!({"outcome": "comply", "fields": [{"schema": PATIENT, "path": "vitals"}], "reasoning_sha256": "ef".repeat(32),

@@ -105,6 +105,7 @@ impl Process {
 
 impl Process {
     /// Tells it to stop and waits until it has, for a while.
+    #[expect(clippy::disallowed_methods, reason = "nothing else runs on this thread once its process is dropped")]
     fn end_well(&mut self) {
         let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).stderr(Stdio::null()).status();
         let patience = Instant::now() + PATIENCE;
