@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::views::{Ask, Made, Seen, Through, ViewMaker};
+use super::ask::{Ask, Through};
+use super::views::{Made, Seen, ViewMaker};
 use crate::ledger::disclosing::{Says, Terms};
 use crate::proto::v1::{self, DisclosedField};
 use crate::status::Refuse;

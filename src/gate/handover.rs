@@ -11,12 +11,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::Sleep;
 
+use super::ask::Ask;
 use super::codec::{BatchWriter, framed};
 use super::hub::{Chunk, Lost};
 use super::room::{FREE_BYTES, Held, Room};
 use super::subscribe::{Shared, Stream, WRITE_BUFFER_BYTES};
 use super::uses;
-use super::views::{Ask, Seen};
+use super::views::Seen;
 use crate::ledger::{Releasing, Subject, Took};
 use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::Refuse;

@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use super::ask::{Ask, Through};
 use super::listen::Door;
 use super::proxy::Table;
-use super::views::{Ask, Through};
 use crate::config::{Config, May};
 use crate::judge::Judge;
 use crate::status::Refuse;

@@ -13,6 +13,7 @@ use prost::Message;
 use tonic_health::pb::health_server::HealthServer;
 use tower::ServiceExt;
 
+use super::ask::{Ask, Through};
 use super::codec::{Broken, Deframer, PREFIX_BYTES};
 use super::health::HealthDesk;
 use super::hub::Lag;
@@ -23,7 +24,6 @@ use super::publish::{AckBody, PublishLimits, Publisher};
 use super::room::Held;
 use super::subscribe::{Shared, SubscribeBody};
 use super::traced::{TracedBody, traced};
-use super::views::{Ask, Through};
 use super::web::{Entered, Inbound, PageBody, Wire, enter, preflight};
 use crate::client::dsse;
 use crate::config::{Carrier, May, Party};

@@ -11,13 +11,14 @@ use http_body::{Body, Frame};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
+use super::ask::Ask;
 use super::handover::{Handover, random};
 use super::hub::{Ended, Hub, Lag, Next, Queue};
 use super::live::Live;
 use super::places::Calls;
 use super::room::Room;
 use super::streams::{Settle, Streams};
-use super::views::{Ask, ViewMaker};
+use super::views::ViewMaker;
 use crate::ledger::{StreamSettled, Subject};
 use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
+use super::ask::{Ask, Through};
 use super::counted::disclosed;
 use super::live::Live;
-use super::proxy::Term;
 use crate::client::announce;
-use crate::judge::{Judgement, Listener};
+use crate::judge::Judgement;
 use crate::ledger::disclosing::Counting;
-use crate::ledger::{Ledger, Releasing, Subject, Uses};
+use crate::ledger::{Ledger, Subject, Uses};
 use crate::proto::v1::DisclosedField;
 use crate::proto::{intoto, v1};
 use crate::status::Refuse;
@@ -20,7 +20,7 @@ use crate::veil::crypto::hash::sha256;
 use crate::veil::crypto::pseudonym::{self, Domain};
 use crate::veil::crypto::seal::Suite;
 use crate::veil::crypto::sign::SignKey;
-use crate::veil::name::{Fingerprint, Origin, Purpose, SealKey, Spiffe, UnixMs, ViewId};
+use crate::veil::name::{Fingerprint, Origin, SealKey, UnixMs, ViewId};
 use crate::veil::policy::{Decision, Holders};
 use crate::veil::schema::Schema;
 use crate::veil::terms::Treatment;
@@ -63,57 +63,6 @@ pub struct ViewSettings {
     pub epoch_ms_max: i64,
     /// How long a pseudonym serves, in milliseconds.
     pub rotation_ms: i64,
-}
-
-/// Who asks for a view, and of what.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// The recipient.
-    pub listener: Listener,
-    /// What for.
-    pub purpose: Purpose,
-    /// Of which frames.
-    pub schema: Arc<Schema>,
-    /// That there is a message is no secret, as in the answer to a unary call: without a consent it comes, too, with what needs none.
-    pub expected: bool,
-    /// By which right.
-    pub through: Through,
-}
-
-/// By which right somebody gets what they asked for.
-#[derive(Clone, Debug)]
-pub enum Through {
-    /// They subscribed.
-    Frames,
-    /// It belongs to calls of a method.
-    Call {
-        /// `/package.Service/Method`.
-        path: Arc<str>,
-        /// Whether it is what is answered; else it is what is asked.
-        answers: bool,
-        /// Who calls.
-        caller: Spiffe,
-        /// What the route said when the call began.
-        term: Arc<Term>,
-    },
-    /// A legal demand was decided so, and nothing that they may have otherwise counts.
-    Warrant(Arc<Releasing>),
-}
-
-impl Ask {
-    /// The release that it belongs to, if to one.
-    pub fn releasing(&self) -> Option<&Arc<Releasing>> {
-        match &self.through {
-            Through::Warrant(releasing) => Some(releasing),
-            Through::Frames | Through::Call { .. } => None,
-        }
-    }
-
-    /// Whether a view is made where its subject permits nothing. In a message about several, nobody's view is for what is around
-    /// the elements; the others are for elements, which are never expected.
-    fn expects(&self, seen: &Seen) -> bool {
-        if self.schema.is_about_several() { seen.subject.is_none() } else { self.expected }
-    }
 }
 
 /// One subject's view in a stream, and what it was made from.

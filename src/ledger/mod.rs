@@ -5,6 +5,7 @@
 
 pub mod announced;
 mod authority;
+mod barrier;
 pub mod desk;
 pub mod disclosed;
 pub mod disclosing;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use dashmap::DashMap;
 
 pub use self::announced::AnnouncedKeys;
+pub use self::barrier::{Barrier, StreamSettled};
 use self::desk::Desk;
 pub use self::desk::{CaseFile, DemandTaken, Releasing};
 use self::disclosing::{Disclosing, INTERVALS_MAX};
@@ -52,7 +54,7 @@ use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::demand::Register;
 use crate::veil::merkle::leaf::Act;
-use crate::veil::name::{Did, Handle, Origin, Purpose, RecordId, Spiffe, StreamId, UnixMs};
+use crate::veil::name::{Did, Handle, Origin, RecordId, Spiffe, UnixMs};
 use crate::world::{self, Clock};
 
 /// The most subjects that signed something while no source has named them: whoever makes up keys fills no more than this.
@@ -121,33 +123,6 @@ struct Writer {
     strangers: usize,
     /// A write failed: what is on disk of these must be read before the next one.
     unsure: Option<Vec<Touched>>,
-}
-
-/// Where open streams wait for a new standing: the data plane implements it.
-pub trait Barrier: Send + Sync {
-    /// Returns when no stream hands over anything of the subject under an older standing; says where each stands.
-    fn settle(&self, subject: &Did) -> Vec<StreamSettled>;
-
-    /// The same for every subject: the operator's mandate changed.
-    fn settle_all(&self) -> Vec<StreamSettled>;
-
-    /// Where the streams stand that carry the subject now; changes nothing.
-    fn carrying(&self, subject: &Did) -> Vec<StreamSettled>;
-}
-
-/// Where a stream stood when a change came into force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamSettled {
-    /// As in the stream's header.
-    pub stream: StreamId,
-    /// Who receives it.
-    pub recipient: Spiffe,
-    /// What for.
-    pub purpose: Purpose,
-    /// Frames with a higher hand-over number were made under the new standing.
-    pub last_handover: u64,
-    /// The number of the subject's view in the stream; 0 where the change was about no single subject.
-    pub view: u32,
 }
 
 /// A record was taken.

@@ -11,6 +11,7 @@ use crate::veil::consent::standing::{GrantState, Head};
 use crate::veil::consent::testing::{self, DAY, GATEWAY, HOUR, grant, key, signed, withdraw_records, withdraw_up_to};
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::merkle::note::VerifierKey;
+use crate::veil::name::StreamId;
 use crate::veil::terms::purpose;
 
 const SOURCE: &str = "spiffe://hospital.example/monitor";

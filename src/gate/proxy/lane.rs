@@ -11,12 +11,13 @@ use bytes::BytesMut;
 use prost::Message;
 
 use super::table::MessageSide;
+use crate::gate::ask::Ask;
 use crate::gate::codec::PREFIX_BYTES;
 use crate::gate::handover::random;
 use crate::gate::streams::Settle;
 use crate::gate::subscribe::Shared;
 use crate::gate::uses;
-use crate::gate::views::{Ask, Seen};
+use crate::gate::views::Seen;
 use crate::ledger::disclosing::Counting;
 use crate::ledger::{StreamSettled, Subject, Took};
 use crate::proto::v1;

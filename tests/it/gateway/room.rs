@@ -58,28 +58,3 @@ async fn a_recipient_for_whose_frames_there_is_no_room_gets_those_before_and_the
     assert!(came.len() < 20 && came.iter().copied().eq(0..came.len() as u64), "{came:?}");
     drop(halves);
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_that_breaks_off_gives_its_room_back() {
-    let world = with_ada().await;
-    let channel = world.channel("portal").await;
-    let half = || {
-        let begun = prefixed(0, &[0x0a; 30_000]).slice(..25_000);
-        tokio::spawn(raw_call(channel.clone(), "/twinveil.v1.Consents/Submit", "application/grpc", vec![begun], false))
-    };
-    let halves = [half(), half()];
-    eventually("the room to be full", async || {
-        let mut source = world.source("hospital", PATIENT).await;
-        source.push(vec![frame(1, 30_000).encode_to_vec()]).await;
-        source.ack().await.err().filter(|status| status.message().starts_with("TV-G27"))
-    })
-    .await;
-    // Whoever waits for an answer goes away.
-    halves.iter().for_each(tokio::task::JoinHandle::abort);
-    eventually("room for a large frame", async || {
-        let mut source = world.source("hospital", PATIENT).await;
-        source.push(vec![frame(2, 30_000).encode_to_vec()]).await;
-        source.ack().await.ok().filter(|ack| ack.accepted == 1).map(drop)
-    })
-    .await;
-}

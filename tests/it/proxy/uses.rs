@@ -98,20 +98,3 @@ async fn an_element_of_a_list_is_a_use_of_its_own_subjects_consent() {
     assert_eq!(list().await, charts[1..2]);
     assert_eq!(world.standing(&counted).await.grants[0].used, 2);
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_around_the_elements_of_a_list_is_a_use_of_the_operators_mandate() {
-    let (world, got) = ward(ROUNDS).await;
-    world.mandate(&Given::to(&world, &["clinician"], CARE).uses(2)).await;
-    let _free = patient(&world, "p-2").await;
-    let round = Round { steward: "Ada".into(), charts: vec![chart("p-2", 1)], ..Round::default() };
-    *got.rounds.lock().unwrap() = vec![round.encode_to_vec().into()];
-    let mut client = Grpc::new(world.channel("clinician").await);
-    for steward in ["Ada", "Ada", ""] {
-        client.ready().await.unwrap();
-        let path: PathAndQuery = "/ward.v1.Rounds/List".parse().unwrap();
-        let answer = client.unary(Request::new(WardAsk::default()), path, ProstCodec::<WardAsk, Round>::default()).await;
-        let round = answer.unwrap().into_inner();
-        assert_eq!((&*round.steward, round.charts), (steward, vec![chart("p-2", 1)]));
-    }
-}
