@@ -146,7 +146,7 @@ impl Need {
 }
 
 impl Matcher {
-    /// Whether it means the field, whose path has these [`pieces`].
+    /// Whether it means the field, whose path has these `pieces`.
     pub fn means(&self, schema: &Schema, site: &Site, pieces: &[String]) -> bool {
         fn one_of<T: PartialEq>(list: &[T], is: Option<&T>) -> bool {
             list.is_empty() || is.is_some_and(|is| list.contains(is))
