@@ -8,7 +8,6 @@ mod error;
 mod file;
 mod keyfile;
 mod limits;
-mod log;
 mod people;
 mod proxy;
 mod rest;

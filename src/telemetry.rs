@@ -68,7 +68,7 @@ pub struct Counters {
     /// Spans of traces that no collector took.
     pub spans_lost: Counter,
     refused: [Counter; Refusal::ALL.len()],
-    /// By code: whatever was refused.
+    /// By code: whatever was refused before a view saw it.
     by_code: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -78,17 +78,20 @@ impl Counters {
         if let Some(counter) = Refusal::ALL.iter().position(|one| *one == refusal).and_then(|at| self.refused.get(at)) {
             counter.add(1);
         }
-        self.refused_for(refusal.code());
     }
 
-    /// Counts something that was refused, by its code, for the log.
+    /// Counts something else that was refused, by its code, for the log.
     pub fn refused_for(&self, code: &'static str) {
         *self.by_code.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
     }
 
     /// What was refused since the start, by code.
     pub fn refusals(&self) -> Vec<(&'static str, u64)> {
-        self.by_code.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(code, count)| (*code, *count)).collect()
+        let mut counts = self.by_code.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (refusal, counter) in Refusal::ALL.iter().zip(&self.refused).filter(|(_, counter)| counter.get() > 0) {
+            *counts.entry(refusal.code()).or_default() += counter.get();
+        }
+        counts.into_iter().collect()
     }
 
     /// The Prometheus text format, version 0.0.4.

@@ -15,9 +15,8 @@ use tonic_prost::ProstCodec;
 
 use crate::stop::Stop;
 use crate::telemetry::Counters;
-use crate::veil::crypto::CryptoRng;
 use crate::veil::name::UnixMs;
-use crate::world::entropy;
+use crate::world::random;
 
 /// Spans that wait for the collector; more are let go and counted.
 const WAITING_MAX: usize = 4_096;
@@ -92,9 +91,7 @@ impl Drop for Call {
         let text = |key: &str, value: &str| KeyValue::new(key, AnyValue { text: Some(value.to_owned()), int: None });
         let mut attributes = vec![text("rpc.system", "grpc"), text("rpc.service", service), text("rpc.method", method)];
         attributes.push(KeyValue::new("rpc.grpc.status_code", AnyValue { text: None, int: Some(i64::from(self.code)) }));
-        let mut ids = [0; 24];
-        fill(&mut entropy(), &mut ids);
-        let (trace, own) = ids.split_at(16);
+        let (trace, own): ([u8; 16], [u8; 8]) = (random(), random());
         let span = Span {
             trace_id: trace.to_vec(),
             span_id: own.to_vec(),
@@ -109,10 +106,6 @@ impl Drop for Call {
             self.traces.counters.spans_lost.add(1);
         }
     }
-}
-
-fn fill(entropy: &mut impl CryptoRng, bytes: &mut [u8]) {
-    entropy.fill_bytes(bytes);
 }
 
 impl Exporter {

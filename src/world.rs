@@ -18,6 +18,17 @@ pub fn entropy() -> impl CryptoRng {
     getrandom::rand_core::UnwrapErr(getrandom::SysRng)
 }
 
+/// So many bytes that nobody guesses.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut entropy(), &mut bytes);
+    bytes
+}
+
+fn fill(entropy: &mut impl CryptoRng, bytes: &mut [u8]) {
+    entropy.fill_bytes(bytes);
+}
+
 /// Time that does not run backwards: the later of the system's and the highest instant ever seen, which the ledger keeps
 /// durably, so that setting the clock back revives no expired consent.
 #[derive(Debug)]
@@ -69,6 +80,11 @@ impl Clock {
             return Err(ClockBehind { system: UnixMs(system), mark: UnixMs(mark) });
         }
         Ok(UnixMs(system.max(mark)))
+    }
+
+    /// Now; where the system's clock is behind, which stops decisions, the latest instant seen: for what goes on all the same.
+    pub fn latest(&self) -> UnixMs {
+        self.now().unwrap_or_else(|behind| behind.mark)
     }
 
     /// The latest instant seen; before the first, the beginning of all.

@@ -9,10 +9,9 @@ use serde::Deserialize;
 
 use super::error::{ConfigError, nearest};
 use super::limits::{LimitsTable, SealTable, within};
-use super::log::LogTable;
 use super::people::{PartyTable, PersonTable, parties, persons};
 use super::proxy::{RouteTable, UpstreamTable, proxy};
-use super::rest::{StoreTable, rest};
+use super::rest::{LogTable, StoreTable, rest};
 use super::{Config, Descriptor, DescriptorFile, Entry, Keys, Policy, Pseudonym, SchemaSource, TlsFiles, Web};
 use super::{check_private, read_key};
 use crate::veil::crypto::sign::SignKey;

@@ -21,10 +21,9 @@ use super::views::Seen;
 use crate::ledger::{Releasing, Subject, Took};
 use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::Refuse;
-use crate::veil::crypto::CryptoRng;
 use crate::veil::name::{Did, Fingerprint, StreamId, UnixMs, ViewId};
 use crate::veil::view::Space;
-use crate::world::entropy;
+use crate::world::random;
 
 /// Bytes go to the connection in pieces of at most this many.
 pub(super) const PIECE_BYTES: usize = 8 * 1024;
@@ -346,14 +345,4 @@ impl Handover {
         *timer = Some(sleep);
         due
     }
-}
-
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    fill(&mut entropy(), &mut bytes);
-    bytes
-}
-
-fn fill(entropy: &mut impl CryptoRng, bytes: &mut [u8]) {
-    entropy.fill_bytes(bytes);
 }

@@ -92,16 +92,14 @@ impl State {
     /// The party is gone or has lost the right, or what it asked for has changed so much that it has to ask anew.
     pub fn stands(&self, ask: &Ask) -> Result<Arc<Schema>, Refuse> {
         let schema = match &ask.through {
-            Through::Frames => {
+            Through::Frames | Through::Warrant(_) => {
                 self.allows(&ask.listener.spiffe, May::Subscribe)?;
-                self.judge.schema(ask.schema.name().as_str())
-            }
-            Through::Warrant(releasing) => {
-                self.allows(&ask.listener.spiffe, May::Subscribe)?;
-                self.judge.ledger().holds(releasing).map_err(|refused| {
-                    tracing::info!(code = refused.code(), "a release under a legal demand ends");
-                    Refuse::ReleaseOver
-                })?;
+                if let Some(releasing) = ask.releasing() {
+                    self.judge.ledger().holds(releasing).map_err(|refused| {
+                        tracing::info!(code = refused.code(), "a release under a legal demand ends");
+                        Refuse::ReleaseOver
+                    })?;
+                }
                 self.judge.schema(ask.schema.name().as_str())
             }
             Through::Call { path, answers, caller, term } => {

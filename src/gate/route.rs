@@ -78,7 +78,7 @@ impl Router {
 
     async fn route(self, state: &State, caller: &Caller, request: Request<Inbound>) -> Result<Response<AnswerBody>, Infallible> {
         let Some(traces) = self.shared.traces.clone() else { return self.untraced(state, caller, request).await };
-        let call = traces.begin(named(state, request.uri().path()), self.shared.clock.now().unwrap_or_else(|behind| behind.mark));
+        let call = traces.begin(named(state, request.uri().path()), self.shared.clock.latest());
         Ok(traced(call, self.untraced(state, caller, request).await?))
     }
 

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use super::ask::Ask;
-use super::handover::{Handover, random};
+use super::handover::Handover;
 use super::hub::{Ended, Hub, Lag, Next, Queue};
 use super::live::Live;
 use super::places::Calls;
@@ -24,7 +24,7 @@ use crate::status::{Refuse, trailers};
 use crate::telemetry::Counters;
 use crate::traces::Traces;
 use crate::veil::name::{Did, Spiffe, StreamId};
-use crate::world::Clock;
+use crate::world::{Clock, random};
 
 /// The most bytes that a stream's write buffer holds: one piece that waits, and the window's rest before it.
 pub const WRITE_BUFFER_BYTES: u32 = 16 * 1024;

@@ -33,7 +33,7 @@ impl Ledger {
     pub(super) fn end_delegations(&self, envelope: &Envelope) -> Result<Withdrawn, Refused> {
         let said = Said::verify(envelope, &self.config.origin)?;
         let (did, (act, record)) = (said.subject(), said.act());
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         let mut writer = self.sure_writer()?;
         let known = self.subject(&did)?;
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use bytes::Bytes;
 use prost::Message;
 
-use super::disclosing::{Counting, Interval, Says, Terms, random};
+use super::disclosing::{Counting, Interval, Says, Terms};
 use super::{Ledger, OpenError, Receipt, Refused, Subject};
 use crate::proto::v1;
 use crate::store::{Batch, DisclosedRow, NoteMark, Noted};
@@ -15,7 +15,7 @@ use crate::veil::crypto::hash::sha256;
 use crate::veil::merkle::leaf::{Act, Leaf, Salt};
 use crate::veil::merkle::place::Place;
 use crate::veil::name::{Did, Purpose, RecordId, SchemaName, Spiffe, UnixMs};
-use crate::world;
+use crate::world::{self, random};
 
 /// So many notes or disclosures are written together: whoever hands a record in meanwhile waits for no more.
 const TOGETHER_MAX: usize = 1_024;
@@ -111,7 +111,7 @@ impl Ledger {
     /// At a start: what was not stopped in good order leaves a gap, and what was under way is logged as far as it is known.
     pub(super) fn find_disclosures(&self) -> Result<(), OpenError> {
         // A clock that is behind stops decisions; that there is a gap is so all the same.
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         let mark = self.store.noted()?;
         let stopped = mark.is_some_and(|mark| mark.stopped);
         let gap = mark.filter(|mark| !mark.stopped).map(|mark| (mark.at, now.max(mark.at)));
@@ -135,7 +135,7 @@ impl Ledger {
     /// Logs what is due: everything where an interval is over on the clock, else what can't wait. `refused` says how often what was
     /// refused since the process began. Call it every few seconds.
     pub fn log_disclosures(&self, refused: impl FnOnce() -> Vec<(&'static str, u64)>) -> Result<(), Refused> {
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         let period = now.0.div_euclid(self.config.disclosure_ms.max(1));
         let is_over = self.period.swap(period, std::sync::atomic::Ordering::Relaxed) != period;
         if is_over {
@@ -155,7 +155,7 @@ impl Ledger {
 
     /// Logs everything: nothing is handed over any more.
     pub fn end_disclosures(&self) -> Result<(), Refused> {
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         self.disclosing.cut_all();
         let logged = self.log_waiting(now);
         // Also where they could not be logged: they are noted, and nothing is missing.
@@ -294,26 +294,25 @@ impl Ledger {
 
     /// Logs how often what was refused since the last time, if anything was. `totals`: by code, since the start of the process.
     pub fn log_refusals(&self, totals: &[(&'static str, u64)]) -> Result<(), Refused> {
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         // Where a write fails and comes to the disk all the same, they are told twice rather than not at all.
         let mut known = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let before = |code: &str| known.counts.get(code).copied().unwrap_or_default();
         let counts =
             totals.iter().map(|(code, total)| v1::RefusedCount { code: (*code).to_owned(), count: total.saturating_sub(before(code)) });
         let counts: Vec<_> = counts.filter(|counted| counted.count > 0).collect();
-        if !counts.is_empty() {
+        let leaf = if counts.is_empty() {
+            None
+        } else {
             let id = Bytes::copy_from_slice(&random::<16>());
             let object = v1::Refusals { id, from_ms: known.from.unwrap_or(now).0, until_ms: now.0, counts }.encode_to_vec();
             let leaf = Leaf::new(Act::Refusals, now, &Salt::OPEN, &RecordId(sha256(&[&object])));
             let mut batch = Batch { leaves: vec![Noted { leaf, of: None }], refusals: Some(object), ..Batch::default() };
             let mut writer = self.sure_writer()?;
-            let leaf = self.commit(&mut writer, &mut batch, now, &[])?;
-            drop(writer);
-            (known.from, known.counts) = (Some(now), totals.iter().copied().collect());
-            return self.log.settle(leaf).map(drop).map_err(Refused::Unlogged);
-        }
+            Some(self.commit(&mut writer, &mut batch, now, &[])?)
+        };
         (known.from, known.counts) = (Some(now), totals.iter().copied().collect());
-        Ok(())
+        leaf.map_or(Ok(()), |leaf| self.log.settle(leaf).map(drop).map_err(Refused::Unlogged))
     }
 
     /// What was refused, interval by interval, with the number of its entry; from there on, `most` of it.

@@ -10,10 +10,9 @@ use bytes::Bytes;
 use dashmap::DashMap;
 
 use crate::proto::v1::{self, DisclosedField};
-use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::hash::{lp, sha256};
 use crate::veil::name::{Did, Purpose, RecordId, SchemaName, Spiffe, UnixMs};
-use crate::world::{self, Clock};
+use crate::world::{Clock, random};
 
 /// The most intervals that are open or wait for the log: no view is made that would count in another one.
 pub const INTERVALS_MAX: usize = 1 << 20;
@@ -72,17 +71,6 @@ impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Terms({})", self.says.recipient)
     }
-}
-
-/// So many random bytes.
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    fill(&mut world::entropy(), &mut bytes);
-    bytes
-}
-
-fn fill(entropy: &mut impl CryptoRng, bytes: &mut [u8]) {
-    entropy.fill_bytes(bytes);
 }
 
 /// Frames that were handed over under the same terms, from one instant to another.
@@ -230,7 +218,7 @@ impl Disclosing {
     }
 
     fn now(&self) -> UnixMs {
-        self.clock.now().unwrap_or_else(|behind| behind.mark)
+        self.clock.latest()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Interval>> {

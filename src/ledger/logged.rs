@@ -72,7 +72,7 @@ impl Ledger {
     /// What institutions decided and is in force from now on: what of it is new is in the log when this answers.
     pub fn in_force(&self, acts: &BTreeSet<(Act, RecordId)>) -> Result<(), Refused> {
         // A clock that is behind stops decisions, not the log: the latest instant seen stands for now.
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         let mut writer = self.sure_writer()?;
         let bytes: Vec<u8> = acts.iter().flat_map(|(act, object)| [act.number()].into_iter().chain(object.0)).collect();
         let before = self.store.acts().map_err(Refused::Unavailable)?.unwrap_or_default();

@@ -266,7 +266,7 @@ impl Ledger {
         }
         let withdrawal = Signed::<Withdrawal>::new(envelope)?.verify(&self.config.origin)?;
         let (did, record) = (withdrawal.get().subject, withdrawal.id());
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         let mut writer = self.sure_writer()?;
         let known = self.subject(&did)?;
         let mut standing = known.as_ref().map(|subject| Standing::clone(&subject.standing())).unwrap_or_default();

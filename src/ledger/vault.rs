@@ -37,7 +37,7 @@ impl Ledger {
             return Ok(());
         }
         // A clock that is behind stops decisions; what was sealed before is kept all the same.
-        let now = self.clock.now().unwrap_or_else(|behind| behind.mark);
+        let now = self.clock.latest();
         let sealed =
             waiting.iter().map(|(did, wrap)| (*did, self.rest_key.seal_wrap(did, &mut wrap.encode_to_vec(), &mut world::entropy())));
         let mut batch = Batch { wraps: sealed.collect(), ..Batch::default() };

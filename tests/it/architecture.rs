@@ -59,7 +59,7 @@ const HOUSE: &[Room] = &[
     Room("world", "veil", "time and entropy don't know who asks"),
     Room("hardening", "veil::logsafe", "the process is closed before anything of it runs"),
     Room("telemetry", "veil", "it may say only what the core marked as sayable"),
-    Room("traces", "telemetry stop world veil::crypto::CryptoRng veil::name", "it knows methods and codes, nothing that a call carries"),
+    Room("traces", "telemetry stop world veil::name", "it knows methods and codes, nothing that a call carries"),
     Room("stop", "", "an end is an argument; whoever starts something holds the other end of it"),
     Room("health", "log telemetry world stop", "strangers ask it: it knows counters, no payload, subject or recipient"),
     Room("http2", "", "bytes between two ends of a connection; it knows nothing of whose they are"),

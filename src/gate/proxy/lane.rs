@@ -13,7 +13,6 @@ use prost::Message;
 use super::table::MessageSide;
 use crate::gate::ask::Ask;
 use crate::gate::codec::PREFIX_BYTES;
-use crate::gate::handover::random;
 use crate::gate::streams::Settle;
 use crate::gate::subscribe::Shared;
 use crate::gate::uses;
@@ -27,6 +26,7 @@ use crate::veil::outcome::Refusal;
 use crate::veil::schema::ANNOUNCEMENT_FIELD;
 use crate::veil::view::{Raw, Space, SubjectValue, Veiled};
 use crate::veil::wire::push_len_prefixed;
+use crate::world::random;
 
 /// How many subjects a lane remembers; after that it begins anew.
 const REMEMBERED_MAX: usize = 10_000;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::cases::{File, Open};
 use super::release::Releasing;
 use super::row::{ReleaseId, Row, What};
-use super::{Ledger, Refused, random};
+use super::{Ledger, Refused};
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::demand::notice::{self, NoticeDocument};
 use crate::veil::demand::release::{self, ReleaseDocument};
 use crate::veil::demand::{Case, Field, Record};
 use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{RecordId, UnixMs};
+use crate::world::random;
 
 /// After how long a release that goes on is put on record, and a new interval begins.
 pub(super) const INTERVAL_MS: i64 = 3_600_000;
@@ -180,5 +181,5 @@ impl Ledger {
 }
 
 fn nonce() -> String {
-    data_encoding::HEXLOWER.encode(&random())
+    data_encoding::HEXLOWER.encode(&random::<16>())
 }

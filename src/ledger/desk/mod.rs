@@ -21,7 +21,6 @@ pub use self::take::DemandTaken;
 use super::logged::Receipt;
 use super::{Ledger, Refused, Writer};
 use crate::store::{Batch, Noted};
-use crate::veil::crypto::CryptoRng;
 use crate::veil::crypto::sign::SignKey;
 use crate::veil::demand::Register;
 use crate::veil::merkle::leaf::{Act, Leaf, Salt};
@@ -133,17 +132,6 @@ impl Ledger {
         let proof = self.log.settle(leaf).map_err(Refused::Unlogged)?;
         Ok(Receipt { salt: Salt::OPEN, proof })
     }
-}
-
-/// 16 bytes that nobody guesses.
-fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    fill(&mut world::entropy(), &mut bytes);
-    bytes
-}
-
-fn fill(entropy: &mut impl CryptoRng, bytes: &mut [u8]) {
-    entropy.fill_bytes(bytes);
 }
 
 #[cfg(test)]

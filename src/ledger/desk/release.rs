@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::row::{ReleaseId, Row, What};
-use super::{Ledger, Refused, random};
+use super::{Ledger, Refused};
 use crate::veil::consent::deciding::Deciding;
 use crate::veil::demand::{self, Field, Warrant};
 use crate::veil::name::{Did, RecordId, SchemaName, Spiffe, UnixMs};
 use crate::veil::policy::Decision;
 use crate::veil::schema::Schema;
 use crate::veil::terms::{Treatment, covers};
+use crate::world::random;
 
 /// A release that is going on. What is handed over under it is counted here.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ fn court() -> Spiffe {
 }
 
 fn signed<P: Payload>(world: &World, n: u8, said: &Value) -> Envelope {
-    write::write::<P>(said, &key(n), &testing::gateway(), now(world), random()).expect("as persons sign them")
+    write::write::<P>(said, &key(n), &testing::gateway(), now(world), crate::world::random()).expect("as persons sign them")
 }
 
 fn field() -> Value {
