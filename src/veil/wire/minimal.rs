@@ -21,21 +21,33 @@ pub(crate) fn minimal_len(input: &[u8], begin: usize, end: usize) -> bool {
 /// Whether every varint of a packed run is whole and minimal. Many bytes are looked at together and without a branch, so that it
 /// costs next to nothing; only where four bytes in a row go on are the varints looked at one by one.
 pub(crate) fn minimal_run(run: &[u8]) -> bool {
-    let (padded, long) = if run.len() < 64 { short_run(run) } else { long_run(run) };
+    let (padded, long) = if run.len() < 64 {
+        short_run(run)
+    } else {
+        let (padded, two) = pairs(run);
+        // Where no two in a row go on, as with most samples, no four do.
+        (padded, two && fours(run))
+    };
     let cut = run.last().is_some_and(|last| *last >= 0x80);
     // A varint that is too long has nine bytes that go on.
     !padded && !cut && (!long || whole_run(run))
 }
 
-/// Whether an empty byte stands behind one that goes on, and whether four in a row go on. Compiles to vector instructions.
-fn long_run(run: &[u8]) -> (bool, bool) {
-    let from = |begin: usize| run.get(begin..).unwrap_or_default().iter();
-    let fours = from(0).zip(from(1)).zip(from(2).zip(from(3)));
-    let (padded, long) =
-        fours.fold((0, 0), |(padded, long), ((a, b), (c, d))| (padded | (a & u8::from(*b == 0) << 7), long | (a & b & c & d)));
-    // The last three begin no four.
-    let (last, _) = short_run(run.get(run.len().saturating_sub(4)..).unwrap_or_default());
-    ((padded >= 0x80) | last, long >= 0x80)
+/// Whether an empty byte stands behind one that goes on, and whether two in a row go on. Compiles to vector instructions.
+fn pairs(run: &[u8]) -> (bool, bool) {
+    let (padded, two) =
+        run.iter().zip(from(run, 1)).fold((0, 0), |(padded, two), (a, b)| (padded | (a & u8::from(*b == 0) << 7), two | (a & b)));
+    (padded >= 0x80, two >= 0x80)
+}
+
+/// Whether four in a row go on. Compiles to vector instructions.
+fn fours(run: &[u8]) -> bool {
+    let fours = run.iter().zip(from(run, 1)).zip(from(run, 2).zip(from(run, 3)));
+    fours.fold(0, |long, ((a, b), (c, d))| long | (a & b & c & d)) >= 0x80
+}
+
+fn from(run: &[u8], begin: usize) -> std::slice::Iter<'_, u8> {
+    run.get(begin..).unwrap_or_default().iter()
 }
 
 /// The same, eight bytes at a time: vectors cost more than they save here.
