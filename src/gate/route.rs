@@ -1,8 +1,9 @@
 //! Which request goes where: frames on raw bodies here, facts to the control plane's services, everything else refused.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Limited};
 use prost::Message;
+use prost_types::FileDescriptorSet;
 use tonic_health::pb::health_server::HealthServer;
 use tower::ServiceExt;
 
@@ -29,6 +31,7 @@ use crate::client::dsse;
 use crate::config::{Carrier, May, Party};
 use crate::judge::Listener;
 use crate::ledger::{Move, Releasing};
+use crate::proto;
 use crate::proto::v1::{Delivery, SubscribeRequest};
 use crate::status::{Refuse, trailers};
 use crate::veil::consent::envelope::Signed;
@@ -209,30 +212,25 @@ impl Router {
 
 /// A method's path, if there is such a method: nothing else that a caller writes is told.
 fn named(state: &State, path: &str) -> Arc<str> {
-    const OWN: [&str; 17] = [
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        "/twinveil.v1.Frames/Publish",
-        "/twinveil.v1.Frames/Subscribe",
-        "/twinveil.v1.Consents/Submit",
-        "/twinveil.v1.Consents/Withdraw",
-        "/twinveil.v1.Consents/Standing",
-        "/twinveil.v1.Consents/Explain",
-        "/twinveil.v1.Demands/Whom",
-        "/twinveil.v1.Demands/File",
-        "/twinveil.v1.Demands/Submit",
-        "/twinveil.v1.Demands/Show",
-        "/twinveil.v1.Demands/List",
-        "/twinveil.v1.Demands/Disclosed",
-        "/twinveil.v1.Keys/Announced",
-        "/grpc.health.v1.Health/Check",
-        "/grpc.health.v1.Health/Watch",
-    ];
     if let Some(called) = state.routes.find(path) {
         return Arc::clone(&called.path);
     }
-    if OWN.contains(&path) { path.into() } else { "other".into() }
+    OWN.get(path).map_or_else(|| "other".into(), Arc::clone)
 }
+
+/// The paths of all methods of the gateway's own services.
+static OWN: LazyLock<BTreeSet<Arc<str>>> = LazyLock::new(|| {
+    let sets = [proto::CONTRACT, tonic_health::pb::FILE_DESCRIPTOR_SET].map(FileDescriptorSet::decode);
+    let files = sets.into_iter().flatten().flat_map(|set| set.file);
+    let services = files.flat_map(|file| {
+        file.service
+            .into_iter()
+            .map(move |service| (format!("/{}.{}", file.package.as_deref().unwrap_or_default(), service.name()), service.method))
+    });
+    let own = services.flat_map(|(service, methods)| methods.into_iter().map(move |method| format!("{service}/{}", method.name())));
+    let reflection = ["v1", "v1alpha"].map(|version| format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"));
+    own.chain(reflection).map(Arc::from).collect()
+});
 
 /// Lets a service of ours answer.
 async fn desk(
@@ -343,5 +341,26 @@ impl Body for AnswerBody {
             Self::Traced(body) => body.is_end_stream(),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_gateway_has_its_name_in_traces() {
+        let missing = [
+            "/twinveil.v1.Frames/Subscribe",
+            "/twinveil.v1.Consents/History",
+            "/twinveil.v1.Demands/Disclosed",
+            "/twinveil.v1.Keys/Announced",
+            "/grpc.health.v1.Health/Watch",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        ];
+        assert_eq!(missing.into_iter().find(|path| !OWN.contains(*path)), None);
+        // Two of reflection, two of health at least, and nothing that nobody serves.
+        let services = ["twinveil.v1.", "grpc.health.v1.Health/", "grpc.reflection.v1.", "grpc.reflection.v1alpha."];
+        assert!(OWN.iter().all(|path| services.iter().any(|service| path[1..].starts_with(service))), "{OWN:?}");
     }
 }

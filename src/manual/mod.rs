@@ -9,7 +9,7 @@
 //! | who might mean ill | [`threats`], [`one_identity`] |
 //! | demanding and telling | [`report`] |
 //! | running it | [`errors`], [`limits`], [`reload`], [`web`], [`traces`], [`clock`], [`rest`] |
-//! | how it is built | [`house`], [`http2`] |
+//! | how it is built | [`house`], [`http2`], [`cost`] |
 
 macro_rules! pages {
     ($($page:ident),+ $(,)?) => {
@@ -24,7 +24,7 @@ pub mod one_identity {
 }
 
 pages! {
-    agreement, assets, clock, delivery, demand, disclosure, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle,
+    agreement, assets, clock, cost, delivery, demand, disclosure, errors, fhir, floors, foreign, frame, house, http2, limits, log, oracle,
     policy, presence, projection, proxy, pseudonyms, reload, report, rest, risk, sealed, selectors, several, signing, subscriber,
     threats, traces, treatments, web, withdrawal,
 }

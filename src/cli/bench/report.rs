@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::in_process::ViewCost;
 use super::rig::Run;
 use super::sizing::{Cost, Point, Shares};
-use crate::cli::demo::report::grouped;
 use crate::cli::table::Table;
 use crate::cli::{CliError, OutputArgs, plain, say};
+use crate::veil::report::table::grouped;
 use crate::veil::terms::Treatment;
 
 /// Loads that the table is for, in frames a second.

@@ -7,7 +7,7 @@ mod feed;
 mod instances;
 mod latency;
 mod play;
-pub(super) mod report;
+mod report;
 mod screen;
 mod seat;
 mod stage;

@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 use super::cast::{self, Allows, OPENED, RECIPIENTS, RESEARCHER};
 use super::desk::{Desk, Signed, Subject};
 use super::feed::Feed;
-use super::report::{Report, grouped};
+use super::report::Report;
 use super::screen::Screen;
 use super::seat::Change;
 use super::stage::{SOURCES, Stage, schema};
@@ -29,6 +29,7 @@ use crate::veil::consent::record::SignerRole;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::crypto::wrap::OpenKey;
 use crate::veil::name::{SealKey, Spiffe};
+use crate::veil::report::table::grouped;
 use crate::world::entropy;
 
 /// What is to happen happens within this time.

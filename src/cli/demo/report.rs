@@ -8,6 +8,7 @@ use super::seat::Snapshot;
 use super::stage::Stage;
 use super::tally::ByTreatment;
 use crate::cli::simulate::What;
+use crate::veil::report::table::grouped;
 use crate::veil::schema::SiteId;
 use crate::veil::terms::Treatment;
 
@@ -135,28 +136,9 @@ fn initial(treatment: Treatment) -> &'static str {
     }
 }
 
-/// `1234567` as `1,234,567`.
-pub(in crate::cli) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        let all = [0, 999, 1_000, 1_234_567, u64::MAX].map(grouped);
-        assert_eq!(all, ["0", "999", "1,000", "1,234,567", "18,446,744,073,709,551,615"]);
-    }
 
     #[test]
     fn a_cell_says_what_was_done() {

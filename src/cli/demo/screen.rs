@@ -6,10 +6,11 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::report::{LEGEND, grouped, short};
+use super::report::{LEGEND, short};
 use super::seat::Snapshot;
 use super::stage::Stage;
 use crate::cli::{CliError, Output, complain, say, unwritten};
+use crate::veil::report::table::grouped;
 use crate::veil::schema::SiteId;
 use crate::veil::terms::{Category, Treatment};
 

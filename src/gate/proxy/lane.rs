@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use prost::Message;
 
 use super::table::MessageSide;
@@ -54,7 +54,7 @@ pub(super) struct Views {
     known: HashMap<SubjectValue, Arc<Subject>>,
     /// Messages about one subject come in runs: whom the last was about, and the value and the place of it.
     asked: SubjectValue,
-    last: Option<(SubjectValue, Arc<Subject>)>,
+    last: Option<Last>,
     last_place: Option<(Option<Did>, usize)>,
     space: Space,
     shown: u32,
@@ -62,6 +62,14 @@ pub(super) struct Views {
     round: u64,
     /// Counts messages about several subjects.
     met: u64,
+}
+
+#[derive(Debug)]
+struct Last {
+    value: SubjectValue,
+    subject: Arc<Subject>,
+    /// Once a message of theirs was seen through it.
+    view: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -84,19 +92,20 @@ pub(super) struct Mark {
     change: u64,
 }
 
-/// Every view that a message went through.
-#[derive(Clone, Debug)]
-pub(super) struct Marks {
-    /// Of the message, or of what is around its elements.
-    pub(super) message: Mark,
-    /// Of elements with a subject of their own.
+/// Messages on their way out, with their prefixes.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    pub(super) bytes: BytesMut,
+    /// Through which view the last message went, or what is around its elements; none where nothing of it is left.
+    pub(super) last: Option<Mark>,
+    /// The same of elements with a subject of their own.
     elements: Vec<Mark>,
 }
 
 /// What became of a message.
 pub(super) enum Veiling {
-    /// It is in the buffer, seen through these views; `announced` says that the announcement is with it.
-    Done { marks: Marks, announced: bool },
+    /// It is among those that go out, and says there through which views; `announced`: the announcement is with it.
+    Done { announced: bool },
     /// Nothing of it may be seen, and not that there is one.
     Withheld,
 }
@@ -120,9 +129,21 @@ impl Views {
     }
 }
 
-impl From<Mark> for Marks {
-    fn from(message: Mark) -> Self {
-        Self { message, elements: Vec::new() }
+impl Out {
+    /// A message that went through one view.
+    fn went_through(&mut self, view: Mark) {
+        self.last = Some(view);
+        self.elements.clear();
+    }
+
+    /// The next piece for the connection, of at most so many bytes.
+    pub(super) fn piece(&mut self, bytes_max: usize) -> Bytes {
+        let piece = self.bytes.split_to(self.bytes.len().min(bytes_max)).freeze();
+        if self.bytes.is_empty() {
+            self.last = None;
+            self.elements.clear();
+        }
+        piece
     }
 }
 
@@ -153,10 +174,8 @@ impl Lane {
             Err(Refusal::NoSubject) => return Ok(None),
             Err(refusal) => return Err(Veto::Message(refusal)),
         }
-        if let Some((value, subject)) = &views.last
-            && *value == views.asked
-        {
-            return Ok(Some(Arc::clone(subject)));
+        if let Some(last) = views.last.as_ref().filter(|last| last.value == views.asked) {
+            return Ok(Some(Arc::clone(&last.subject)));
         }
         let known = match views.known.get(&views.asked) {
             Some(known) => Some(Arc::clone(known)),
@@ -164,7 +183,7 @@ impl Lane {
         };
         let Some(subject) = known else { return Ok(None) };
         views.known.entry(views.asked.clone()).or_insert_with(|| Arc::clone(&subject));
-        views.last = Some((views.asked.clone(), Arc::clone(&subject)));
+        views.last = Some(Last { value: views.asked.clone(), subject: Arc::clone(&subject), view: None });
         Ok(Some(subject))
     }
 
@@ -176,11 +195,13 @@ impl Lane {
         raw: Raw<'_>,
         due: impl FnOnce(Mark, bool) -> bool,
         now: UnixMs,
-        out: &mut BytesMut,
+        out: &mut Out,
     ) -> Option<Result<Veiling, Veto>> {
-        let (_, index) = views.last_place.filter(|(key, _)| views.last.as_ref().is_some_and(|(_, last)| Some(last.did()) == *key))?;
         let mandate_generation = self.shared.maker.ledger().mandate_generation();
-        let Views { seen, announced: announcements, space, round, last: Some((value, _)), .. } = views else { return None };
+        let Views { seen, announced: announcements, space, round, last: Some(Last { value, view: Some(index), .. }), .. } = views else {
+            return None;
+        };
+        let index = *index;
         let (seen, announcement) = (seen.get_mut(index)?, announcements.get(index)?);
         if !seen.is_current(mandate_generation, now) || !seen.uses().is_empty() {
             return None;
@@ -200,9 +221,14 @@ impl Lane {
         subject: Option<&Arc<Subject>>,
         due: impl FnOnce(Mark, bool) -> bool,
         (now, waker): (UnixMs, &Waker),
-        out: &mut BytesMut,
+        out: &mut Out,
     ) -> Result<Veiling, Veto> {
         let index = self.place_of(views, subject);
+        if let (Some(last), Some(subject)) = (&mut views.last, subject)
+            && Arc::ptr_eq(&last.subject, subject)
+        {
+            last.view = Some(index);
+        }
         let mandate_generation = self.shared.maker.ledger().mandate_generation();
         let Views { seen, announced: announcements, space, shown, round, .. } = views;
         let (Some(seen), Some(announcement)) = (seen.get_mut(index), announcements.get_mut(index)) else { return Ok(Veiling::Withheld) };
@@ -219,8 +245,9 @@ impl Lane {
             if !self.ask.expected {
                 return Ok(Veiling::Withheld);
             }
-            push_message(out, &[], &[])?;
-            return Ok(Veiling::Done { marks: mark.into(), announced: false });
+            push_message(&mut out.bytes, &[], &[])?;
+            out.went_through(mark);
+            return Ok(Veiling::Done { announced: false });
         };
         let veiled = view.apply(raw, space).map_err(|refusal| {
             uses::give_back(&taken);
@@ -251,9 +278,9 @@ impl Lane {
         Ok(())
     }
 
-    /// Whether what was made through these views may still be handed over.
-    pub(super) fn holds(&self, views: &mut Views, marks: &Marks, now: UnixMs) -> bool {
-        std::iter::once(&marks.message).chain(&marks.elements).all(|mark| self.still_holds(views, *mark, now))
+    /// Whether what is left of the last message may still be handed over.
+    pub(super) fn holds(&self, views: &mut Views, out: &Out, now: UnixMs) -> bool {
+        out.last.iter().chain(&out.elements).all(|mark| self.still_holds(views, *mark, now))
     }
 
     fn still_holds(&self, views: &mut Views, mark: Mark, now: UnixMs) -> bool {
@@ -285,10 +312,8 @@ impl Lane {
 
     fn place_of(&self, views: &mut Views, subject: Option<&Arc<Subject>>) -> usize {
         let key = subject.map(|subject| subject.did());
-        if let Some((last, index)) = views.last_place
-            && last == key
-        {
-            return index;
+        if let Some((_, index)) = views.last_place.as_ref().filter(|(last, _)| *last == key) {
+            return *index;
         }
         let index = match views.by_subject.get(&key) {
             Some(index) => *index,
@@ -317,15 +342,16 @@ impl Lane {
 /// Appends a message, with the announcement where it is due.
 #[inline]
 fn hand_out(
-    out: &mut BytesMut,
+    out: &mut Out,
     veiled: &Veiled<'_>,
     announcement: &Announcement,
     mark: Mark,
     due: impl FnOnce(Mark, bool) -> bool,
 ) -> Result<Veiling, Veto> {
     let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
-    push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
-    Ok(Veiling::Done { marks: mark.into(), announced })
+    push_message(&mut out.bytes, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
+    out.went_through(mark);
+    Ok(Veiling::Done { announced })
 }
 
 /// A message with its prefix; what is announced is a part of it.

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::lane::{Lane, Mark, Marks, Veiling, Veto, Views};
+use super::lane::{Lane, Mark, Out, Veiling, Veto, Views};
 use super::unpack::{Packing, Unopened};
 use crate::config::Undecidable;
 use crate::gate::codec::{Broken, Deframer};
@@ -89,16 +89,14 @@ pub(super) struct Pipe {
     deframer: Deframer,
     fitting: Fitting,
     messages: u64,
-    /// Messages with their prefixes, transformed and not yet taken.
-    out: BytesMut,
+    /// Transformed and not yet taken.
+    out: Out,
     /// For a large message in `out`.
     held: Held,
     /// Why nothing comes behind `out`.
     failed: Option<Refuse>,
     /// The next message waits until uses of a consent are reserved; the waker is called then.
     held_up: bool,
-    /// Through which views the last message in `out` went, if a part of it is still there.
-    rest: Option<Marks>,
     /// By view: the announcement that this call has had, and when.
     announced: HashMap<Mark, Instant>,
 }
@@ -116,10 +114,9 @@ impl Pipe {
             held,
             fitting,
             messages: 0,
-            out: BytesMut::new(),
+            out: Out::default(),
             failed: None,
             held_up: false,
-            rest: None,
             announced: HashMap::new(),
         }
     }
@@ -131,7 +128,7 @@ impl Pipe {
 
     /// Whether everything was handed on.
     pub(super) fn is_done(&self) -> bool {
-        self.from.is_none() && !self.broke && self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway()
+        self.from.is_none() && !self.broke && self.out.bytes.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway()
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
@@ -154,7 +151,7 @@ impl Pipe {
     /// Takes what has come, up to about a piece; whether more is waited for. Nothing is taken while something of before is there: what
     /// comes faster than it goes waits where the sender's window ends.
     fn gather(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.out.is_empty() || !self.chunks.is_empty() || self.deframer.has_more() {
+        if !self.out.bytes.is_empty() || !self.chunks.is_empty() || self.deframer.has_more() {
             return false;
         }
         let mut bytes = 0;
@@ -181,47 +178,43 @@ impl Pipe {
 
     /// What the connection takes now: judged and counted under the lane's lock.
     fn piece(&mut self, waker: &Waker) -> Result<Option<Bytes>, Refuse> {
-        if self.out.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway() {
+        if self.out.bytes.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway() {
             return Ok(None);
         }
         let lane = Arc::clone(&self.fitting.lane);
         let now = lane.shared.clock.now().map_err(|_| Refuse::ClockBehind)?;
         let mut views = lane.lock();
-        if self.out.is_empty() {
+        if self.out.bytes.is_empty() {
             if let Some(refuse) = self.failed {
                 return Err(refuse);
             }
             // What was good goes first.
             self.failed = self.fill(&lane, &mut views, (now, waker)).err();
-            if !self.held.hold(self.out.len()) {
+            if !self.held.hold(self.out.bytes.len()) {
                 return Err(Refuse::NoRoom);
             }
-            if let (Some(refuse), true) = (self.failed, self.out.is_empty()) {
+            if let (Some(refuse), true) = (self.failed, self.out.bytes.is_empty()) {
                 return Err(refuse);
             }
-        } else if self.rest.as_ref().is_some_and(|marks| !lane.holds(&mut views, marks, now)) {
+        } else if !lane.holds(&mut views, &self.out, now) {
             lane.shared.counters.streams_cut_off.add(1);
             return Err(Refuse::CutOff);
         }
-        if self.out.is_empty() {
+        if self.out.bytes.is_empty() {
             return Ok(None);
         }
-        let piece = self.out.split_to(self.out.len().min(PIECE_BYTES)).freeze();
-        if self.out.is_empty() {
-            self.rest = None;
-            if self.held.release() {
-                // The next one may be far off.
-                self.out = BytesMut::new();
-            }
+        let piece = self.out.piece(PIECE_BYTES);
+        if self.out.bytes.is_empty() && self.held.release() {
+            // The next one may be far off.
+            self.out = Out::default();
         }
         Ok(Some(piece))
     }
 
     /// Transforms what is at hand until a piece is full.
     fn fill(&mut self, lane: &Lane, views: &mut Views, now: (UnixMs, &Waker)) -> Result<(), Refuse> {
-        let Self { chunks, deframer, fitting, messages, out, rest, announced, .. } = self;
-        let mut judge =
-            Judging { lane, views, fitting, now, out, rest, announced, told: None, handed_over: 0, withheld: 0, held_up: false };
+        let Self { chunks, deframer, fitting, messages, out, announced, .. } = self;
+        let mut judge = Judging { lane, views, fitting, now, out, announced, told: None, handed_over: 0, withheld: 0, held_up: false };
         let done = judge.messages(chunks, deframer, messages);
         let Judging { views, handed_over, withheld, held_up, .. } = judge;
         self.held_up = held_up;
@@ -247,8 +240,7 @@ struct Judging<'a> {
     views: &'a mut Views,
     fitting: &'a Fitting,
     now: (UnixMs, &'a Waker),
-    out: &'a mut BytesMut,
-    rest: &'a mut Option<Marks>,
+    out: &'a mut Out,
     announced: &'a mut HashMap<Mark, Instant>,
     /// The view whose announcement was looked at last: it is not due again so soon.
     told: Option<Mark>,
@@ -261,7 +253,7 @@ impl Judging<'_> {
     /// Judges what is at hand until a piece is full.
     fn messages(&mut self, chunks: &mut VecDeque<Bytes>, deframer: &mut Deframer, messages: &mut u64) -> Result<(), Refuse> {
         let Fitting { packing, again, bytes_max, .. } = *self.fitting;
-        while self.out.len() < PIECE_BYTES {
+        while self.out.bytes.len() < PIECE_BYTES {
             let (packed, message) = match deframer.peek(bytes_max) {
                 Ok(Some(found)) => found,
                 Ok(None) => match chunks.pop_front() {
@@ -281,14 +273,14 @@ impl Judging<'_> {
             }
             let taken = message.len();
             let fared = if packed {
-                let start = self.out.len();
+                let start = self.out.bytes.len();
                 let fared = match packing.open(message, bytes_max) {
                     Ok(message) => self.message(&message)?,
                     Err(Unopened::Malformed) => return Err(Refuse::Malformed),
                     Err(Unopened::TooLarge) => return Err(Refuse::TooLarge),
                 };
                 if matches!(fared, Fared::Out) {
-                    again.pack(self.out, start);
+                    again.pack(&mut self.out.bytes, start);
                 }
                 fared
             } else {
@@ -311,7 +303,7 @@ impl Judging<'_> {
 
     /// Judges one message.
     fn message(&mut self, message: &[u8]) -> Result<Fared, Refuse> {
-        let Self { lane, views, fitting, now, out, rest, announced, told, .. } = self;
+        let Self { lane, views, fitting, now, out, announced, told, .. } = self;
         let raw = Raw::new(message);
         let streams = lane.side.streams;
         let mut due = |mark: Mark, by_others: bool| {
@@ -336,11 +328,10 @@ impl Judging<'_> {
             },
         };
         match veiled {
-            Ok(Veiling::Done { marks, announced }) => {
-                if announced && !streams {
-                    lane.note_announced(views, marks.message);
+            Ok(Veiling::Done { announced }) => {
+                if let (true, false, Some(mark)) = (announced, streams, out.last) {
+                    lane.note_announced(views, mark);
                 }
-                **rest = Some(marks);
                 Ok(Fared::Out)
             }
             Ok(Veiling::Withheld) => Ok(Fared::Withheld),

@@ -118,8 +118,8 @@ impl std::fmt::Display for Value {
     }
 }
 
-/// `12,345`.
-fn grouped(number: u64) -> String {
+/// `1234567` as `1,234,567`.
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -225,6 +225,12 @@ pub(super) fn head(id: &str, title: &str) -> Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let all = [0, 999, 1_000, 1_234_567, u64::MAX].map(grouped);
+        assert_eq!(all, ["0", "999", "1,000", "1,234,567", "18,446,744,073,709,551,615"]);
+    }
 
     #[test]
     fn a_figure_is_the_number_of_entries_that_it_names() {

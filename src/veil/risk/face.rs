@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::veil::consent::rule::{Effect, Rule};
 use crate::veil::policy::{Decided, Decision, Holders};
-use crate::veil::schema::{Kind, Schema, Site, SiteId, table};
+use crate::veil::schema::table::{is_float, is_identifier, is_identifier_kind, is_integer};
+use crate::veil::schema::{Kind, Schema, Site, SiteId};
 use crate::veil::terms::{Category, Role, Sensitivity, Treatment};
 
 /// How much of a field somebody sees, most first. This is the order of protection: what is sealed is all of it to whoever has the
@@ -115,22 +116,7 @@ impl Face {
 /// for long. Texts, flags and words of a list often are.
 fn joins(site: &Site) -> bool {
     let when = site.facts.category == Some(Category::Time) || site.facts.role == Some(Role::CapturedAt);
-    let measured = match site.kind {
-        Kind::Double
-        | Kind::Float
-        | Kind::Int32
-        | Kind::Int64
-        | Kind::Uint32
-        | Kind::Uint64
-        | Kind::Sint32
-        | Kind::Sint64
-        | Kind::Fixed32
-        | Kind::Fixed64
-        | Kind::Sfixed32
-        | Kind::Sfixed64
-        | Kind::Timestamp => true,
-        Kind::Bool | Kind::String | Kind::Bytes | Kind::Enum | Kind::Message | Kind::Map | Kind::Group => false,
-    };
+    let measured = is_integer(site.kind) || is_float(site.kind) || site.kind == Kind::Timestamp;
     site.facts.sensitivity > Sensitivity::Public && (when || measured || identifies(site))
 }
 
@@ -141,7 +127,7 @@ fn names(site: &Site) -> bool {
 
 /// A flag or a word of a list is no identifier, whatever its category.
 fn identifies(site: &Site) -> bool {
-    table::is_identifier_kind(site.kind) && table::is_identifier(&site.facts)
+    is_identifier_kind(site.kind) && is_identifier(&site.facts)
 }
 
 fn is_same_name(one: &Site, other: &Site) -> bool {

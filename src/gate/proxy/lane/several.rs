@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::BytesMut;
-
-use super::{Lane, Mark, Marks, REMEMBERED_MAX, Veiling, Veto, Views, push_message, refresh};
+use super::{Lane, Mark, Out, REMEMBERED_MAX, Veiling, Veto, Views, push_message, refresh};
 use crate::gate::uses;
 use crate::gate::views::Seen;
 use crate::ledger::{Subject, Uses};
@@ -22,7 +20,7 @@ impl Lane {
         raw: Raw<'_>,
         due: impl FnOnce(Mark, bool) -> bool,
         (now, waker): (UnixMs, &Waker),
-        out: &mut BytesMut,
+        out: &mut Out,
     ) -> Result<Veiling, Veto> {
         // Not in the middle of a message: positions stay what they are.
         if views.seen.len() >= REMEMBERED_MAX {
@@ -47,8 +45,9 @@ impl Lane {
             if self.side.streams {
                 return Ok(Veiling::Withheld);
             }
-            push_message(out, &[], &[])?;
-            return Ok(Veiling::Done { marks: message.into(), announced: false });
+            push_message(&mut out.bytes, &[], &[])?;
+            out.went_through(message);
+            return Ok(Veiling::Done { announced: false });
         };
         let mut space = std::mem::take(&mut views.space);
         let mut met =
@@ -70,9 +69,10 @@ impl Lane {
                 None => Ok(Veiling::Withheld),
                 Some(announcement) => {
                     let announced = !announcement.records.is_empty() && due(message, announcement.handed_over == announcement.change);
-                    push_message(out, veiled.bytes(), if announced { &announcement.records } else { &[] }).map(|()| {
+                    push_message(&mut out.bytes, veiled.bytes(), if announced { &announcement.records } else { &[] }).map(|()| {
                         elements.iter().filter_map(|mark| views.seen.get(mark.view)).for_each(Seen::count);
-                        Veiling::Done { marks: Marks { message, elements }, announced }
+                        (out.last, out.elements) = (Some(message), elements);
+                        Veiling::Done { announced }
                     })
                 }
             },
