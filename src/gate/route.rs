@@ -209,7 +209,7 @@ impl Router {
 
 /// A method's path, if there is such a method: nothing else that a caller writes is told.
 fn named(state: &State, path: &str) -> Arc<str> {
-    const OWN: [&str; 17] = [
+    const OWN: [&str; 18] = [
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         "/twinveil.v1.Frames/Publish",
@@ -224,6 +224,7 @@ fn named(state: &State, path: &str) -> Arc<str> {
         "/twinveil.v1.Demands/Show",
         "/twinveil.v1.Demands/List",
         "/twinveil.v1.Demands/Disclosed",
+        "/twinveil.v1.Demands/Published",
         "/twinveil.v1.Keys/Announced",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",
