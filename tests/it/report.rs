@@ -7,6 +7,7 @@ mod cases;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use twinveil::veil::merkle::leaf::Act;
@@ -35,11 +36,34 @@ fn make_with(desk: &Desk, out: &str, more: &[&str]) -> Output {
     twinveil(&args)
 }
 
+/// What is assessed of the configuration that everybody begins with, and an earlier assessment in which one rule did not bite.
+fn assessments() -> [String; 2] {
+    static MADE: OnceLock<[String; 2]> = OnceLock::new();
+    let make = || {
+        let folder = crate::harness::Folder::new();
+        let demo = folder.join("demo").to_string_lossy().into_owned();
+        assert!(twinveil(&["init", &demo]).status.success());
+        let ran = twinveil(&["risk", "--config", &format!("{demo}/twinveil.toml"), "--output", "json"]);
+        assert!(ran.status.success(), "{}", said(&ran));
+        let assessed = String::from_utf8(ran.stdout).unwrap();
+        let mut earlier: Value = serde_json::from_str(&assessed).unwrap();
+        let rule = earlier["findings"][0]["rule"].clone();
+        earlier["findings"].as_array_mut().unwrap().retain(|finding| finding["rule"] != rule);
+        [assessed, earlier.to_string()]
+    };
+    MADE.get_or_init(make).clone()
+}
+
 /// The year's report.
 fn made() -> (Desk, PathBuf) {
     let desk = a_year();
-    let persons = desk.path("persons.json").to_string_lossy().into_owned();
-    let output = make_with(&desk, "report", &["--persons", &persons]);
+    let [persons, refusals, risk, before] =
+        ["persons.json", "refusals.json", "risk.json", "before.json"].map(|name| desk.path(name).to_string_lossy().into_owned());
+    let [assessed, earlier] = assessments();
+    fs::write(&risk, assessed).unwrap();
+    fs::write(&before, earlier).unwrap();
+    let more = ["--persons", &persons, "--refusals", &refusals, "--risk", &risk, "--risk-before", &before];
+    let output = make_with(&desk, "report", &more);
     assert!(output.status.success(), "{}", said(&output));
     let out = desk.path("report");
     (desk, out)
@@ -95,6 +119,8 @@ fn a_report_counts_what_happened_and_verifies() {
         ("acts", "demand", "logged", 25),
         ("acts", "demand", "shown", 22),
         ("times", "decision", "demands", 21),
+        ("refused", "TV-W01", "entries", 2),
+        ("acts", "refusals", "shown", 2),
     ] {
         assert_eq!(count(&year, table, row, column), expected, "{table}/{row}/{column}");
     }
@@ -105,6 +131,7 @@ fn a_report_counts_what_happened_and_verifies() {
     assert_eq!(figure(&year, "persons", "FR", "live-data")["value"]["count"], 20);
     assert_eq!(figure(&year, "persons", "FR", "stored-data")["value"]["between"]["most"], 10);
     assert_eq!(figure(&year, "persons", "FR", "all")["value"]["between"], serde_json::json!({"least": 21, "most": 30}));
+    assert_eq!(figure(&year, "refused", "total", "refused")["value"]["sum"], 12 + 3 + 1);
     let standing: Vec<_> = year["statements"]
         .as_array()
         .unwrap()

@@ -31,7 +31,7 @@ fn with_words(folder: &Path) {
     employ(folder);
     let config = fs::read_to_string(folder.join("demo/twinveil.toml")).unwrap();
     // What is refused is in the log a second later.
-    let often = config.replacen("# disclosure_s = 3600", "disclosure_s = 1 #", 1);
+    let often = config.replacen("# [log]\n", "[log]\ndisclosure_s = 1\n", 1);
     assert_ne!(config, often);
     fs::write(folder.join("demo/twinveil.toml"), often).unwrap();
     fs::write(folder.join("report.toml"), "[operator]\nname = 'A house'\n").unwrap();
@@ -67,7 +67,7 @@ impl Gateway {
     /// The number of entries of a kind, once there are some.
     fn soon_logged(&self, kind: &str) -> usize {
         for _ in 0..200 {
-            let args = ["log", "list", "--dir", "demo", "--act", kind, "--output", "json"];
+            let args = ["log", "list", "--dir", "demo/log", "--kind", kind, "--output", "json"];
             let listed = Command::new(TWINVEIL).args(args).current_dir(&self.folder).output().unwrap();
             match String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.contains(kind)).count() {
                 0 => std::thread::sleep(std::time::Duration::from_millis(100)),
@@ -220,7 +220,11 @@ fn what_the_gateway_refused_is_in_the_report_by_reason_and_bound_to_the_log() {
     // Left out, it shows; and one that never was is found.
     fs::write(&file, "{\"objects\": []}").unwrap();
     let output = gateway.verify("report");
-    assert!(output.status.code() == Some(1) && said(&output).contains("`refused/TV-G01"), "{}", said(&output));
+    assert!(
+        output.status.code() == Some(1) && said(&output).contains("`refused/total/refused`: the report says `2`, counted again it is `0`"),
+        "{}",
+        said(&output)
+    );
     let object = serde_json::from_str::<Value>(&whole).unwrap()["objects"][0].as_str().unwrap().to_owned();
     let mut bytes = data_encoding::BASE64.decode(object.as_bytes()).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -250,7 +254,11 @@ fn an_assessment_of_risks_is_in_the_report_by_groups_and_of_nobody() {
         fs::write(gateway.folder.join(name), &ran.stdout).unwrap();
         String::from_utf8(ran.stdout).unwrap()
     };
-    let whole: Value = serde_json::from_str(&assess("risk.json", "")).unwrap();
+    let mut whole: Value = serde_json::from_str(&assess("risk.json", "")).unwrap();
+    for to in whole["views"].as_array_mut().unwrap().iter_mut().flat_map(|view| view["to"].as_array_mut().unwrap()) {
+        to["name"] = "canary-party".into();
+    }
+    fs::write(gateway.folder.join("risk.json"), whole.to_string()).unwrap();
     assess("turbine.json", "--schema twinveil.sample.TurbineFrame");
     // Before, one rule did not bite.
     let mut before = whole.clone();
@@ -272,30 +280,14 @@ fn an_assessment_of_risks_is_in_the_report_by_groups_and_of_nobody() {
     assert!(html.contains("What flows to whom") && html.contains("Assessment 2") && html.contains("A rule bites that did not"));
 
     // Nobody who gets something is named, and no field.
-    let names = whole["views"].as_array().unwrap().iter().flat_map(|view| view["to"].as_array().unwrap());
-    let secret: Vec<&str> = names.flat_map(|to| [to["recipient"].as_str().unwrap(), to["name"].as_str().unwrap()]).collect();
-    let groups: Vec<&str> = whole["summary"]["bites"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|bite| bite["groups"].as_array().unwrap())
-        .filter_map(Value::as_str)
-        .collect();
-    let fields = whole["views"][0]["fields"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|field| field["path"].as_str().unwrap())
-        .filter(|path| path.contains('.'));
+    let fields = whole["views"][0]["fields"].as_array().unwrap().iter().map(|field| field["path"].as_str().unwrap());
+    let fields: Vec<&str> = fields.filter(|path| path.contains('.')).collect();
+    assert!(fields.len() > 3, "{fields:?}");
     for file in ["report.json", "report.csv", "report.html"] {
         let text = fs::read_to_string(gateway.folder.join("report").join(file)).unwrap();
-        for name in secret.iter().filter(|name| !groups.iter().any(|group| group.contains(**name))) {
-            assert!(
-                !text.contains(&format!("{name}\"")) && !text.contains(&format!(" {name},")) && !text.contains("spiffe://"),
-                "{file}: {name}"
-            );
+        for told in fields.iter().chain(&["canary-party", "spiffe://", "did:key:", "twinveil.sample."]) {
+            assert!(!text.contains(told), "{file}: {told}");
         }
-        fields.clone().for_each(|path| assert!(!text.contains(path), "{file}: {path}"));
     }
 
     // What does not fit together, and what is of another gateway or of something else, is not shown.
