@@ -10,7 +10,7 @@ use super::super::{CliError, OutputArgs, block_on, now};
 use super::{desk, folder, hour};
 use crate::veil::consent::envelope::{Envelope, JSON_BYTES_MAX};
 use crate::veil::name::UnixMs;
-use crate::veil::report::Statement;
+use crate::veil::report::{Statement, statement};
 use crate::world::entropy;
 
 /// Make a standing statement, make one again, or take it back.
@@ -69,8 +69,12 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 impl Args {
     fn statement(&self) -> Result<Envelope, CliError> {
         if let Some(file) = &self.record {
-            let read = Envelope::parse_json(&folder::bytes(file, JSON_BYTES_MAX)?);
-            return read.map_err(|why| CliError::broken(format!("{}: `{}`: {why}", why.code(), file.display())));
+            let read = Envelope::parse_json(&folder::bytes(file, JSON_BYTES_MAX)?)
+                .map_err(|why| CliError::broken(format!("{}: `{}`: {why}", why.code(), file.display())))?;
+            return match read.payload_type.as_str() {
+                statement::MEDIA_TYPE => Ok(read),
+                _ => Err(CliError::broken(format!("`{}` is no statement", file.display()))),
+            };
         }
         let (Some(wallet), Some(name), Some(text)) = (&self.wallet, &self.name, &self.text) else {
             return Err(CliError::broken("--wallet, --name and --text say who states what"));

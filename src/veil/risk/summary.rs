@@ -82,26 +82,34 @@ fn groups(view: &View) -> BTreeSet<&str> {
 }
 
 fn bites(views: &[View], findings: &[Finding]) -> Vec<SummaryRule> {
-    let mut rules: BTreeMap<(Reverse<Option<Severity>>, &str, bool, bool), (&Finding, BTreeSet<&str>)> = BTreeMap::new();
+    let mut rules = BTreeMap::new();
     for finding in findings {
-        let key = (Reverse(Severity::parse(&finding.severity)), finding.rule.as_str(), finding.pooled, finding.with_keys);
-        let (_, of) = rules.entry(key).or_insert_with(|| (finding, BTreeSet::new()));
-        of.extend(finding.views.iter().filter_map(|view| views.get(*view)).flat_map(groups));
+        let key = (Reverse(Severity::parse(&finding.severity)), &finding.rule, finding.pooled, finding.with_keys);
+        let rule = rules.entry(key).or_insert_with(|| SummaryRule {
+            rule: finding.rule.clone(),
+            severity: finding.severity.clone(),
+            infers: finding.infers.clone(),
+            pooled: finding.pooled,
+            with_keys: finding.with_keys,
+            groups: Vec::new(),
+        });
+        let of = finding.views.iter().filter_map(|view| views.get(*view)).flat_map(groups);
+        rule.groups.extend(of.map(str::to_owned));
     }
-    let bitten = rules.into_values().map(|(finding, groups)| SummaryRule {
-        rule: finding.rule.clone(),
-        severity: finding.severity.clone(),
-        infers: finding.infers.clone(),
-        pooled: finding.pooled,
-        with_keys: finding.with_keys,
-        groups: groups.into_iter().map(str::to_owned).collect(),
-    });
-    bitten.collect()
+    let each_once = |mut rule: SummaryRule| {
+        rule.groups.sort_unstable();
+        rule.groups.dedup();
+        rule
+    };
+    rules.into_values().map(each_once).collect()
 }
+
+/// The fields of a category that reach a group, by message type and path.
+type Reached<'v> = BTreeMap<(&'v str, &'v str), Treatment>;
 
 /// A field counts once for a group, as what shows most of it to somebody in it.
 fn flows(views: &[View]) -> Vec<SummaryFlow> {
-    let mut most: BTreeMap<(&str, &str), BTreeMap<(&str, &str), Treatment>> = BTreeMap::new();
+    let mut most: BTreeMap<(&str, &str), Reached<'_>> = BTreeMap::new();
     for view in views {
         for (group, field) in groups(view).into_iter().flat_map(|group| view.fields.iter().map(move |field| (group, field))) {
             let Some(treatment) = Treatment::parse(&field.treatment) else { continue };
@@ -110,7 +118,7 @@ fn flows(views: &[View]) -> Vec<SummaryFlow> {
             *known = treatment.min(*known);
         }
     }
-    let line = |((group, category), fields): ((&str, &str), BTreeMap<(&str, &str), Treatment>)| {
+    let line = |((group, category), fields): ((&str, &str), Reached<'_>)| {
         let mut counted: BTreeMap<Treatment, usize> = BTreeMap::new();
         fields.into_values().for_each(|treatment| *counted.entry(treatment).or_default() += 1);
         let fields = counted.into_iter().map(|(treatment, many)| (treatment.word().to_owned(), many)).collect();

@@ -70,7 +70,7 @@ impl Gateway {
             let args = ["log", "list", "--dir", "demo/log", "--kind", kind, "--output", "json"];
             let listed = Command::new(TWINVEIL).args(args).current_dir(&self.folder).output().unwrap();
             match String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.contains(kind)).count() {
-                0 => std::thread::sleep(std::time::Duration::from_millis(100)),
+                0 => std::thread::park_timeout(std::time::Duration::from_millis(100)),
                 many => return many,
             }
         }
@@ -184,6 +184,10 @@ fn what_nobody_who_may_has_signed_for_this_gateway_is_not_made_public() {
         assert!(told.contains(code), "{name}: {told}");
     }
     assert_eq!(gateway.run("report state --record report.toml").status.code(), Some(3), "no record at all");
+
+    let other = Envelope::sign("application/vnd.twinveil.notice+json;v=1", document(seed(30), now).to_string().into(), &mallory);
+    fs::write(gateway.folder.join("notice.json"), other.to_json()).unwrap();
+    assert!(gateway.refused(3, "report state --record notice.json").contains("is no statement"));
 
     gateway.make("report");
     assert!(gateway.report("report")["statements"].as_array().unwrap().is_empty(), "nothing of it was taken");

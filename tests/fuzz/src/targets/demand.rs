@@ -61,7 +61,9 @@ pub(super) fn run(data: &[u8]) {
         }
         9 => {
             if let Some(report) = payload::<Publication>(input.rest()) {
-                assert!(report.period.from < report.period.until && report.period.from.0 % HOUR_MS == 0 && report.period.until.0 % HOUR_MS == 0);
+                assert!(
+                    report.period.from < report.period.until && report.period.from.0 % HOUR_MS == 0 && report.period.until.0 % HOUR_MS == 0
+                );
             }
         }
         _ => story(input),
