@@ -65,12 +65,13 @@ impl Gateway {
     }
 
     /// The number of entries of a kind, once there are some.
+    #[expect(clippy::disallowed_methods, reason = "nothing else runs on this thread")]
     fn soon_logged(&self, kind: &str) -> usize {
         for _ in 0..200 {
             let args = ["log", "list", "--dir", "demo/log", "--kind", kind, "--output", "json"];
             let listed = Command::new(TWINVEIL).args(args).current_dir(&self.folder).output().unwrap();
             match String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.contains(kind)).count() {
-                0 => std::thread::park_timeout(std::time::Duration::from_millis(100)),
+                0 => std::thread::sleep(std::time::Duration::from_millis(100)),
                 many => return many,
             }
         }
