@@ -245,4 +245,40 @@ mod tests {
         assert_eq!((found.own, found.same_time.as_slice(), found.unknown.as_slice()), (None, &[3, 6][..], &[5][..]));
         assert_eq!(found.doubts.iter().map(ReportDoubt::code).collect::<Vec<_>>(), ["TV-R07", "TV-R02", "TV-R01"]);
     }
+
+    #[test]
+    fn a_record_that_says_otherwise_of_the_report_than_it_says_itself_is_found() {
+        let register = Register::new(key(9).did(), vec![Person { keys: vec![key(1).did()], roles: [Role::Clerk].into() }]).expect("good");
+        let report = Report {
+            format: super::super::document::FORMAT.into(),
+            gateway: GATEWAY.into(),
+            period: Hours { from: "2026-01-01T00:00:00Z".into(), until: "2027-01-01T00:00:00Z".into() },
+            made: NOW.to_string(),
+            log: super::super::document::LogHead { key: String::new(), size: 7, root: ROOT.into() },
+            operator: super::super::operator::Operator { name: "A house".into(), about: None, contact: None },
+            process: super::super::operator::Process::default(),
+            objectives: Vec::new(),
+            elements: Vec::new(),
+            tables: Vec::new(),
+            demands: Vec::new(),
+            statements: Vec::new(),
+            risk: Vec::new(),
+        };
+        let bytes = report.to_json().into_bytes();
+        let found = |change: &dyn Fn(&mut Value)| {
+            let mut said = document(|_| ());
+            said.as_object_mut().expect("an object").extend(Publication::said(&report, &bytes).as_object().expect("an object").clone());
+            change(&mut said);
+            let envelope = signed(MEDIA_TYPE, &said, &[&key(1)]);
+            let mut log = Entries::new(Head { size: 9, root: Hash::empty() });
+            log.push(4, &Leaf::new(Act::Report, NOW, &Salt::OPEN, &envelope.id()));
+            let period = report.period().expect("hours");
+            let found = Publications::gather((&gateway(), &register, &log), &period, Some((&report, &bytes)), &[("own".into(), envelope)]);
+            (found.own, found.same_time.len(), found.doubts.iter().map(ReportDoubt::code).collect::<Vec<_>>())
+        };
+        assert_eq!(found(&|_| ()), (Some(4), 0, vec![]));
+        assert_eq!(found(&|said| said["period"]["from"] = "2025-01-01T00:00:00Z".into()), (Some(4), 0, vec!["TV-R08"]));
+        assert_eq!(found(&|said| said["log"]["size"] = 8.into()), (Some(4), 0, vec!["TV-R08"]));
+        assert_eq!(found(&|said| said["report_sha256"] = "ab".repeat(32).into()), (None, 1, vec![]), "of the same time, and another");
+    }
 }
