@@ -258,7 +258,7 @@ pub(super) fn read_envelope(file: &Path) -> Result<Envelope, CliError> {
 }
 
 /// Puts a signed record where it was asked for; signed records are no secrets, and existing files are left alone.
-fn write_envelope(envelope: &Envelope, out: Option<&Path>) -> Result<(), CliError> {
+pub(super) fn write_envelope(envelope: &Envelope, out: Option<&Path>) -> Result<(), CliError> {
     match out {
         None => say(envelope.to_json()),
         Some(file) => super::certs::create(file, format!("{}\n", envelope.to_json()).as_bytes(), 0o644),

@@ -21,6 +21,7 @@ impl Wallet {
         self.write::<Query>(&match asks {
             Asks::Show(demand) => QueryDocument { demand: Some(demand.to_string()), ..asked("show") },
             Asks::List => asked("list"),
+            Asks::Published => asked("published"),
             Asks::Disclosed(period) => QueryDocument { period: Some(period.document()), ..asked("disclosed") },
             Asks::Whom(values) => {
                 let value = |(source, value): &(Spiffe, String)| ValueDocument { source: source.to_string(), value: value.clone() };

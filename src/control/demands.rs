@@ -11,13 +11,14 @@ use super::shown::{barrier, refuse};
 use super::turns::Turns;
 use crate::client::dsse;
 use crate::config::May;
-use crate::ledger::desk::Kept;
+use crate::ledger::desk::{Kept, MadePublic};
 use crate::ledger::{CaseFile, DemandTaken, Ledger, Refused};
 use crate::proto::intoto;
 use crate::proto::v1::demands_server::Demands;
 use crate::proto::v1::{
     self, DemandRecord, DisclosedDemand, DisclosedDemandsRequest, DisclosedDemandsResponse, FileDemandRequest, ListDemandsRequest,
-    ListDemandsResponse, ShowDemandRequest, ShowDemandResponse, SubmitDemandRequest, WhomRequest, WhomResponse,
+    ListDemandsResponse, LoggedRefusals, PublishedRequest, PublishedResponse, ShowDemandRequest, ShowDemandResponse, SubmitDemandRequest,
+    WhomRequest, WhomResponse,
 };
 use crate::status::Refuse;
 use crate::veil::consent::envelope::Signed;
@@ -25,12 +26,16 @@ use crate::veil::crypto::secret::Secret;
 use crate::veil::demand::query::{Asks, Query};
 use crate::veil::demand::{self, About, Case, Missing, Role};
 use crate::veil::name::{Did, RecordId, UnixMs};
+use crate::veil::report::PublicRecord;
 use crate::world::Clock;
 
 /// The most demands of one answer.
 const LISTED_MAX: usize = 256;
 /// The most demands of one answer with all their records.
 const DISCLOSED_MAX: usize = 64;
+/// The most statements and records of reports of one answer, and the most intervals of refusals.
+const PUBLIC_MAX: usize = 256;
+const REFUSALS_MAX: usize = 1_024;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -116,6 +121,14 @@ impl Demands for DemandDesk {
         let record = envelope(record.as_ref())?;
         let ledger = Arc::clone(&self.ledger);
         let turn = self.turns.take(&party.spiffe).await?;
+        if PublicRecord::is_type(&record.payload_type) {
+            let made = write(move || {
+                let _turn = turn;
+                witness(&ledger, &seen);
+                ledger.make_public(&record)
+            });
+            return Ok(Response::new(made_public(&made.await?)));
+        }
         let taken = write(move || {
             let _turn = turn;
             witness(&ledger, &seen);
@@ -165,6 +178,33 @@ impl Demands for DemandDesk {
             Ok(DisclosedDemandsResponse { demands, withheld: withheld as u64 })
         });
         Ok(Response::new(answer.await?))
+    }
+
+    async fn published(&self, request: Request<PublishedRequest>) -> Result<Response<PublishedResponse>, Status> {
+        carrier(&request, May::Submit)?;
+        let PublishedRequest { query, skip, refusals_from } = request.into_inner();
+        let (query, _) = self.query(query.as_ref(), None)?;
+        if query.asks != Asks::Published {
+            return Err(Refuse::Malformed.into());
+        }
+        let ledger = Arc::clone(&self.ledger);
+        let answer = write(move || {
+            let kept = ledger.public(usize::try_from(skip).unwrap_or(usize::MAX), PUBLIC_MAX);
+            let records = kept.iter().map(|kept| record(&ledger, kept)).collect::<Result<_, Refused>>()?;
+            let refusals = ledger.refusal_objects(refusals_from, REFUSALS_MAX)?;
+            let refusals = refusals.into_iter().map(|(entry, object)| LoggedRefusals { entry, object: object.into() });
+            Ok(PublishedResponse { records, refusals: refusals.collect() })
+        });
+        Ok(Response::new(answer.await?))
+    }
+}
+
+fn made_public(made: &MadePublic) -> v1::DemandTaken {
+    v1::DemandTaken {
+        record: id(made.record),
+        state: made.act.word().to_owned(),
+        receipt: Some(receipt(&made.receipt)),
+        ..v1::DemandTaken::default()
     }
 }
 
@@ -224,15 +264,16 @@ fn words(missing: Missing) -> String {
 
 /// The records of a case, each with its receipt.
 fn records(ledger: &Ledger, file: &CaseFile) -> Result<Vec<DemandRecord>, Refused> {
-    let shown = |kept: &Kept| {
-        let receipt = ledger.demand_receipt(kept.id)?.as_ref().map(receipt);
-        Ok(DemandRecord {
-            record: id(kept.id),
-            kind: kept.act.word().to_owned(),
-            taken_ms: kept.taken.0,
-            envelope: Some(dsse::to_proto(&kept.envelope)),
-            receipt,
-        })
-    };
-    file.records.iter().map(shown).collect()
+    file.records.iter().map(|kept| record(ledger, kept)).collect()
+}
+
+fn record(ledger: &Ledger, kept: &Kept) -> Result<DemandRecord, Refused> {
+    let receipt = ledger.demand_receipt(kept.id)?.as_ref().map(receipt);
+    Ok(DemandRecord {
+        record: id(kept.id),
+        kind: kept.act.word().to_owned(),
+        taken_ms: kept.taken.0,
+        envelope: Some(dsse::to_proto(&kept.envelope)),
+        receipt,
+    })
 }

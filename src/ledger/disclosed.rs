@@ -317,8 +317,13 @@ impl Ledger {
 
     /// What was refused, interval by interval, with the number of its entry; from there on, `most` of it.
     pub fn refusals(&self, from: u64, most: usize) -> Result<Vec<(u64, v1::Refusals)>, Refused> {
-        let rows = self.store.refusals(from, most).map_err(Refused::Unavailable)?;
+        let rows = self.refusal_objects(from, most)?;
         rows.into_iter().map(|(leaf, object)| Ok((leaf, v1::Refusals::decode(object.as_slice()).map_err(|_| CHANGED)?))).collect()
+    }
+
+    /// The same as the bytes that their entries commit to.
+    pub fn refusal_objects(&self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, Refused> {
+        self.store.refusals(from, most).map_err(Refused::Unavailable)
     }
 }
 

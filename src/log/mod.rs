@@ -238,6 +238,17 @@ impl Log {
         }
     }
 
+    /// Whether it is, or goes on from, a log that had this head.
+    pub fn goes_on_from(&self, head: &Head) -> std::io::Result<bool> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match writer.compare_head(head, "a head that was named") {
+            Ok(()) => Ok(true),
+            Err(OpenError::RolledBack { .. } | OpenError::Forked { .. }) => Ok(false),
+            Err(OpenError::Io(error)) => Err(error),
+            Err(_) => Err(std::io::ErrorKind::InvalidData.into()),
+        }
+    }
+
     /// What is served at a path: the checkpoint, or a tile.
     pub fn file(&self, path: &str) -> Option<Vec<u8>> {
         let known = path == writer::CHECKPOINT || Tile::parse(path).is_some();

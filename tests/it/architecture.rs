@@ -49,7 +49,8 @@ const HOUSE: &[Room] = &[
     Room("veil::demand", "veil::consent veil::crypto ground", "a demand is facts and signatures; only a view opens bytes"),
     Room(
         "veil::report",
-        "veil::demand veil::merkle veil::consent::envelope veil::consent::refusal veil::consent::text veil::crypto::hash ground",
+        "veil::demand veil::merkle veil::consent::envelope veil::consent::refusal veil::consent::text veil::consent::SKEW_MS_MAX veil::crypto::hash veil::risk \
+         proto::v1 ground",
         "a reader recomputes a report without a gateway",
     ),
     Room("proto", "veil::terms", "the contract is spoken by all, so it knows only the words they share"),

@@ -1,6 +1,7 @@
 //! Do the commands say what their transcripts in tests/cmd say, and do they fit together around a running gateway?
 
 mod desk;
+mod reports;
 mod stories;
 
 use std::fs;

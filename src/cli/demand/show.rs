@@ -124,8 +124,7 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
 
 /// The number of a record's entry in the log.
 fn entry(record: &DemandRecord) -> Option<u64> {
-    let receipt = record.receipt.as_ref()?;
-    crate::veil::merkle::receipt::LogProof::parse(receipt.proof.as_bytes()).ok().map(|proof| proof.index)
+    super::entry(record.receipt.as_ref()?)
 }
 
 fn record(one: &DemandRecord) -> Value {

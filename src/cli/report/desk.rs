@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
+use serde_json::json;
+use tonic::Status;
 use tonic::transport::Channel;
 
 use super::super::connect::{Connection, refused};
-use super::super::wallet::{CARRIER, load, unsigned};
-use super::super::{CliError, now};
+use super::super::demand::entry;
+use super::super::wallet::{CARRIER, hex, load, unsigned};
+use super::super::{CliError, OutputArgs, now, say};
 use crate::client::dsse;
 use crate::client::wallet::Wallet;
 use crate::proto::v1::demands_client::DemandsClient;
-use crate::proto::v1::{DisclosedDemandsRequest, ShowDemandRequest};
+use crate::proto::v1::{DemandTaken, DisclosedDemandsRequest, LoggedRefusals, PublishedRequest, ShowDemandRequest, SubmitDemandRequest};
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::demand::Period;
 use crate::veil::demand::query::Asks;
@@ -26,6 +29,8 @@ pub(super) struct Fetched {
     pub(super) persons: Option<Persons>,
     /// How many demands may not be shown.
     pub(super) withheld: u64,
+    /// What the gateway refused by itself, with its entries.
+    pub(super) refusals: Vec<LoggedRefusals>,
 }
 
 /// Fetches it.
@@ -48,7 +53,69 @@ pub(super) async fn fetch(connection: &Connection, wallet: &Path, period: Period
     };
     let demands = files.iter().filter(|(_, envelope)| envelope.payload_type == DEMAND).map(|(_, envelope)| envelope.id());
     let persons = persons(&mut client, &wallet, &origin, demands.collect()).await?;
-    Ok(Fetched { files, persons, withheld })
+    let refusals = published(&mut client, &wallet, &origin, &mut files).await?;
+    Ok(Fetched { files, persons, withheld, refusals })
+}
+
+/// What the operator made public of itself goes to the other records; what the gateway refused comes back.
+async fn published(
+    client: &mut DemandsClient<Channel>,
+    wallet: &Wallet,
+    origin: &Origin,
+    files: &mut Vec<(String, Envelope)>,
+) -> Result<Vec<LoggedRefusals>, CliError> {
+    let (mut skip, mut refusals) = (0u64, Vec::<LoggedRefusals>::new());
+    loop {
+        let query = Some(ask(wallet, &Asks::Published, origin)?);
+        let refusals_from = refusals.last().map_or(0, |last| last.entry.saturating_add(1));
+        let page = client.published(PublishedRequest { query, skip, refusals_from }).await.map_err(|status| refused(&status))?.into_inner();
+        // In order, so that it comes to an end whatever a gateway answers.
+        if page.refusals.iter().any(|one| one.entry < refusals_from) || !page.refusals.is_sorted_by(|one, next| one.entry < next.entry) {
+            return Err(CliError::broken("the gateway's answer makes no sense: refusals are not in the order of the log"));
+        }
+        if page.records.is_empty() && page.refusals.is_empty() {
+            return Ok(refusals);
+        }
+        skip += page.records.len() as u64;
+        for envelope in page.records.iter().filter_map(|record| record.envelope.as_ref()) {
+            let envelope = dsse::from_proto(envelope);
+            files.push((format!("record {} of the desk", envelope.id()), envelope));
+        }
+        refusals.extend(page.refusals);
+    }
+}
+
+/// Why a record has no answer.
+pub(super) enum Unheard {
+    /// The gateway's, or none: it may have arrived.
+    Refused(Status),
+    /// It was not sent.
+    Unsent(CliError),
+}
+
+/// Hands in what is to be made public.
+pub(super) async fn hand_in(connection: &Connection, record: &Envelope) -> Result<DemandTaken, Unheard> {
+    let mut client = DemandsClient::new(connection.connect(Some(CARRIER)).await.map_err(Unheard::Unsent)?);
+    let request = SubmitDemandRequest { record: Some(dsse::to_proto(record)), seen: String::new() };
+    Ok(client.submit(request).await.map_err(Unheard::Refused)?.into_inner())
+}
+
+/// The same, where it makes no difference why.
+pub(super) async fn make_public(connection: &Connection, record: &Envelope) -> Result<DemandTaken, CliError> {
+    hand_in(connection, record).await.map_err(|unheard| match unheard {
+        Unheard::Refused(status) => refused(&status),
+        Unheard::Unsent(error) => error,
+    })
+}
+
+/// What became of it.
+pub(super) fn tell(taken: &DemandTaken, output: OutputArgs) -> Result<(), CliError> {
+    let (record, entry) = (hex(&taken.record), taken.receipt.as_ref().and_then(entry));
+    if output.is_json() {
+        return say(json!({"record": record, "kind": taken.state, "entry": entry}));
+    }
+    let entry = entry.map_or("none that can be read".to_owned(), |entry| entry.to_string());
+    say(format_args!("record  {record}\nkind    {}\nentry   {entry}", super::super::plain(&taken.state)))
 }
 
 /// A clerk, who has to tell them, is told who they are; how many they are is all that is kept here.

@@ -11,7 +11,8 @@ use super::super::{CliError, certs};
 use crate::veil::consent::envelope::{Envelope, JSON_BYTES_MAX};
 use crate::veil::demand::{Person, Register, Role};
 use crate::veil::name::{Did, RecordId};
-use crate::veil::report::{Persons, ReportDoubt};
+use crate::veil::report::refusals::REFUSALS_BYTES_MAX;
+use crate::veil::report::{Persons, RefusalsFile, ReportDoubt};
 
 /// The most records of a folder.
 const RECORDS_MAX: usize = 1 << 20;
@@ -103,6 +104,12 @@ pub(super) fn persons(file: &Path) -> Result<Persons, CliError> {
         Ok((id, number))
     };
     numbers.into_iter().map(pair).collect()
+}
+
+/// What a gateway refused, as a report keeps it.
+pub(super) fn refusals(file: &Path) -> Result<RefusalsFile, CliError> {
+    let read = RefusalsFile::parse(&bytes(file, REFUSALS_BYTES_MAX)?);
+    read.map_err(|why| CliError::broken(format!("`{}`: {why}", file.display())))
 }
 
 /// A file that is not larger than it may be.

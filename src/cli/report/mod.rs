@@ -3,6 +3,8 @@
 mod desk;
 mod folder;
 mod make;
+mod publish;
+mod risk;
 mod state;
 mod verify;
 mod web;
@@ -16,7 +18,7 @@ use crate::veil::merkle::leaf::Leaf;
 use crate::veil::merkle::note::VerifierKey;
 use crate::veil::name::UnixMs;
 
-/// Make a transparency report, or count one again.
+/// Make a transparency report, publish it, or count one again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A report is counted from the public log and the records that may be shown, and whoever has both can count it again. It is a folder: \
@@ -30,7 +32,8 @@ pub struct Args {
 enum Command {
     Make(Box<make::Args>),
     Verify(verify::Args),
-    State(state::Args),
+    Publish(publish::Args),
+    State(Box<state::Args>),
 }
 
 /// Runs one of them.
@@ -38,6 +41,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
     match args.command {
         Command::Make(args) => make::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Publish(args) => publish::run(&args),
         Command::State(args) => state::run(&args),
     }
 }

@@ -7,10 +7,9 @@ use serde_json::json;
 use super::super::{CliError, OutputArgs, log_key, say};
 use super::make::told;
 use super::{WholeLog, folder, wrong};
-use crate::veil::crypto::hash::sha256;
-use crate::veil::merkle::leaf::{Act, Salt};
-use crate::veil::name::{Origin, RecordId};
+use crate::veil::name::Origin;
 use crate::veil::report::document::REPORT_BYTES_MAX;
+use crate::veil::report::publication::Publications;
 use crate::veil::report::{Entries, Evidence, Ground, Making, Report, ReportDoubt, compare, csv, html};
 
 /// Count a report again, from the log and the records beside it.
@@ -49,6 +48,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let (period, made, head) =
         (said.period().ok_or_else(no_instant)?, said.made().ok_or_else(no_instant)?, said.head().ok_or_else(no_instant)?);
     said.words().check().map_err(not_read)?;
+    said.check_risk().map_err(not_read)?;
     if said.log.key != key.to_string() {
         return Err(not_read(ReportDoubt::OtherLog));
     }
@@ -63,14 +63,21 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     log.leaves.iter().for_each(|(number, leaf)| entries.push(*number, leaf));
     let register = folder::RegisterFile::read(&args.dir.join("register.json"), key.key())?;
     let (mut files, mut doubts) = folder::envelopes(&args.dir.join("disclosed"))?;
-    let (statements, more) = folder::envelopes(&args.dir.join("statements"))?;
-    files.extend(statements);
-    doubts.extend(more);
+    for below in ["statements", "published"] {
+        let (more, wrong) = folder::envelopes(&args.dir.join(below))?;
+        files.extend(more);
+        doubts.extend(wrong);
+    }
     let gateway = Origin::new(key.name());
+    // The record of a report stands behind the log that the report was counted from.
+    let mut whole = Entries::new(log.head);
+    log.leaves.iter().for_each(|(number, leaf)| whole.push(*number, leaf));
+    let published = Publications::gather((&gateway, &register, &whole), &period, Some((&said, &bytes)), &files);
+    doubts.extend(published.doubts.iter().filter(|doubt| !matches!(doubt, ReportDoubt::NoRecord { .. })).cloned());
     let ground = Ground { gateway: &gateway, register: &register, entries: &entries, period, made };
-    let evidence = Evidence::gather(&ground, &files);
+    let evidence = Evidence::gather(&ground, &files, &folder::refusals(&args.dir.join("refusals.json"))?);
     doubts.extend(evidence.doubts.iter().cloned());
-    let counted = Report::count(&Making { ground, log: &key, words: &said.words(), persons: None }, &evidence);
+    let counted = Report::count(&Making { ground, log: &key, words: &said.words(), persons: None, risk: &said.risk }, &evidence);
     doubts.extend(compare(&said, &counted));
     for (file, content) in [("report.csv", csv(&said)), ("report.html", html(&said))] {
         if folder::bytes(&args.dir.join(file), 4 * REPORT_BYTES_MAX)? != content.as_bytes() {
@@ -78,20 +85,37 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         }
     }
     told(&doubts)?;
-    let object = RecordId(sha256(&[&bytes]));
-    let own = log.leaves.iter().find(|(_, leaf)| leaf.is_of(Act::Report, &Salt::OPEN, &object)).map(|(number, _)| *number);
     let figures: usize = said.tables.iter().map(|table| table.rows.iter().map(|row| row.figures.len()).sum::<usize>()).sum();
     if args.output.is_json() {
         return say(json!({
             "log": key.name(), "size": head.size, "figures": figures, "demands": said.demands.len(), "statements": said.statements.len(),
-            "records": files.len(), "report_entry": own,
+            "records": files.len(), "report_entry": published.own, "same_time": published.same_time, "unknown_reports": published.unknown,
+            "vouched_for": {"by": "operator", "assessments": said.risk.len()},
         }));
     }
-    let own = own.map_or("the report itself is not in the log".to_owned(), |number| format!("the report itself is entry {number}"));
+    let own =
+        published.own.map_or("the report itself is not in the log".to_owned(), |number| format!("the report itself is entry {number}"));
     say(format_args!(
         "ok {figures} figures of {} demands and {} records, up to entry {}; {own}",
         said.demands.len(),
         files.len(),
         head.size
-    ))
+    ))?;
+    if !said.risk.is_empty() {
+        say(format_args!(
+            "the operator vouches for {} of risks: whoever has no configuration can't make them again",
+            assessments(said.risk.len())
+        ))?;
+    }
+    for entry in &published.same_time {
+        say(format_args!("entry {entry} is another report of the same time"))?;
+    }
+    for entry in &published.unknown {
+        say(format_args!("entry {entry} is another report, and its record is not here: of when it is, the log does not say"))?;
+    }
+    Ok(())
+}
+
+fn assessments(many: usize) -> String {
+    if many == 1 { "1 assessment".to_owned() } else { format!("{many} assessments") }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::public::Public;
 use super::row::{ReleaseId, Row, What};
 use crate::veil::consent::envelope::{Envelope, Signed, Verified};
 use crate::veil::consent::record::Consent;
@@ -20,6 +21,8 @@ pub(super) struct Cases {
     by_demand: HashMap<RecordId, File>,
     /// Which demand a subject's consent is for, while the consent counts.
     consents: HashMap<RecordId, RecordId>,
+    /// What the operator made public of itself.
+    pub(super) public: Public,
 }
 
 /// A case and everything that lies in its file.
@@ -164,6 +167,7 @@ impl Cases {
                     None => drop(file.open.remove(&release)),
                 }
             }
+            What::Public { envelope } => self.public.keep(taken, envelope, origin).map_err(|refusal| refusal.code())?,
         }
         self.rows += 1;
         Ok(())

@@ -5,6 +5,7 @@ mod cases;
 mod consent;
 mod file;
 mod minding;
+mod public;
 mod release;
 mod row;
 mod take;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 pub use self::cases::Kept;
 use self::cases::{CHANGED, Cases};
 pub use self::file::CaseFile;
+pub use self::public::MadePublic;
 pub use self::release::Releasing;
 use self::row::Row;
 pub use self::take::DemandTaken;
@@ -29,6 +31,8 @@ use crate::world;
 
 /// The most demands that are kept.
 pub const CASES_MAX: usize = 65_536;
+/// The most statements and records of reports that are kept.
+pub const PUBLIC_MAX: usize = 16_384;
 
 /// Cases, and who may write in them.
 pub(super) struct Desk {

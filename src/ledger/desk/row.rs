@@ -41,6 +41,8 @@ pub(super) enum What {
     Counted { release: ReleaseId, demand: RecordId, frames: u64 },
     /// It is on record, up to here; `ended`: all of it.
     Released { release: ReleaseId, envelope: Envelope, ended: bool },
+    /// The operator made something public of itself.
+    Public { envelope: Envelope },
 }
 
 impl Row {
@@ -72,6 +74,7 @@ impl Row {
                 written.release = Bytes::copy_from_slice(release);
                 written.ended = *ended;
             }
+            What::Public { envelope } => written.set(PUBLIC, envelope),
         }
         Zeroizing::new(written.encode_to_vec())
     }
@@ -95,6 +98,7 @@ impl Row {
             },
             COUNTED => What::Counted { release: release()?, demand: id(&written.demand)?, frames: written.frames },
             RELEASED => What::Released { release: release()?, envelope: envelope()?, ended: written.ended },
+            PUBLIC => What::Public { envelope: envelope()? },
             _ => return None,
         };
         Some(Self { taken: UnixMs(written.taken), what })
@@ -108,6 +112,7 @@ const CONSENTED: u32 = 4;
 const BEGUN: u32 = 5;
 const COUNTED: u32 = 6;
 const RELEASED: u32 = 7;
+const PUBLIC: u32 = 8;
 
 #[derive(Clone, PartialEq, Message)]
 struct Written {
@@ -197,7 +202,8 @@ mod tests {
             What::Consented { envelope: envelope.clone() },
             What::Begun { release, demand, decision: RecordId([5; 32]), fields: vec![field] },
             What::Counted { release, demand, frames: 9 },
-            What::Released { release, envelope, ended: true },
+            What::Released { release, envelope: envelope.clone(), ended: true },
+            What::Public { envelope },
         ];
         for what in all {
             let row = Row { taken: UnixMs(-5), what };

@@ -21,7 +21,7 @@ pub struct QueryDocument {
     pub gateway: String,
     /// The did:key of the person who asks.
     pub person: String,
-    /// `show`, `list`, `disclosed` or `whom`.
+    /// `show`, `list`, `disclosed`, `published` or `whom`.
     pub kind: String,
     /// Show: this demand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,6 +68,8 @@ pub enum Asks {
     List,
     /// What may be shown to everybody of those that came in an interval.
     Disclosed(Period),
+    /// What the operator made public of itself, and what the gateway refused.
+    Published,
     /// Whom sources call so.
     Whom(Vec<(Spiffe, String)>),
 }
@@ -88,12 +90,13 @@ impl Payload for Query {
         let asks = match (document.kind.as_str(), &document.demand, &document.period, document.values.as_slice()) {
             ("show", Some(demand), None, []) => Asks::Show(text::record_id("demand", demand)?),
             ("list", None, None, []) => Asks::List,
+            ("published", None, None, []) => Asks::Published,
             ("disclosed", None, Some(period), []) => Asks::Disclosed(Period::check(period)?),
             ("whom", None, None, [_, ..]) => Asks::Whom(document.values.iter().map(ValueDocument::check).collect::<Result<_, _>>()?),
             _ => {
                 return Err(RecordRefusal::member(
                     "kind",
-                    "`show` with a `demand`, `list`, `disclosed` with a `period`, or `whom` with `values`",
+                    "`show` with a `demand`, `list`, `published`, `disclosed` with a `period`, or `whom` with `values`",
                 ));
             }
         };

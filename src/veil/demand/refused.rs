@@ -89,6 +89,18 @@ pub enum Refused {
     TooMany,
     /// All of it is released where the decision says a part, or the other way round.
     NotThatOutcome(Outcome),
+    /// A statement, or the record of a report, that was signed too long ago, or before one that was taken.
+    Outdated {
+        /// The gateway's clock.
+        now: UnixMs,
+    },
+    /// A report counted from a log that this one does not go on from.
+    OtherLog {
+        /// How many entries it says that the log had.
+        size: u64,
+    },
+    /// The desk can't keep more statements and records of reports.
+    TooManyPublic,
 }
 
 impl Refused {
@@ -96,7 +108,7 @@ impl Refused {
     pub const ALL: &'static [&'static str] = &[
         "TV-Q01", "TV-Q02", "TV-Q03", "TV-Q04", "TV-Q05", "TV-Q06", "TV-Q07", "TV-Q08", "TV-Q09", "TV-Q10", "TV-Q11", "TV-Q12", "TV-Q13",
         "TV-Q14", "TV-Q15", "TV-Q16", "TV-Q17", "TV-Q18", "TV-Q19", "TV-Q20", "TV-Q21", "TV-Q22", "TV-Q23", "TV-Q24", "TV-Q25", "TV-Q26",
-        "TV-Q27", "TV-Q28",
+        "TV-Q27", "TV-Q28", "TV-Q29", "TV-Q30", "TV-Q31",
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -130,6 +142,9 @@ impl Refused {
             Self::Upheld(_) => "TV-Q26",
             Self::TooMany => "TV-Q27",
             Self::NotThatOutcome(_) => "TV-Q28",
+            Self::Outdated { .. } => "TV-Q29",
+            Self::OtherLog { .. } => "TV-Q30",
+            Self::TooManyPublic => "TV-Q31",
         }
     }
 }
@@ -177,6 +192,15 @@ impl fmt::Display for Refused {
             Self::Upheld(id) => write!(f, "challenge `{id}` was upheld, and stays so: a new demand is a new case"),
             Self::TooMany => f.write_str("the case has as many records as the gateway keeps: decide it"),
             Self::NotThatOutcome(outcome) => write!(f, "what is released is not what `{outcome}` means: sign the other of the two"),
+            Self::Outdated { now } => {
+                write!(f, "it was signed more than 7 days before {now}, or before one of the same name that was taken: sign a new one")
+            }
+            Self::OtherLog { size } => {
+                write!(f, "the log did not have the root that the report names at {size} entries: make the report again, from this log")
+            }
+            Self::TooManyPublic => {
+                f.write_str("as many statements and reports are kept as there is room for: its operator has to ask for more")
+            }
         }
     }
 }
@@ -220,6 +244,9 @@ mod tests {
             Refused::Upheld(id),
             Refused::TooMany,
             Refused::NotThatOutcome(Outcome::Comply),
+            Refused::Outdated { now },
+            Refused::OtherLog { size: 9 },
+            Refused::TooManyPublic,
         ];
         assert_eq!(all.iter().map(Refused::code).collect::<Vec<_>>(), Refused::ALL);
         for refused in all {

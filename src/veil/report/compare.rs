@@ -11,7 +11,7 @@ const DOUBTS_MAX: usize = 1_000;
 /// What of a report is not as it is counted.
 pub fn compare(said: &Report, counted: &Report) -> Vec<ReportDoubt> {
     let mut found = Found(Vec::new());
-    let Report { format, gateway, period, made, log, operator, process, objectives, elements, tables, demands, statements } = said;
+    let Report { format, gateway, period, made, log, operator, process, objectives, elements, tables, demands, statements, risk } = said;
     found.same("format", format, &counted.format);
     found.same("gateway", gateway, &counted.gateway);
     found.same("period", &format!("{} to {}", period.from, period.until), &format!("{} to {}", counted.period.from, counted.period.until));
@@ -25,6 +25,7 @@ pub fn compare(said: &Report, counted: &Report) -> Vec<ReportDoubt> {
         ("operator", *operator == counted.operator),
         ("process", *process == counted.process),
         ("objectives", *objectives == counted.objectives),
+        ("risk", *risk == counted.risk),
     ] {
         found.same(place, if same { "the same" } else { "something" }, if same { "the same" } else { "something else" });
     }

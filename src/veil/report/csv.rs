@@ -2,6 +2,7 @@
 
 use super::compare::written;
 use super::document::Report;
+use super::html::risk::{basis, how};
 use super::table::{Figure, Value};
 
 const COLUMNS: [&str; 11] = ["section", "table", "row", "row_title", "column", "column_title", "value", "least", "most", "unit", "entries"];
@@ -78,6 +79,7 @@ pub fn csv(report: &Report) -> String {
             text(&mut lines, "statement", &statement.name, column, value);
         }
     }
+    risk(&mut lines, report);
     for (number, objective) in (1..).zip(&report.objectives) {
         let reached = objective.reached.map_or("not yet known", |reached| if reached { "yes" } else { "no" });
         for (column, value) in
@@ -95,6 +97,36 @@ pub fn csv(report: &Report) -> String {
         text(&mut lines, "element", &row, if element.answered { "answered" } else { "not answered" }, &element.places.join("; "));
     }
     lines.0
+}
+
+/// What the operator assessed: what flows and which rules bite, each assessment as a table of its own.
+fn risk(lines: &mut Lines, report: &Report) {
+    for (number, one) in (1..).zip(&report.risk) {
+        let table = format!("assessment {number}");
+        let mut line = |row: &str, row_title: &str, column: &str, value: &str, unit: &str| {
+            lines.push(["risk", &table, row, row_title, column, "", value, "", "", unit, ""]);
+        };
+        line("basis", "", "", &basis(one), "text");
+        for flow in &one.summary.flows {
+            flow.fields.iter().for_each(|(treatment, many)| line(&flow.group, &flow.category, treatment, &many.to_string(), "fields"));
+        }
+        for bite in &one.summary.bites {
+            let groups = bite.groups.join("; ");
+            for (column, value) in [("severity", bite.severity.as_str()), ("how", how(bite)), ("groups", &groups)] {
+                line(&bite.rule, &bite.infers, column, value, "text");
+            }
+        }
+        let summary = &one.summary;
+        for (kind, of) in [("shown", summary.shown), ("with_keys", summary.with_keys), ("pooled", summary.pooled)] {
+            for (severity, many) in [("critical", of.critical), ("high", of.high), ("medium", of.medium), ("low", of.low)] {
+                line(kind, "", severity, &many.to_string(), "findings");
+            }
+        }
+        for change in one.changes.iter().flatten() {
+            let worse = if change.worse { "worse" } else { "better" };
+            line(change.rule.as_deref().unwrap_or_default(), &change.what, worse, &change.many.to_string(), "changes");
+        }
+    }
 }
 
 struct Lines(String);
@@ -128,6 +160,7 @@ impl Lines {
         let text = |number: u64| number.to_string();
         let (value, least, most, unit) = match figure.value {
             Value::Count(count) => (text(count), String::new(), String::new(), "count"),
+            Value::Sum(sum) => (text(sum), String::new(), String::new(), "sum"),
             Value::Between { least, most } => (String::new(), text(least), text(most), "suppressed count"),
             Value::MedianHours(hours) => (text(hours), String::new(), String::new(), "hours"),
             Value::None => (String::new(), String::new(), String::new(), "none"),

@@ -13,11 +13,14 @@ use crate::veil::merkle::checkpoint::Head;
 use crate::veil::merkle::note::VerifierKey;
 use crate::veil::merkle::tree::Hash;
 use crate::veil::name::UnixMs;
+use crate::veil::risk::Published;
 
 /// The form of reports, and its version.
 pub const FORMAT: &str = "twinveil-report/v1";
 /// The largest `report.json`, in bytes.
 pub const REPORT_BYTES_MAX: usize = 64 << 20;
+/// The most assessments in a report.
+pub const ASSESSMENTS_MAX: usize = 64;
 /// A year, a leap day included: for longer, somebody waited for figures.
 const YEAR_MS: i64 = 366 * 86_400_000;
 
@@ -49,6 +52,8 @@ pub struct Report {
     pub demands: Vec<DemandLine>,
     /// What the operator states of itself.
     pub statements: Vec<StatementLine>,
+    /// What recipients could infer, as the operator assessed it.
+    pub risk: Vec<Published>,
 }
 
 /// From the beginning of an hour until the beginning of another.
@@ -152,12 +157,14 @@ pub struct Making<'a> {
     pub words: &'a Words,
     /// How many persons each demand names.
     pub persons: Option<&'a Persons>,
+    /// What the operator assessed.
+    pub risk: &'a [Published],
 }
 
 impl Report {
     /// Counts.
     pub fn count(making: &Making<'_>, evidence: &Evidence) -> Self {
-        let Making { ground, log, words, persons } = making;
+        let Making { ground, log, words, persons, risk } = making;
         let Head { size, root } = ground.entries.head();
         let tables = figures::tables(evidence, ground.entries, &ground.period, *persons);
         Self {
@@ -173,6 +180,7 @@ impl Report {
             tables,
             demands: evidence.told.iter().map(DemandLine::new).collect(),
             statements: statement::standing(&evidence.stated, ground.made),
+            risk: risk.to_vec(),
         }
     }
 
@@ -217,6 +225,14 @@ impl Report {
     /// What the operator says.
     pub fn words(&self) -> Words {
         Words { operator: self.operator.clone(), process: self.process.clone(), objectives: self.objectives.clone() }
+    }
+
+    /// Whether what the operator assessed is what an assessment comes to, and names nobody.
+    pub fn check_risk(&self) -> Result<(), ReportDoubt> {
+        if self.risk.len() > ASSESSMENTS_MAX {
+            return Err(ReportDoubt::Risk { number: ASSESSMENTS_MAX + 1, why: format!("there are more than {ASSESSMENTS_MAX}") });
+        }
+        (1..).zip(&self.risk).try_for_each(|(number, one)| one.check().map_err(|why| ReportDoubt::Risk { number, why }))
     }
 
     /// A table by its id.

@@ -42,7 +42,7 @@ pub enum ReportDoubt {
         /// The entry.
         entry: u64,
     },
-    /// A statement by somebody who is no registered person.
+    /// A statement, or the record of a report, by somebody who is no registered person.
     Stranger(RecordId),
     /// A figure, or another part of the report, is not what is counted.
     Differs {
@@ -63,12 +63,21 @@ pub enum ReportDoubt {
     NoReport(String),
     /// What the operator says of itself can't be read.
     Operator(String),
+    /// What the operator assessed is not what an assessment comes to, or names somebody.
+    Risk {
+        /// Which, from 1.
+        number: usize,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 impl ReportDoubt {
     /// Every code.
-    pub const ALL: &'static [&'static str] =
-        &["TV-R01", "TV-R02", "TV-R03", "TV-R04", "TV-R05", "TV-R06", "TV-R07", "TV-R08", "TV-R09", "TV-R10", "TV-R11", "TV-R12", "TV-R13"];
+    pub const ALL: &'static [&'static str] = &[
+        "TV-R01", "TV-R02", "TV-R03", "TV-R04", "TV-R05", "TV-R06", "TV-R07", "TV-R08", "TV-R09", "TV-R10", "TV-R11", "TV-R12", "TV-R13",
+        "TV-R14",
+    ];
 
     /// The stable code; the manual has an entry for each.
     pub const fn code(&self) -> &'static str {
@@ -86,6 +95,7 @@ impl ReportDoubt {
             Self::OtherLog => "TV-R11",
             Self::NoReport(_) => "TV-R12",
             Self::Operator(_) => "TV-R13",
+            Self::Risk { .. } => "TV-R14",
         }
     }
 }
@@ -104,7 +114,7 @@ impl fmt::Display for ReportDoubt {
             Self::Hidden { act, entry } => {
                 write!(f, "entry {entry} of the log is a {act}, which nobody forbids to show, and it is not here")
             }
-            Self::Stranger(record) => write!(f, "statement `{record}` is not by a registered person"),
+            Self::Stranger(record) => write!(f, "record `{record}` is not by a registered person"),
             Self::Differs { place, said, counted } => write!(f, "`{place}`: the report says {said}, counted again it is {counted}"),
             Self::TellsPersons(place) => write!(f, "`{place}`: so exactly persons are not counted in public"),
             Self::NotOfReport(file) => write!(f, "`{file}` is not what `report.json` says"),
@@ -112,6 +122,7 @@ impl fmt::Display for ReportDoubt {
                 f.write_str("the report is about another log, or this log does not go on from it: see that the key is that of its log")
             }
             Self::NoReport(why) => write!(f, "`report.json` is not read: {why}"),
+            Self::Risk { number, why } => write!(f, "assessment {number} is not shown: {why}"),
             Self::Operator(why) => write!(f, "what the operator says is not read: {why}"),
         }
     }
@@ -140,6 +151,7 @@ mod tests {
             ReportDoubt::OtherLog,
             ReportDoubt::NoReport("x".into()),
             ReportDoubt::Operator("x".into()),
+            ReportDoubt::Risk { number: 1, why: "x".into() },
         ];
         assert_eq!(all.iter().map(ReportDoubt::code).collect::<Vec<_>>(), ReportDoubt::ALL);
         for doubt in all {

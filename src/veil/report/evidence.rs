@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::doubt::ReportDoubt;
 use super::entries::{Entries, Entry};
-use super::statement::{self, Stated, Statement};
+use super::public::PublicRecord;
+use super::refusals::{self, RefusalsFile, Refused as RefusedThen};
+use super::statement::{Stated, Statement};
 use crate::veil::consent::envelope::{Envelope, Signed, Verified};
 use crate::veil::demand::record::MEDIA_TYPE as DEMAND;
 use crate::veil::demand::{Case, Decision, Demand, Field, Period, Question, Record, Refused, Register, Release};
@@ -65,20 +67,30 @@ pub struct Evidence {
     pub told: Vec<Told>,
     /// Statements, of whatever time.
     pub stated: Vec<Stated>,
+    /// The entries of reports that were published before the log had the size that it is counted at, each with its record.
+    pub published: BTreeMap<u64, RecordId>,
+    /// What the gateway refused by itself in the period, by entry.
+    pub refused: BTreeMap<u64, RefusedThen>,
     /// What does not hold.
     pub doubts: Vec<ReportDoubt>,
 }
 
 impl Evidence {
     /// Verifies records and puts each where it belongs. `files` are envelopes with the names of their files.
-    pub fn gather(ground: &Ground<'_>, files: &[(String, Envelope)]) -> Self {
-        let mut evidence = Self::default();
+    pub fn gather(ground: &Ground<'_>, files: &[(String, Envelope)], refusals: &RefusalsFile) -> Self {
+        let (refused, doubts) = refusals::gather(ground.entries, &ground.period, refusals);
+        let mut evidence = Self { refused, doubts, ..Self::default() };
         let (mut demands, mut records) = (Vec::new(), Vec::new());
         for (file, envelope) in files {
             let taken = match envelope.payload_type.as_str() {
                 DEMAND => Signed::new(envelope).and_then(|signed| signed.verify(ground.gateway)).map(|demand| demands.push(demand)),
-                statement::MEDIA_TYPE => Signed::new(envelope).and_then(|signed| signed.verify(ground.gateway)).map(|statement| {
-                    evidence.state(ground, &statement);
+                kind if PublicRecord::is_type(kind) => PublicRecord::verify(envelope, ground.gateway).map(|record| match record {
+                    PublicRecord::Statement(statement) => evidence.state(ground, &statement),
+                    // Those that came later are not counted.
+                    PublicRecord::Report(report) => {
+                        let entry = ground.entries.find(Act::Report, &report.id());
+                        evidence.published.extend(entry.map(|entry| (entry.number, report.id())));
+                    }
                 }),
                 _ => Record::verify(envelope, ground.gateway).map(|record| records.push(record)),
             };
@@ -90,16 +102,23 @@ impl Evidence {
         evidence.told.sort_by_key(|told| told.entry);
         evidence.fill(ground, records);
         evidence.told.retain(|told| ground.period.from <= told.hour && told.hour < ground.period.until);
-        let shown: BTreeSet<u64> = evidence.stated.iter().map(|stated| stated.entry).collect();
-        let hidden = ground.entries.of(Act::Statement).filter(|entry| !shown.contains(&entry.number));
+        let shown: BTreeSet<u64> = evidence.stated.iter().map(|stated| stated.entry).chain(evidence.published.keys().copied()).collect();
+        let public = ground.entries.of(Act::Statement).chain(ground.entries.of(Act::Report));
+        let hidden = public.filter(|entry| !shown.contains(&entry.number));
         evidence.doubts.extend(hidden.map(|entry| ReportDoubt::Hidden { act: entry.act, entry: entry.number }));
         evidence
+    }
+
+    /// What the gateway refused, as a report shows it.
+    pub fn refusals(&self) -> RefusalsFile {
+        refusals::file(&self.refused)
     }
 
     /// Whether a record is one of those that the report is counted from.
     pub fn holds(&self, record: RecordId) -> bool {
         let of_case = |told: &Told| told.case.id() == record || told.entries.contains_key(&record);
-        self.told.iter().any(of_case) || self.stated.iter().any(|stated| stated.id == record)
+        let is_public = self.stated.iter().any(|stated| stated.id == record) || self.published.values().any(|id| *id == record);
+        is_public || self.told.iter().any(of_case)
     }
 
     fn state(&mut self, ground: &Ground<'_>, statement: &Verified<Statement>) {

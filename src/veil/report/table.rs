@@ -21,6 +21,8 @@ pub struct Figure {
 pub enum Value {
     /// So many, exactly.
     Count(u64),
+    /// So many, as the entries say: what they add up to.
+    Sum(u64),
     /// Suppressed: not said, but from `least` to `most`.
     Between {
         /// At least.
@@ -91,7 +93,7 @@ impl Figure {
     pub const fn count(&self) -> Option<u64> {
         match self.value {
             Value::Count(count) => Some(count),
-            Value::Between { .. } | Value::MedianHours(_) | Value::None => None,
+            Value::Sum(_) | Value::Between { .. } | Value::MedianHours(_) | Value::None => None,
         }
     }
 }
@@ -108,7 +110,7 @@ impl From<Shown> for Value {
 impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Count(count) => f.write_str(&grouped(*count)),
+            Self::Count(count) | Self::Sum(count) => f.write_str(&grouped(*count)),
             Self::Between { least, most } => write!(f, "{}–{}", grouped(*least), grouped(*most)),
             Self::MedianHours(1) => f.write_str("1 hour"),
             Self::MedianHours(hours @ 0..=71) => write!(f, "{hours} hours"),
@@ -255,6 +257,7 @@ mod tests {
             (Value::Count(0), "0"),
             (Value::Count(999), "999"),
             (Value::Count(1_234_567), "1,234,567"),
+            (Value::Sum(12_345), "12,345"),
             (Value::Between { least: 1, most: 10 }, "1–10"),
             (Value::MedianHours(1), "1 hour"),
             (Value::MedianHours(71), "71 hours"),

@@ -47,6 +47,39 @@ pub enum What {
 }
 
 impl What {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Bites,
+        Self::NewRuleBites,
+        Self::Unassessed,
+        Self::Flows,
+        Self::ShowsMore,
+        Self::ShowsOtherwise,
+        Self::ShowsLess,
+        Self::NoLongerFlows,
+        Self::NoLongerBites,
+    ];
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.word() == word)
+    }
+
+    /// The same for people.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Self::Bites => "A rule bites that did not, or needs no key any more",
+            Self::NewRuleBites => "A rule that was not there before bites",
+            Self::Unassessed => "A rule that did bite is gone or was changed",
+            Self::Flows => "Somebody gets what they did not get",
+            Self::ShowsMore => "Fields show more",
+            Self::ShowsOtherwise => "Fields are made coarser in another way",
+            Self::ShowsLess => "Fields show less",
+            Self::NoLongerFlows => "Somebody gets no more what they got",
+            Self::NoLongerBites => "A rule does not bite any more",
+        }
+    }
+
     /// The stable word for it.
     pub const fn word(self) -> &'static str {
         match self {

@@ -223,6 +223,21 @@ pub struct Summary {
     pub pooled: Counts,
     /// The rules that bite.
     pub bites: Vec<SummaryRule>,
+    /// What flows to which groups, by group and category.
+    #[serde(default)]
+    pub flows: Vec<SummaryFlow>,
+}
+
+/// What kind of data flows to a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SummaryFlow {
+    /// The group of recipients; `-` stands for recipients without a group.
+    pub group: String,
+    /// The category; empty where nothing is said.
+    pub category: String,
+    /// How many fields at which treatment, most revealing first; a field counts once, as what shows most of it to somebody in the group.
+    pub fields: Vec<(String, usize)>,
 }
 
 /// How many, by severity.
@@ -247,6 +262,9 @@ pub struct SummaryRule {
     pub rule: String,
     /// Its severity.
     pub severity: String,
+    /// What can be inferred.
+    #[serde(default)]
+    pub infers: String,
     /// Whether two recipients have to pool what they get.
     pub pooled: bool,
     /// Whether keys have to be handed over first.

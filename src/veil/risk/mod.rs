@@ -13,15 +13,17 @@ mod face;
 mod read;
 mod rule;
 mod stop;
+mod summary;
 mod write;
 
 pub use against::{Difference, What, compare};
 pub use assess::{Assessment, Audience, Bite, Hit, VIEWS_MAX, View, Way};
-pub use document::{Asked, Assumed, Counts, DOCUMENT_BYTES_MAX, Document, Finding, Opens, Summary, Whole};
+pub use document::{Asked, Assumed, Counts, DOCUMENT_BYTES_MAX, Document, Finding, Opens, Summary, SummaryFlow, SummaryRule, Whole};
 pub use error::{RiskError, RiskFault};
 pub use face::{Face, Shown, everything};
 pub use read::{RULES_BYTES_MAX, RULES_MAX};
 pub use rule::{Enough, Matcher, NEEDS_MAX, Need, Rule, Rules, Severity};
+pub use summary::{Change, Published};
 pub use write::Circumstances;
 
 #[cfg(test)]

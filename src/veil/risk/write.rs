@@ -1,12 +1,11 @@
 //! An assessment, written down.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::assess::{Assessment, Audience, Bite, View as Seen, Way};
 use super::document::{
-    Asked, Assumed, Category, Counts, Document, Field, Finding, Opens, Stop, StopField, Summary, SummaryRule, Through, To, VERSION, View,
+    Asked, Assumed, Category, Counts, Document, Field, Finding, Opens, Stop, StopField, Summary, Through, To, VERSION, View,
 };
 use super::face::Shown;
 use super::rule::Severity;
@@ -36,6 +35,7 @@ impl Document {
         let severity = |bite: &Bite| assessment.rules().0.get(bite.rule).map(|rule| rule.severity);
         bites.sort_by_key(|bite| (bite.with_keys, bite.views.len(), Reverse(severity(bite)), bite.rule, bite.views.clone()));
         let findings: Vec<Finding> = bites.iter().filter_map(|bite| finding(assessment, bite)).collect();
+        let views: Vec<View> = assessment.views().iter().map(view).collect();
         Self {
             kind: "risk".to_owned(),
             version: VERSION,
@@ -45,8 +45,8 @@ impl Document {
             asked: under.asked,
             purposes: under.purposes.iter().map(ToString::to_string).collect(),
             rules: assessment.rules().iter().map(|rule| (rule.id.clone(), rule.written.clone())).collect(),
-            views: assessment.views().iter().map(view).collect(),
-            summary: summary(assessment, &bites),
+            summary: Summary::of(assessment.rules().0.len(), &views, &findings),
+            views,
             findings,
         }
     }
@@ -146,46 +146,8 @@ fn joined_by(assessment: &Assessment<'_>, bite: &Bite) -> Vec<String> {
     joined.iter().filter_map(|(id, _)| Some(one.face.schema().sites().get(id.0 as usize)?.path.to_string())).collect()
 }
 
-fn summary(assessment: &Assessment<'_>, bites: &[Bite]) -> Summary {
-    let rule_of = |bite: &Bite| assessment.rules().0.get(bite.rule);
-    let count = |of: &dyn Fn(&Bite) -> bool| {
-        let mut counts = Counts::default();
-        for rule in bites.iter().filter(|bite| of(bite)).filter_map(rule_of) {
-            *counts.of(rule.severity) += 1;
-        }
-        counts
-    };
-    let mut groups: BTreeMap<(Reverse<Severity>, &str, bool, bool), BTreeSet<String>> = BTreeMap::new();
-    for bite in bites {
-        let Some(rule) = rule_of(bite) else { continue };
-        let views = bite.views.iter().filter_map(|view| assessment.views().get(*view));
-        let groups = groups.entry((Reverse(rule.severity), rule.id.as_str(), bite.views.len() > 1, bite.with_keys)).or_default();
-        for audience in views.flat_map(|view| &view.to) {
-            match audience.groups.is_empty() {
-                true => groups.extend(["-".to_owned()]),
-                false => groups.extend(audience.groups.iter().map(<Arc<str>>::to_string)),
-            }
-        }
-    }
-    let bitten = groups.into_iter().map(|((severity, rule, pooled, with_keys), groups)| SummaryRule {
-        rule: rule.to_owned(),
-        severity: severity.0.word().to_owned(),
-        pooled,
-        with_keys,
-        groups: groups.into_iter().collect(),
-    });
-    Summary {
-        views: assessment.views().len(),
-        rules: assessment.rules().0.len(),
-        bites: bitten.collect(),
-        shown: count(&|bite| bite.views.len() == 1 && !bite.with_keys),
-        with_keys: count(&|bite| bite.views.len() == 1 && bite.with_keys),
-        pooled: count(&|bite| bite.views.len() > 1),
-    }
-}
-
 impl Counts {
-    fn of(&mut self, severity: Severity) -> &mut usize {
+    pub(super) fn of(&mut self, severity: Severity) -> &mut usize {
         match severity {
             Severity::Low => &mut self.low,
             Severity::Medium => &mut self.medium,

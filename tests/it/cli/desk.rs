@@ -16,7 +16,7 @@ const PERSONS: [(&str, &str); 5] =
     [("clerk", "clerk"), ("counsel", "counsel"), ("analyst", "analyst"), ("one", "approver"), ("two", "approver")];
 
 /// Wallets of five persons, in the configuration; and what their records speak of.
-fn employ(folder: &Path) {
+pub(super) fn employ(folder: &Path) {
     let mut config = std::fs::read_to_string(folder.join("demo/twinveil.toml")).unwrap();
     for (name, role) in PERSONS {
         let file = format!("{name}.json");
@@ -37,7 +37,7 @@ fn at(seconds: i64) -> String {
 
 impl Gateway {
     /// What a command that is denied, or could not be done, says.
-    fn refused(&self, code: i32, line: &str) -> String {
+    pub(super) fn refused(&self, code: i32, line: &str) -> String {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(code), "{line}: {output:?}");
         String::from_utf8(output.stderr).unwrap()

@@ -164,6 +164,8 @@ fn demand() -> Seeds {
     let notice = json!({"demand": hash("ef"), "how": "letter"});
     let release = json!({"demand": hash("ef"), "decision": hash("05"), "from": "2026-02-01T00:00:00Z", "until": "2026-02-01T01:00:00Z",
                          "frames": 3600, "fields": [{"schema": "twinveil.sample.PatientFrame", "path": "vitals"}]});
+    let report = json!({"period": {"from": "2025-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}, "report_sha256": hash("ab"),
+                        "log": {"size": 12, "root": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}});
     let mode = |mode: u8, document: &Value| [&[mode], document.to_string().as_bytes()].concat();
     // Three stages that are met, by the fourth and the second key.
     let met: [u8; 6] = [0, 0x0b, 0, 0x1b, 0, 0x29];
@@ -179,6 +181,9 @@ fn demand() -> Seeds {
         ("challenge", mode(3, &challenge)),
         ("notice", mode(4, &notice)),
         ("release", mode(5, &release)),
+        ("statement", mode(8, &json!({"name": "no-taps", "text": "No taps.", "renew_by": "2026-06-01T00:00:00Z"}))),
+        ("taken-back", mode(8, &json!({"name": "no-taps", "text": "Not any more."}))),
+        ("report", mode(9, &report)),
         // Told, approved by the third and the fifth key, two hours later, challenged, dismissed, released.
         ("case-released", case(1, &[2, 0, 1, 0x4a, 5, 32, 3, 0, 3, 0x28, 4, 0x1d])),
         // Under a gag: deferred, four hours later, told by the gateway.

@@ -44,6 +44,9 @@ frame.onload = () => {
   found.unscoped = page.querySelectorAll('th:not([scope])').length;
   found.dead = [...page.querySelectorAll('a[href^="#"]')].filter(link => !page.getElementById(link.hash.slice(1))).map(link => link.hash);
   found.ids = [...page.querySelectorAll('[id]')].map(element => element.id).filter((id, at, all) => all.indexOf(id) !== at);
+  const risk = page.getElementById('risk'), refusals = page.getElementById('refusals');
+  found.risk = {tables: [...risk.querySelectorAll('table caption')].map(caption => caption.textContent), rows: risk.querySelectorAll('tbody tr').length, seen: risk.getBoundingClientRect().height > 200};
+  found.refusals = {rows: refusals.querySelectorAll('tbody tr').length, seen: refusals.getBoundingClientRect().height > 100};
   found.styled = view.getComputedStyle(page.querySelector('.tiles')).display;
   const out = document.createElement('pre'); out.id = 'found'; out.textContent = 'FOUND' + JSON.stringify(found) + 'END'; document.body.append(out);
 };
@@ -113,6 +116,11 @@ fn the_page_reads_well_on_a_phone_and_on_a_desk_in_light_and_dark_and_asks_nobod
         assert!(found["title"].as_str().unwrap().starts_with("Transparency report: Example Hospital Trust, 1 January"), "{at}");
         assert_eq!((&found["lang"], &found["unscoped"]), (&Value::from("en"), &Value::from(0)), "{at}");
         assert!(found["figures"].as_u64().unwrap() >= 6 && found["figures"] == found["tables"], "a table behind every chart: {at}");
+        let tables =
+            ["What flows to whom: how many fields", "What can be inferred", "How many findings", "What changed since the one before"];
+        assert_eq!(found["risk"]["tables"], serde_json::json!(tables), "{at}");
+        assert!(found["risk"]["rows"].as_u64().unwrap() > 20 && found["risk"]["seen"] == true, "{at}");
+        assert!(found["refusals"]["rows"] == 2 && found["refusals"]["seen"] == true, "{at}");
         assert!(list(&found, "dead").is_empty() && list(&found, "ids").is_empty(), "{at}");
         let heads: Vec<u64> = list(&found, "heads").iter().map(|head| head.as_u64().unwrap()).collect();
         assert!(heads[0] == 1 && heads.windows(2).all(|pair| pair[1] <= pair[0] + 1), "no heading is passed over: {at}");

@@ -4,16 +4,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use prost::Message;
 use serde_json::{Value, json};
 use twinveil::log::{Log, Signer};
+use twinveil::proto::v1::{Refusals, RefusedCount};
 use twinveil::veil::consent::envelope::Envelope;
+use twinveil::veil::crypto::hash::sha256;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
 use twinveil::veil::demand::{challenge, decision, notice, record, release, stage};
 use twinveil::veil::merkle::leaf::{Act, Leaf, Salt};
 use twinveil::veil::merkle::note::VerifierKey;
 use twinveil::veil::name::{RecordId, UnixMs};
-use twinveil::veil::report::statement;
+use twinveil::veil::report::{RefusalsFile, statement};
 
 use crate::harness::Folder;
 
@@ -43,6 +46,7 @@ pub(super) struct Desk {
     next: u64,
     nonce: u64,
     persons: Vec<(RecordId, u64)>,
+    refused: Vec<Vec<u8>>,
     /// The beginning of the year that is reported.
     pub(super) from: i64,
     pub(super) until: i64,
@@ -100,7 +104,7 @@ impl Desk {
         let year: i64 = UnixMs(now).to_string()[..4].parse().unwrap();
         let new_year = |year: i64| format!("{year}-01-01T00:00:00Z").parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let (from, until) = (new_year(year - 1), new_year(year));
-        Self { folder, log, next: 0, nonce: 0, persons: Vec::new(), from, until, now, careless: false }
+        Self { folder, log, next: 0, nonce: 0, persons: Vec::new(), refused: Vec::new(), from, until, now, careless: false }
     }
 
     pub(super) fn leaf(&mut self, act: Act, at: i64, object: &RecordId) -> u64 {
@@ -249,9 +253,20 @@ impl Desk {
         self.file(Act::Statement, statement::MEDIA_TYPE, payload, at, &[APPROVERS[0]], shown)
     }
 
+    /// What the gateway refused in an hour of a day.
+    fn refuse(&mut self, day: i64, counts: &[(&str, u64)]) {
+        let counts = counts.iter().map(|(code, count)| RefusedCount { code: (*code).to_owned(), count: *count }).collect();
+        let at = self.from + day * DAY;
+        let object = Refusals { id: vec![day as u8; 16].into(), from_ms: at - HOUR, until_ms: at, counts }.encode_to_vec();
+        self.leaf(Act::Refusals, at, &RecordId(sha256(&[&object])));
+        self.refused.push(object);
+    }
+
     /// What a clerk hands in beside the records, and never publishes.
     pub(super) fn finish(&self) {
         let persons: serde_json::Map<String, Value> = self.persons.iter().map(|(id, n)| (id.to_string(), json!(n))).collect();
+        let refused = RefusalsFile::of(self.refused.iter().map(Vec::as_slice));
+        fs::write(self.folder.join("refusals.json"), refused.to_json()).unwrap();
         fs::write(self.folder.join("persons.json"), Value::Object(persons).to_string()).unwrap();
         // The desk's own files are full of names; none of them is public.
         fs::write(self.folder.join("desk-notes.txt"), CANARIES.join("\n")).unwrap();
@@ -310,6 +325,8 @@ pub(super) fn a_year() -> Desk {
     desk.state("no-taps", "No equipment of any authority is connected to our gateways.", 299, Some(150), true);
     desk.state("no-keys-handed-over", "We never handed a key of anybody’s data to anyone.", 20, Some(360), true);
     desk.state("no-weakened-encryption", "We never weakened encryption, nor bypassed consent, for anyone.", 20, Some(360), true);
+    desk.refuse(40, &[("TV-W01", 12), ("TV-G03", 3)]);
+    desk.refuse(41, &[("TV-W01", 1)]);
     desk.finish();
     desk
 }

@@ -11,6 +11,7 @@ pub(crate) use self::answers::is_consented;
 pub(crate) use self::persons::{PERSONS, untold};
 use super::entries::Entries;
 use super::evidence::{Evidence, Told};
+use super::refusals;
 use super::table::{Table, Tally};
 use crate::veil::demand::{Outcome, Period};
 use crate::veil::merkle::leaf::Act;
@@ -50,6 +51,7 @@ pub fn tables(evidence: &Evidence, entries: &Entries, period: &Period, persons: 
         answers::releases(told),
         answers::times(told),
         demands::orders_to_provide_information(told),
+        refusals::table(&evidence.refused, entries, period),
         acts(evidence, entries, period),
     ]
 }
@@ -94,8 +96,8 @@ fn spoken(word: &str) -> String {
 fn acts(evidence: &Evidence, entries: &Entries, period: &Period) -> Table {
     let mut tally = Tally::new([("logged", "In the log"), ("shown", "Shown with this report")]);
     let within = |hour| period.from <= hour && hour < period.until;
-    let shown: std::collections::BTreeSet<u64> =
-        evidence.told.iter().flat_map(Told::all_entries).chain(evidence.stated.iter().map(|stated| stated.entry)).collect();
+    let shown = evidence.told.iter().flat_map(Told::all_entries).chain(evidence.stated.iter().map(|stated| stated.entry));
+    let shown: std::collections::BTreeSet<u64> = shown.chain(evidence.published.keys().chain(evidence.refused.keys()).copied()).collect();
     for act in super::entries::ACTS {
         tally.row(act.word(), &spoken(act.word()));
         for entry in entries.of(act).filter(|entry| within(entry.hour)) {

@@ -76,7 +76,7 @@ pub(crate) fn untold(table: &Table) -> Option<String> {
     let shown = |figure: &Figure| match figure.value {
         Value::Count(count) => Some(Shown::Exactly(count)),
         Value::Between { least, most } => Some(Shown::Between { least, most }),
-        Value::MedianHours(_) | Value::None => None,
+        Value::Sum(_) | Value::MedianHours(_) | Value::None => None,
     };
     let figures = || table.rows.iter().map(|row| &row.figures).chain(&table.total).flatten();
     if figures().all(|figure| figure.value == Value::None) {

@@ -5,6 +5,7 @@ mod chart;
 mod lines;
 mod markup;
 mod overview;
+pub(super) mod risk;
 mod sections;
 mod tables;
 
@@ -16,7 +17,7 @@ use crate::veil::crypto::hash::sha256;
 const STYLE: &str = include_str!("style.css");
 
 /// The sections, by id and title.
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("demands", "Demands"),
     ("test", "The three-stage test"),
     ("answers", "Answers"),
@@ -24,6 +25,8 @@ const SECTIONS: [(&str, &str); 8] = [
     ("objectives", "Safety objectives"),
     ("process", "How demands are handled"),
     ("every-demand", "Every demand"),
+    ("refusals", "What the gateway refused"),
+    ("risk", "What could be inferred"),
     ("check", "Check this report"),
 ];
 

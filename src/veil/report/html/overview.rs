@@ -112,7 +112,7 @@ const fn persons_note(persons: Value) -> &'static str {
     match persons {
         Value::Between { .. } => "named in demands; a range, so that no small count can be told",
         Value::Count(_) => "named in demands that may be disclosed",
-        Value::MedianHours(_) | Value::None => "not stated for this period",
+        Value::Sum(_) | Value::MedianHours(_) | Value::None => "not stated for this period",
     }
 }
 

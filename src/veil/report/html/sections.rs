@@ -4,6 +4,7 @@ use super::chart::{Bar, Legend, bars, columns, legend};
 use super::lines;
 use super::markup::Markup;
 use super::overview::month;
+use super::risk;
 use super::tables::{grid, table};
 use crate::veil::demand::Outcome;
 use crate::veil::report::document::Report;
@@ -13,8 +14,18 @@ use crate::veil::report::table::{Figure, Row, Table, Value};
 pub(super) type Section = fn(&mut Markup, &Report);
 
 /// In the order of the page.
-pub(super) const ALL: [Section; 8] =
-    [demands, test, answers, lines::statements, lines::objectives, lines::process, lines::every_demand, lines::check];
+pub(super) const ALL: [Section; 10] = [
+    demands,
+    test,
+    answers,
+    lines::statements,
+    lines::objectives,
+    lines::process,
+    lines::every_demand,
+    refusals,
+    risk::section,
+    lines::check,
+];
 
 const OUTCOMES: [(&str, &str, &str); 7] = [
     ("c1", "comply", "Complied with"),
@@ -91,6 +102,10 @@ fn answers(page: &mut Markup, report: &Report) {
         },
     );
     plain(page, report, &["redesign", "scope", "challenges", "notices", "releases", "times"]);
+}
+
+fn refusals(page: &mut Markup, report: &Report) {
+    plain(page, report, &["refused"]);
 }
 
 fn by_outcome(page: &mut Markup, table: &Table) {

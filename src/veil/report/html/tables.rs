@@ -45,10 +45,10 @@ fn line(page: &mut Markup, title: &str, figures: &[Figure], table: &Table) {
     page.wrap("<tr><th scope=\"row\">", title, "</th>");
     for (column, figure) in table.columns.iter().zip(figures) {
         page.raw(match figure.value {
-            Value::Count(0) => "<td class=\"zero\"",
+            Value::Count(0) | Value::Sum(0) => "<td class=\"zero\"",
             Value::None => "<td class=\"none\"",
             Value::Between { .. } => "<td class=\"between\"",
-            Value::Count(_) | Value::MedianHours(_) => "<td",
+            Value::Count(_) | Value::Sum(_) | Value::MedianHours(_) => "<td",
         });
         page.attribute("data-label", &column.title).wrap("><span>", figure.value, "</span></td>");
     }

@@ -1,4 +1,4 @@
-//! Legal demands: each kind of record, and what a case makes of them.
+//! Legal demands: each kind of record, what a case makes of them, and what an operator makes public of itself.
 //!
 //! Input: a mode; for records then their text without its head, for a case operations of two bytes.
 
@@ -17,12 +17,14 @@ use twinveil::veil::demand::{
     About, Asks, Case, Challenge, Decision, Demand, Notice, Outcome, Person, Question, Record, Refused, Register, Release, Role, Stage,
 };
 use twinveil::veil::name::{Origin, RecordId, UnixMs};
+use twinveil::veil::report::statement::RENEW_MS_MAX;
+use twinveil::veil::report::{Publication, Statement};
 
 use super::{Input, one_line};
 
 pub(super) fn run(data: &[u8]) {
     let mut input = Input(data);
-    match input.byte() % 8 {
+    match input.byte() % 10 {
         0 => {
             if let Some(demand) = payload::<Demand>(input.rest()) {
                 assert!(!(demand.everybody && demand.about.is_some()));
@@ -51,6 +53,19 @@ pub(super) fn run(data: &[u8]) {
         3 => drop(payload::<Challenge>(input.rest())),
         4 => drop(payload::<Notice>(input.rest())),
         5 => drop(payload::<Release>(input.rest())),
+        8 => {
+            if let Some(statement) = payload::<Statement>(input.rest()) {
+                let longest = statement.at.0.saturating_add(RENEW_MS_MAX);
+                assert!(statement.renew_by.is_none_or(|renew_by| statement.at < renew_by && renew_by.0 <= longest));
+            }
+        }
+        9 => {
+            if let Some(report) = payload::<Publication>(input.rest()) {
+                assert!(
+                    report.period.from < report.period.until && report.period.from.0 % HOUR_MS == 0 && report.period.until.0 % HOUR_MS == 0
+                );
+            }
+        }
         _ => story(input),
     }
 }

@@ -1,0 +1,94 @@
+//! What the operator makes public of itself: standing statements, and that a report was published. Each is durable, and an entry of the
+//! log, before it is acknowledged; none is ever taken away.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::cases::{CHANGED, Kept};
+use super::row::{Row, What};
+use super::{Ledger, PUBLIC_MAX, Receipt, Refused};
+use crate::store::StoreError;
+use crate::veil::consent::envelope::Envelope;
+use crate::veil::consent::refusal::RecordRefusal;
+use crate::veil::demand;
+use crate::veil::merkle::leaf::Act;
+use crate::veil::name::{Origin, RecordId, UnixMs};
+use crate::veil::report::PublicRecord;
+
+/// A record was made public.
+#[derive(Clone, Debug)]
+pub struct MadePublic {
+    /// Its id.
+    pub record: RecordId,
+    /// What it is.
+    pub act: Act,
+    /// That it is in the log.
+    pub receipt: Receipt,
+}
+
+/// Everything that was made public, in order.
+#[derive(Debug, Default)]
+pub(super) struct Public {
+    records: Vec<Kept>,
+    ids: HashSet<RecordId>,
+    /// When the last statement of each name was signed.
+    stated: HashMap<String, UnixMs>,
+}
+
+impl Public {
+    /// Takes a record that is durable.
+    pub(super) fn keep(&mut self, taken: UnixMs, envelope: Envelope, origin: &Origin) -> Result<(), RecordRefusal> {
+        let record = PublicRecord::verify(&envelope, origin)?;
+        if self.ids.insert(record.id()) {
+            self.records.push(Kept { id: record.id(), act: record.act(), taken, envelope: Arc::new(envelope) });
+        }
+        if let PublicRecord::Statement(statement) = record {
+            self.stated.insert(statement.get().name.clone(), statement.get().at);
+        }
+        Ok(())
+    }
+
+    fn last(&self, record: &PublicRecord) -> Option<UnixMs> {
+        let PublicRecord::Statement(statement) = record else { return None };
+        self.stated.get(&statement.get().name).copied()
+    }
+}
+
+impl Ledger {
+    /// Takes a standing statement, or the record of a report. Durable, and in the log, when it answers.
+    pub fn make_public(&self, envelope: &Envelope) -> Result<MadePublic, Refused> {
+        let record = PublicRecord::verify(envelope, &self.config.origin)?;
+        let (id, act, now) = (record.id(), record.act(), self.clock.now()?);
+        if let PublicRecord::Report(report) = &record {
+            let head = report.get().head;
+            if !self.log.goes_on_from(&head).map_err(|error| Refused::Unavailable(StoreError::Io(error)))? {
+                return Err(demand::Refused::OtherLog { size: head.size }.into());
+            }
+        }
+        let mut writer = self.sure_writer()?;
+        let (known, last, many) = {
+            let cases = self.desk.cases();
+            (cases.public.ids.contains(&id), cases.public.last(&record), cases.public.records.len())
+        };
+        if known {
+            // The same again, whose answer may have been lost.
+            drop(writer);
+            let leaf = self.store.leaf_of(&self.desk.gateway(), &id).map_err(Refused::Unavailable)?;
+            let receipt = self.open_receipt(leaf.ok_or(Refused::Unread { fact: None, code: CHANGED })?)?;
+            return Ok(MadePublic { record: id, act, receipt });
+        }
+        record.check(&self.desk.register(), now, last)?;
+        if many >= PUBLIC_MAX {
+            return Err(demand::Refused::TooManyPublic.into());
+        }
+        let row = Row { taken: now, what: What::Public { envelope: envelope.clone() } };
+        let leaf = self.keep_rows(&mut writer, now, vec![row], &[(act, id)])?;
+        drop(writer);
+        Ok(MadePublic { record: id, act, receipt: self.open_receipt(leaf)? })
+    }
+
+    /// What was made public, in the order in which it was taken, the first `skip` left out, `most` of it.
+    pub fn public(&self, skip: usize, most: usize) -> Vec<Kept> {
+        self.desk.cases().public.records.iter().skip(skip).take(most).cloned().collect()
+    }
+}
