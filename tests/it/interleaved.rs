@@ -14,9 +14,11 @@
 //! That it finds something was tried with faults planted. A ledger that skips the barrier fails with the first seed, since its answer
 //! says nothing of streams that showed the person; so do consents whose hours are not looked at, in nine steps; and where a large
 //! frame that is half-way out is not cut off, the sixth seed finds it, in two: a grant that forbids a field, and such a frame beside it.
+//! Histories that lose an interval or miscount are tried in every test (`mistakes`).
 
 mod chain;
 mod judge;
+mod mistakes;
 mod model;
 mod play;
 mod stage;

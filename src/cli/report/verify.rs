@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::super::web::wrong;
 use super::super::{CliError, OutputArgs, log_key, say};
 use super::make::told;
-use super::{WholeLog, folder, wrong};
+use super::{WholeLog, folder};
 use crate::veil::crypto::hash::sha256;
 use crate::veil::merkle::leaf::{Act, Salt};
 use crate::veil::name::{Origin, RecordId};

@@ -66,12 +66,13 @@ async fn on_a_full_disk_no_record_of_the_desk_is_acknowledged_no_release_begins_
             Ok(answer) => taken.push(id(&answer)),
             Err(status) => {
                 assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
-                assert!(status.message().starts_with("TV-G17: ") && status.message().contains("come back"), "whose move it is: {status:?}");
+                let said = status.message();
+                assert!(said.starts_with("TV-L06: ") && said.contains("send it again later") && said.contains("see to its disk"), "{said}");
                 refused.push((record, about));
             }
         }
     }
-    assert_eq!(code(house.submit(&both).await), "TV-G17");
+    assert_eq!(code(house.submit(&both).await), "TV-L06");
     assert_eq!(code(house.release("authority", waiting, PATIENT).await), "TV-G28", "what was not acknowledged does not act");
     assert_eq!(code(house.release("authority", decided, PATIENT).await), "TV-G17", "nothing begins that is not on disk");
     let query = house.query(&house.clerk, &AsksDesk::Show(refused[0].0.id()));
