@@ -74,7 +74,7 @@ fn recording() -> (PathBuf, Vec<Row>) {
 }
 
 fn made_up() -> PathBuf {
-    println!("SKIPPED that the recording is a real one: there is none on this machine");
+    eprintln!("SKIPPED that the recording is a real one: there is none on this machine");
     let folder = fresh("desk-recording").join("assets").join(ASSET);
     std::fs::create_dir_all(&folder).unwrap();
     let plate = json!({"Wind_turbine_name": "R80711", "Latitude": "48.4569", "Longitude": "5.5847", "Rated_power": "2050",
@@ -96,7 +96,7 @@ fn made_up() -> PathBuf {
 /// What people did: whenever the blades go out of the wind somebody stopped it, and whoever is on shift then has a badge.
 fn acts(rows: &[Row]) -> Vec<Vec<Value>> {
     let mut stands = false;
-    let mut acted = |row: &Row| {
+    let acted = |row: &Row| {
         let before = std::mem::replace(&mut stands, row.pitch() >= 45.0);
         let crew = match row.hour() {
             6..14 => "early",
@@ -107,7 +107,7 @@ fn acts(rows: &[Row]) -> Vec<Vec<Value>> {
             json!({"operatorId": format!("badge-{crew}"), "command": if stands { "stop" } else { "restart" }, "atMs": row.ms.to_string()});
         if before == stands { Vec::new() } else { vec![act] }
     };
-    rows.iter().map(|row| acted(row)).collect()
+    rows.iter().map(acted).collect()
 }
 
 fn number(value: &Value) -> f32 {
