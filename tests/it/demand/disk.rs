@@ -81,6 +81,9 @@ async fn on_a_full_disk_no_record_of_the_desk_is_acknowledged_no_release_begins_
     // What has begun goes on, and is counted.
     house.world.publish("hospital", PATIENT, &[frame("ada", 1), frame("ben", 1), frame("ada", 2)]).await;
     court.frames(2).await;
+    drop(court);
+    house.world.no_stream_left().await;
+    assert_eq!(house.kinds(going_on).await.last().map(String::as_str), Some("notice"), "that it has ended can't be written down");
 
     disk.empty();
     for (record, about) in &refused {
@@ -99,7 +102,7 @@ async fn on_a_full_disk_no_record_of_the_desk_is_acknowledged_no_release_begins_
     for other in &mut others {
         other.frames(1).await;
     }
-    drop((court, others));
+    drop(others);
     let record = "the releases to be on record";
     for demand in [going_on, decided, waiting] {
         eventually(record, async || house.kinds(demand).await.contains(&"release".to_owned()).then_some(())).await;
