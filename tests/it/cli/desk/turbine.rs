@@ -87,7 +87,9 @@ fn made_up() -> PathBuf {
         let pitch = if ten % 53 < 4 { 89.5 } else { wave.sin() - 0.3 };
         let [power, wind, vane, nacelle] =
             [600.0 + 500.0 * wave.sin(), 7.0 + 3.0 * wave.sin(), 8.0 * wave.cos(), 170.0 + 60.0 * wave.cos()];
-        csv += &format!("2014-01-{day:02}T{hour:02}:{minute:02}:00+01:00,{pitch},{power},{wind},{vane},4.25,{nacelle},{nacelle}\n");
+        csv += &format!(
+            "2014-01-{day:02}T{hour:02}:{minute:02}:00+01:00,{pitch:.2},{power:.2},{wind:.2},{vane:.2},4.25,{nacelle:.2},{nacelle:.2}\n"
+        );
     }
     std::fs::write(folder.join("telemetry.csv"), csv).unwrap();
     folder.join("telemetry.csv")
