@@ -1,4 +1,5 @@
-//! `twinveil log`: a gateway's transparency log as anybody may look at it: a folder, or a copy of one, and the log's key.
+//! `twinveil log`: a gateway's transparency log as anybody may look at it: a folder, a copy of one, or what a gateway serves, and the
+//! log's key.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::table::Table;
-use super::{CliError, OutputArgs, log_key, say};
+use super::{CliError, OutputArgs, log_key, say, web};
 use crate::log::{Copy, ReadError};
 use crate::veil::crypto::hash::sha256;
 use crate::veil::merkle::Doubt;
@@ -19,8 +20,8 @@ use crate::veil::name::RecordId;
 /// Look into a gateway's log, prove entries, audit all of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The log is a folder in the layout of C2SP tlog-tiles: the gateway's own, or a copy of what it serves over HTTP. Nothing is asked of \
-anybody, and no key of the gateway's is needed but the public one.")]
+The log is a folder in the layout of C2SP tlog-tiles, the gateway's own or a copy of it, or the address where a gateway serves it \
+over HTTP. All that is asked of anybody is the log itself, and no key of the gateway's is needed but the public one.")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -37,9 +38,9 @@ enum Command {
 /// Where a log is, and whose.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The folder with the log's checkpoint and tile/
-    #[arg(long, value_name = "DIR", default_value = "log")]
-    dir: PathBuf,
+    /// The folder with the log's checkpoint and tile/, or where a gateway serves it
+    #[arg(long, value_name = "DIR|URL", default_value = "log")]
+    dir: String,
     /// The log's key (name+hash+key); log.vkey beside the folder where absent
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -84,10 +85,10 @@ struct ProveArgs {
 #[command(after_help = "\
 Examples:
   twinveil log verify --dir demo/log
-  twinveil log verify --dir demo/log --older yesterday.checkpoint
+  twinveil log verify --dir http://127.0.0.1:7444 --key log.vkey --older yesterday.checkpoint
   twinveil log verify --key demo/log.vkey one.tlog-proof two.tlog-proof
 
-Without proofs every entry and every tile is read, and must add up to the signed root. With proofs the folder is not looked at.
+Without proofs every entry and every tile is read, and must add up to the signed root. With proofs the log is not looked at.
 
 Exit code 1: something does not hold.")]
 struct VerifyArgs {
@@ -109,6 +110,7 @@ struct VerifyArgs {
 Examples:
   twinveil log list --dir demo/log
   twinveil log list --dir demo/log --kind policy --output json
+  twinveil log list --dir http://127.0.0.1:7444 --key log.vkey
 
 All of the log is checked first. Entries about persons show their hour and nothing else: they are only counted.
 
@@ -135,29 +137,25 @@ pub fn run(args: Args) -> Result<(), CliError> {
 
 impl Place {
     fn key(&self) -> Result<VerifierKey, CliError> {
-        let beside = || self.dir.parent().unwrap_or(Path::new("")).join("log.vkey");
-        log_key(&self.key.clone().unwrap_or_else(beside))
-    }
-
-    fn copy(&self) -> Copy {
-        Copy::open(&self.dir)
-    }
-
-    /// What is wrong with the log is found; what can't be read is broken.
-    fn wrong(&self, error: ReadError) -> CliError {
-        let dir = self.dir.display();
-        match error {
-            ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-                CliError::broken(format!("`{dir}` is not a whole log: a file of it is missing"))
-            }
-            ReadError::Io(error) => CliError::broken(format!("`{dir}`: {}", error.kind())),
-            ReadError::Doubt(doubt) => CliError::found(format!("{}: `{dir}`: {doubt}", doubt.code())),
+        match &self.key {
+            Some(file) => log_key(file),
+            // Who serves a log is not to be asked whose it is.
+            None if web::is_address(&self.dir) => Err(CliError::broken("say whose log it is: `--key FILE`")),
+            None => log_key(&Path::new(&self.dir).parent().unwrap_or(Path::new("")).join("log.vkey")),
         }
+    }
+
+    fn copy(&self) -> Result<Copy, CliError> {
+        web::log_at(&self.dir)
+    }
+
+    fn wrong(&self, error: ReadError) -> CliError {
+        web::wrong(&self.dir, error)
     }
 }
 
 fn checkpoint(args: &CheckpointArgs) -> Result<(), CliError> {
-    let (key, copy) = (args.place.key()?, args.place.copy());
+    let (key, copy) = (args.place.key()?, args.place.copy()?);
     let head = copy.head(&key).map_err(|error| args.place.wrong(error))?;
     if args.output.is_json() {
         return say(json!({"log": key.name(), "size": head.size, "root": head.root.to_string()}));
@@ -167,7 +165,7 @@ fn checkpoint(args: &CheckpointArgs) -> Result<(), CliError> {
 }
 
 fn prove(args: &ProveArgs) -> Result<(), CliError> {
-    let (key, copy) = (args.place.key()?, args.place.copy());
+    let (key, copy) = (args.place.key()?, args.place.copy()?);
     let wrong = |error| args.place.wrong(error);
     let entry = match (&args.act, args.entry) {
         (Some((act, file)), _) => {
@@ -188,7 +186,7 @@ fn verify(args: &VerifyArgs) -> Result<(), CliError> {
     if !args.proofs.is_empty() {
         return args.proofs.iter().try_for_each(|file| verify_proof(file, &key, args.output));
     }
-    let copy = args.place.copy();
+    let copy = args.place.copy()?;
     let older = args.older.as_deref().map(|file| older(file, &key)).transpose()?;
     let audit = copy.audit(&key).map_err(|error| args.place.wrong(error))?;
     if let Some(older) = &older {
@@ -205,7 +203,7 @@ fn verify(args: &VerifyArgs) -> Result<(), CliError> {
 }
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
-    let (key, copy) = (args.place.key()?, args.place.copy());
+    let (key, copy) = (args.place.key()?, args.place.copy()?);
     let wrong = |error| args.place.wrong(error);
     let audit = copy.audit(&key).map_err(wrong)?;
     let mut listed = Vec::new();

@@ -26,6 +26,7 @@ pub mod subscribe;
 pub mod table;
 mod terms;
 pub mod wallet;
+mod web;
 mod words;
 
 use std::fmt;

@@ -200,4 +200,4 @@ pub fn denied(kept: &[Line], told: &[Line]) -> Vec<Flaw> {
 
 #[cfg(test)]
 #[path = "history_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -55,7 +55,7 @@ fn disclosure(n: u8, place: &Place, warrant: &[u8]) -> Disclosure {
 }
 
 /// So many disclosures, one after the other, and one under a warrant.
-fn history(count: u8) -> (Vec<Disclosed>, VerifierKey) {
+pub(in crate::client) fn history(count: u8) -> (Vec<Disclosed>, VerifierKey) {
     let (mut log, mut before, mut all) = (Log::new(), [0; 32], Vec::new());
     for n in 0..count {
         let place = Place::behind(n.into(), before, [n; 16]);

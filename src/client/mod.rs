@@ -5,6 +5,7 @@ pub mod authority;
 pub mod demand;
 mod demand_query;
 pub mod dsse;
+pub mod exported;
 pub mod fhir;
 pub mod history;
 mod obligation;

@@ -60,6 +60,21 @@ impl Drop for Gateway {
     }
 }
 
+/// `twinveil serve`, and where it listens.
+fn serve(folder: &Path) -> (Child, String) {
+    let mut process = Command::new(TWINVEIL)
+        .args(["serve", "--config", "demo/twinveil.toml"])
+        .current_dir(folder)
+        .envs([("TWINVEIL_LISTEN", "127.0.0.1:0"), ("TWINVEIL_HEALTH_LISTEN", "127.0.0.1:0")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line}"));
+    (process, address.to_owned())
+}
+
 impl Gateway {
     fn start(name: &str) -> Self {
         Self::start_with(name, |_| ())
@@ -70,18 +85,15 @@ impl Gateway {
         let folder = fresh(name);
         assert!(Command::new(TWINVEIL).args(["init", "demo"]).current_dir(&folder).output().unwrap().status.success());
         first(&folder);
-        let mut process = Command::new(TWINVEIL)
-            .args(["serve", "--config", "demo/twinveil.toml"])
-            .current_dir(&folder)
-            .envs([("TWINVEIL_LISTEN", "127.0.0.1:0"), ("TWINVEIL_HEALTH_LISTEN", "127.0.0.1:0")])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address =
-            line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("{line}")).to_owned();
+        let (process, address) = serve(&folder);
         Self { folder, address, process }
+    }
+
+    /// Kills it, as a crash would, and starts it on what is there.
+    fn restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        (self.process, self.address) = serve(&self.folder);
     }
 
     fn command(&self, line: &str) -> Command {
@@ -112,9 +124,13 @@ impl Gateway {
         BufReader::new(self.command(&line).stdout(Stdio::piped()).spawn().unwrap().stdout.unwrap())
     }
 
-    /// Publishes frames of one patient.
+    /// Publishes frames of patients.
     fn publish(&self, frames: &[Value]) -> Output {
-        let mut command = self.command(&format!("publish --as hospital --schema {PATIENT} --output json -"));
+        self.publish_as("hospital", PATIENT, frames)
+    }
+
+    fn publish_as(&self, source: &str, schema: &str, frames: &[Value]) -> Output {
+        let mut command = self.command(&format!("publish --as {source} --schema {schema} --output json -"));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut input = process.stdin.take().unwrap();
         for frame in frames {

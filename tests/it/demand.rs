@@ -1,9 +1,12 @@
 //! Legal demands, from the letter that arrives to the last frame that leaves, or does not: over real sockets, with what persons sign.
 
 mod bad;
+#[cfg(target_os = "linux")]
+mod disk;
 mod stories;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tonic::Status;
@@ -17,11 +20,11 @@ use twinveil::proto::v1::{
 use twinveil::veil::consent::envelope::{Envelope, Payload};
 use twinveil::veil::consent::query::Asks;
 use twinveil::veil::demand::query::Asks as AsksDesk;
-use twinveil::veil::demand::{self, Decision, Period, Stage};
+use twinveil::veil::demand::{self, About, Decision, Period, Stage};
 use twinveil::veil::name::{Did, RecordId, Spiffe, UnixMs};
-use twinveil::world::entropy;
+use twinveil::world::{Clock, entropy};
 
-use crate::harness::{Ask, PATIENT, Sub, World, soon};
+use crate::harness::{Ask, Folder, PATIENT, Sub, World, made_folder, soon};
 
 /// The purpose that the sample policy has for the authority.
 pub(crate) const LEGAL: &str = "dpv:LegalCompliance";
@@ -44,6 +47,10 @@ fn person(name: &str, keys: &[&Wallet], roles: &str) -> String {
 
 impl House {
     pub(crate) async fn start() -> Self {
+        Self::start_in(made_folder()).await
+    }
+
+    async fn start_in(folder: Folder) -> Self {
         let [clerk, counsel, analyst, one, two] = std::array::from_fn(|_| Wallet::generate(&mut entropy()));
         let persons = [
             person("clerk", &[&clerk], "\"clerk\""),
@@ -52,7 +59,11 @@ impl House {
             person("one", &[&one], "\"approver\""),
             person("two", &[&two], "\"approver\""),
         ];
-        Self { world: World::with(&persons.concat()).await, clerk, counsel, analyst, one, two }
+        let file = folder.join("twinveil.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}\n{}\n", persons.concat())).unwrap();
+        let world = World::at(folder, Arc::new(Clock::new())).await.expect("the sample configuration starts");
+        Self { world, clerk, counsel, analyst, one, two }
     }
 
     pub(crate) async fn restart(self) -> Self {
@@ -82,13 +93,21 @@ impl House {
 
     /// Files a demand about these subjects.
     pub(crate) async fn file(&self, said: &Value, subjects: &[Did]) -> Result<DemandTaken, Status> {
+        let (record, about) = self.signed_demand(said, subjects);
+        self.hand_in(&record, about).await
+    }
+
+    fn signed_demand(&self, said: &Value, subjects: &[Did]) -> (Envelope, Option<About>) {
         let subjects: BTreeSet<Did> = subjects.iter().copied().collect();
         let (origin, now) = (self.world.origin(), self.world.now());
-        let (record, about) = self.clerk.file_demand(said, subjects, &origin, now, &mut entropy()).expect("as clerks sign them");
+        self.clerk.file_demand(said, subjects, &origin, now, &mut entropy()).expect("as clerks sign them")
+    }
+
+    async fn hand_in(&self, record: &Envelope, about: Option<About>) -> Result<DemandTaken, Status> {
         let (subjects, secret) = about.map_or_else(Default::default, |about| {
             (about.subjects.iter().map(ToString::to_string).collect(), about.secret.expose().to_vec().into())
         });
-        let request = FileDemandRequest { record: Some(dsse::to_proto(&record)), subjects, secret, seen: String::new() };
+        let request = FileDemandRequest { record: Some(dsse::to_proto(record)), subjects, secret, seen: String::new() };
         let mut desk = self.desk().await;
         soon("an answer to a demand", desk.file(request)).await.map(tonic::Response::into_inner)
     }
@@ -135,11 +154,16 @@ impl House {
     }
 
     /// Drafted by one approver, signed by another.
-    pub(crate) async fn decide(&self, demand: RecordId, mut said: Value) -> Result<DemandTaken, Status> {
+    pub(crate) async fn decide(&self, demand: RecordId, said: Value) -> Result<DemandTaken, Status> {
+        self.submit(&self.drafted(demand, said).await?).await
+    }
+
+    /// Handed in with one signature; with the other, to be handed in.
+    async fn drafted(&self, demand: RecordId, mut said: Value) -> Result<Envelope, Status> {
         said["demand"] = demand.to_string().into();
         let half = self.sign::<Decision>(&self.one, &said);
         assert_eq!(self.submit(&half).await?.signatures_missing, 1);
-        self.submit(&self.two.approve(&half, &self.world.origin()).expect("the same bytes")).await
+        Ok(self.two.approve(&half, &self.world.origin()).expect("the same bytes"))
     }
 
     pub(crate) async fn notify(&self, demand: RecordId) {

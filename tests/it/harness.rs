@@ -2,6 +2,8 @@
 //! and recipients that talk to it as anybody's would. Every wait has an end and says what it waited for.
 
 pub(crate) mod child;
+#[cfg(target_os = "linux")]
+pub(crate) mod disk;
 pub(crate) mod front;
 mod people;
 pub(crate) mod recompute;

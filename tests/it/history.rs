@@ -1,6 +1,8 @@
 //! Does a person's history say what was handed over: as many frames as each recipient got, decided and not present, cut where something
 //! changed, proved by the log, and whatever happens to the gateway?
 
+mod exported;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -65,7 +67,7 @@ impl World {
     }
 
     /// What is in the log, every line of it proved and none missing; and what is not yet.
-    async fn history(&self, wallet: &Wallet) -> (Vec<Line>, Vec<Disclosure>) {
+    pub(crate) async fn history(&self, wallet: &Wallet) -> (Vec<Line>, Vec<Disclosure>) {
         let told = self.told(wallet, &wallet.voice(SignerRole::Subject)).await.expect("their own");
         assert!(told.completeness.starts_with("complete but for what an order forbids to show"));
         let lines: Vec<_> = told.disclosed.iter().map(|told| self.line(told)).collect();
@@ -74,7 +76,7 @@ impl World {
     }
 
     /// Who was handed how many, in the log and before.
-    pub(crate) async fn counted(&self, wallet: &Wallet) -> Counts {
+    async fn counted(&self, wallet: &Wallet) -> Counts {
         let (lines, open) = self.history(wallet).await;
         counts(lines.iter().map(|line| &line.disclosure).chain(&open))
     }
@@ -90,7 +92,7 @@ impl World {
 }
 
 /// Frames by recipient, purpose and schema.
-pub(crate) type Counts = BTreeMap<(String, String, String), u64>;
+type Counts = BTreeMap<(String, String, String), u64>;
 
 fn counts<'d>(disclosures: impl Iterator<Item = &'d Disclosure>) -> Counts {
     let mut counts = Counts::new();

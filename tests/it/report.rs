@@ -87,7 +87,7 @@ fn figure<'r>(report: &'r Value, table: &str, row: &str, column: &str) -> &'r Va
     }
 }
 
-fn count(report: &Value, table: &str, row: &str, column: &str) -> u64 {
+pub(crate) fn count(report: &Value, table: &str, row: &str, column: &str) -> u64 {
     figure(report, table, row, column)["value"]["count"].as_u64().unwrap()
 }
 

@@ -7,12 +7,10 @@ mod publish;
 mod risk;
 mod state;
 mod verify;
-mod web;
-
-use std::path::Path;
 
 use super::CliError;
-use crate::log::{Copy, ReadError};
+use super::web::{log_at, wrong};
+use crate::log::Copy;
 use crate::veil::merkle::checkpoint::Head;
 use crate::veil::merkle::leaf::Leaf;
 use crate::veil::merkle::note::VerifierKey;
@@ -57,10 +55,7 @@ struct WholeLog {
 impl WholeLog {
     /// Reads a log in a folder, or over HTTP, and checks all of it.
     fn read(place: &str, key: &VerifierKey) -> Result<Self, CliError> {
-        let copy = match web::Web::at(place)? {
-            Some(web) => Copy::of(Box::new(web)),
-            None => Copy::open(Path::new(place)),
-        };
+        let copy = log_at(place)?;
         let wrong = |error| wrong(place, error);
         let head = copy.audit(key).map_err(wrong)?.head;
         let mut leaves = Vec::new();
@@ -68,16 +63,6 @@ impl WholeLog {
         copy.each(&head, |number, leaf| leaves.extend(leaf.filter(|leaf| leaf.act().is_some()).map(|leaf| (number, leaf))))
             .map_err(wrong)?;
         Ok(Self { place: place.to_owned(), copy, head, leaves })
-    }
-}
-
-fn wrong(place: &str, error: ReadError) -> CliError {
-    match error {
-        ReadError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            CliError::broken(format!("`{place}` is not a whole log: a file of it is missing"))
-        }
-        ReadError::Io(error) => CliError::broken(format!("`{place}`: {error}")),
-        ReadError::Doubt(doubt) => CliError::found(format!("{}: `{place}`: {doubt}", doubt.code())),
     }
 }
 

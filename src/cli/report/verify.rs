@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::super::web::wrong;
 use super::super::{CliError, OutputArgs, log_key, say};
 use super::make::told;
-use super::{WholeLog, folder, wrong};
+use super::{WholeLog, folder};
 use crate::veil::name::Origin;
 use crate::veil::report::document::REPORT_BYTES_MAX;
 use crate::veil::report::publication::Publications;

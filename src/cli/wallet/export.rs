@@ -1,11 +1,11 @@
-//! `twinveil wallet export`: what stands, in the form of others.
+//! `twinveil wallet export`: what stands, in the form of others; and what was handed over, to be taken along.
 
 use std::path::PathBuf;
 
 use super::super::connect::Connection;
 use super::super::{CliError, now, say};
 use super::desk::Desk;
-use super::{CARRIER, Speaker, load, unsigned};
+use super::{CARRIER, Speaker, history, load, unsigned};
 use crate::client::fhir::{Acts, Held, bundle};
 use crate::client::wallet::{Voice, Wallet};
 use crate::proto::v1::{Grant, StandingResponse};
@@ -13,20 +13,31 @@ use crate::veil::consent::envelope::{Signed, Verified};
 use crate::veil::consent::record::{Consent, SignerRole};
 use crate::veil::name::{Did, Origin, RecordId};
 
-/// Write the standing consents of the wallet as FHIR R5 resources.
+/// Write the standing consents of the wallet as FHIR R5 resources, or its history to take along.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every record that permits something now or later becomes a resource `Consent` of a Bundle, with the base decision `deny`; what others \
 forbid, or permit with more protection, is an exception in it. Treatments, hours and counted uses are modifier extensions, which a \
 reader must understand or refuse. The signed record is attached.
 
+A history is a line that says what it is, and a line for each disclosure that is in the log, with all that proves it: \
+`twinveil wallet history --exported` checks it with the log's key, and no gateway is asked. Where a line does not hold, or one is missing, \
+nothing is written.
+
 Examples:
   twinveil wallet export --fhir --dir demo --wallet patient.json
-  twinveil wallet export --fhir --dir demo --wallet patient.json --out consents.json")]
+  twinveil wallet export --fhir --dir demo --wallet patient.json --out consents.json
+  twinveil wallet export --history --dir demo --wallet patient.json --out history.ndjson")]
 pub(super) struct Args {
     /// As an HL7 FHIR R5 Bundle of `Consent` resources (JSON)
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "history", conflicts_with = "history")]
     fhir: bool,
+    /// Who was handed what so far, each line with its proof (one JSON object a line)
+    #[arg(long)]
+    history: bool,
+    /// The key of the gateway's log (name+hash+key); what the wallet pinned, or DIR/log.vkey, where absent
+    #[arg(long, value_name = "FILE", requires = "history")]
+    log_key: Option<PathBuf>,
     /// The wallet
     #[arg(long, value_name = "FILE")]
     wallet: PathBuf,
@@ -42,6 +53,15 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let (wallet, origin) = (load(&args.wallet)?, args.connection.origin()?);
     let voice = args.speaker.voice(&wallet, SignerRole::Subject);
+    if args.history {
+        let (found, log) = history::fetched(&args.wallet, args.speaker, args.log_key.as_deref(), &args.connection)?;
+        let text = history::exported(found, voice.subject, &log)?;
+        return match &args.out {
+            None => say(text.trim_end()),
+            // It tells who had what of somebody.
+            Some(out) => super::super::certs::create(out, text.as_bytes(), 0o600),
+        };
+    }
     let held = super::super::block_on(held(args, &wallet, &voice, &origin))?;
     let text = format!("{:#}", bundle(&held, now()?));
     match &args.out {

@@ -10,17 +10,18 @@ use serde_json::{Value, json};
 use super::super::connect::Connection;
 use super::super::explain::word;
 use super::super::table::Table;
-use super::super::{CliError, OutputArgs, complain, plain, say};
+use super::super::{CliError, OutputArgs, complain, now, plain, say};
 use super::desk::Desk;
 use super::receipts::Book;
 use super::{CARRIER, Speaker, hex, load};
+use crate::client::exported::{Exported, NotExported};
 use crate::client::history::{Flaw, Line, check, denied, is_within};
 use crate::client::wallet::Voice;
 use crate::proto::v1::{self, Disclosure, HistoryGap, HistoryResponse};
 use crate::veil::consent::record::SignerRole;
 use crate::veil::merkle::Doubt;
 use crate::veil::merkle::note::VerifierKey;
-use crate::veil::name::UnixMs;
+use crate::veil::name::{Did, UnixMs};
 
 /// Show who was handed how many frames of the wallet's subject, what for, and how its fields were treated.
 #[derive(Debug, clap::Args)]
@@ -33,12 +34,19 @@ Examples:
   twinveil wallet history --wallet patient.json --dir demo
   twinveil wallet history --wallet patient.json --dir demo --from 2026-11-01T00:00:00Z --output json
   twinveil wallet history --wallet guardian.json --dir demo --for did:key:z6Mk… --authority 0a8f…
+  twinveil wallet history --exported history.ndjson --log-key log.vkey
+
+With --exported everybody checks what somebody took along with `twinveil wallet export --history`, and asks no gateway. That a line is \
+of whoever the file says, only they can say: the line itself names nobody.
 
 Exit code 1: a line does not hold, or some are missing.")]
 pub(super) struct Args {
     /// The wallet
-    #[arg(long, value_name = "FILE")]
-    wallet: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "exported")]
+    wallet: Option<PathBuf>,
+    /// An exported history, instead of asking the gateway
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["wallet", "subject", "authority"])]
+    exported: Option<PathBuf>,
     /// Show what was handed over after this instant (RFC 3339, UTC)
     #[arg(long, value_name = "INSTANT")]
     from: Option<jiff::Timestamp>,
@@ -70,25 +78,57 @@ impl Args {
 }
 
 /// What was found out.
-struct Found {
+pub(super) struct Found {
     lines: Vec<Line>,
     under_way: Vec<Disclosure>,
     gaps: Vec<HistoryGap>,
     flaws: Vec<Flaw>,
+    /// Of the subject's own, who is told of every place.
+    whole: bool,
+    /// Whose it is and of when, where it was exported.
+    exported: Option<(Did, UnixMs)>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let (wallet, origin) = (load(&args.wallet)?, args.connection.origin()?);
-    let book = Book::open_with(&wallet, &args.connection, args.log_key.as_deref())?;
+    let found = match (&args.exported, &args.wallet) {
+        (Some(file), _) => read(file, args)?,
+        (None, Some(wallet)) => fetched(wallet, args.speaker, args.log_key.as_deref(), &args.connection)?.0,
+        (None, None) => return Err(CliError::broken("`--wallet` or `--exported` says whose history it is")),
+    };
+    if args.output.is_json() {
+        as_json(args, &found)?
+    } else {
+        as_text(args, &found)?
+    }
+    holds(&found.flaws)
+}
+
+/// What is wrong is said, each thing in a line.
+fn holds(flaws: &[Flaw]) -> Result<(), CliError> {
+    flaws.iter().for_each(|flaw| complain(format_args!("twinveil: {}: {flaw}", flaw.code())));
+    match flaws.len() {
+        0 => Ok(()),
+        count => Err(CliError::found(format!("the history does not hold: {count} things are wrong with it"))),
+    }
+}
+
+/// Asks the gateway, checks every line, and keeps what is new beside the wallet.
+pub(super) fn fetched(
+    file: &Path,
+    speaker: Speaker,
+    log_key: Option<&Path>,
+    connection: &Connection,
+) -> Result<(Found, VerifierKey), CliError> {
+    let (wallet, origin) = (load(file)?, connection.origin()?);
+    let book = Book::open_with(&wallet, connection, log_key)?;
     let Some(key) = book.key() else {
         return Err(CliError::broken("the key of the gateway's log is not known: say `--log-key FILE`, or `--dir` with a log.vkey in it"));
     };
-    let voice = args.speaker.voice(&wallet, SignerRole::Subject);
-    let told =
-        super::super::block_on(async { Desk::open(&args.connection, Some(CARRIER)).await?.history(&wallet, &voice, &origin).await })?;
-    let file = Kept::file(&args.wallet, &voice);
+    let voice = speaker.voice(&wallet, SignerRole::Subject);
+    let told = super::super::block_on(async { Desk::open(connection, Some(CARRIER)).await?.history(&wallet, &voice, &origin).await })?;
+    let file = Kept::file(file, &voice);
     let kept = Kept::read(&file, key)?;
-    let mut found = examine(told, &kept, key, args.speaker.authority().is_none());
+    let mut found = examine(told, &kept, key, speaker.authority().is_none());
     if let (Some(before), Some(newest)) = (book.head(), found.lines.iter().max_by_key(|line| line.receipt.head.size)) {
         let now = newest.receipt.head;
         if now.size < before.size || (now.size == before.size && now.root != before.root) {
@@ -96,16 +136,29 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         }
     }
     Kept::add(&file, &kept, &found.lines)?;
-    if args.output.is_json() {
-        as_json(args, &found)?
-    } else {
-        as_text(args, &found)?
-    }
-    found.flaws.iter().for_each(|flaw| complain(format_args!("twinveil: {}: {flaw}", flaw.code())));
-    match found.flaws.len() {
-        0 => Ok(()),
-        count => Err(CliError::found(format!("the history does not hold: {count} things are wrong with it"))),
-    }
+    Ok((found, key.clone()))
+}
+
+/// What somebody took along.
+fn read(file: &Path, args: &Args) -> Result<Found, CliError> {
+    let key = super::super::log_key(&args.log_key.clone().unwrap_or_else(|| args.connection.dir.join("log.vkey")))?;
+    let read = Exported::read(&super::super::read_text(file)?, &key);
+    let (exported, flaws) = read.map_err(|error| match error {
+        NotExported::NoHead => CliError::broken(format!("`{}` is {error}", file.display())),
+        NotExported::OtherLog(_) => CliError::found(format!("`{}` is {}", file.display(), plain(&error.to_string()))),
+    })?;
+    let gaps = exported.gaps.iter().map(|(from, until)| HistoryGap { from_ms: from.0, until_ms: until.0 }).collect();
+    let of = Some((exported.subject, exported.made));
+    Ok(Found { lines: exported.lines, under_way: Vec::new(), gaps, flaws, whole: exported.whole, exported: of })
+}
+
+/// As it is taken along: all that is in the log, where all of it holds.
+pub(super) fn exported(found: Found, subject: Did, log: &VerifierKey) -> Result<String, CliError> {
+    holds(&found.flaws)?;
+    let gaps = found.gaps.iter().map(|gap| (UnixMs(gap.from_ms), UnixMs(gap.until_ms))).collect();
+    let mut lines = found.lines;
+    lines.sort_by_key(|line| line.receipt.entry());
+    Ok(Exported { subject, made: now()?, whole: found.whole, gaps, lines }.to_text(log))
 }
 
 fn examine(told: HistoryResponse, kept: &Kept, key: &VerifierKey, own: bool) -> Found {
@@ -121,7 +174,7 @@ fn examine(told: HistoryResponse, kept: &Kept, key: &VerifierKey, own: bool) -> 
     if own {
         flaws.extend(denied(&kept.lines, &lines));
     }
-    Found { lines, under_way: told.under_way, gaps: told.gaps, flaws }
+    Found { lines, under_way: told.under_way, gaps: told.gaps, flaws, whole: own, exported: None }
 }
 
 /// What was told before, in a file beside the wallet: one line each, which is only ever added to.
@@ -173,16 +226,20 @@ impl Kept {
 }
 
 /// The last line: how far this is all there is.
-fn completeness(args: &Args, found: &Found) -> String {
-    let whose = match args.speaker.authority() {
-        None => "This is complete",
-        Some(_) => "This is what the delegation's scope shows: whether lines are missing, only the subject can see. It is complete",
+fn completeness(found: &Found) -> String {
+    let until = found.exported.map(|(_, made)| format!(" until {made}")).unwrap_or_default();
+    let whose = match found.whole {
+        true => format!("This is complete{until}"),
+        false => {
+            format!("This is what the delegation's scope shows: whether lines are missing, only the subject can see. It is complete{until}")
+        }
     };
     let gaps = match found.gaps.len() {
         0 => "",
         _ => ", and for the gaps above, in which the gateway did not stop in good order",
     };
-    format!("{whose} but for what an order forbids to show yet{gaps}.")
+    let of = found.exported.map(|(subject, _)| format!(" That it is of {subject}, whoever exported it says.")).unwrap_or_default();
+    format!("{whose} but for what an order forbids to show yet{gaps}.{of}")
 }
 
 fn as_text(args: &Args, found: &Found) -> Result<(), CliError> {
@@ -212,7 +269,7 @@ fn as_text(args: &Args, found: &Found) -> Result<(), CliError> {
     for gap in found.gaps.iter().filter(|gap| within(args, gap)) {
         say(format_args!("gap from {} until {}: what was handed over may be missing", UnixMs(gap.from_ms), UnixMs(gap.until_ms)))?;
     }
-    say(completeness(args, found))
+    say(completeness(found))
 }
 
 fn as_json(args: &Args, found: &Found) -> Result<(), CliError> {
@@ -231,7 +288,7 @@ fn as_json(args: &Args, found: &Found) -> Result<(), CliError> {
         "under_way": under_way.collect::<Vec<_>>(),
         "gaps": gaps.map(|gap| json!({"from": UnixMs(gap.from_ms).to_string(), "until": UnixMs(gap.until_ms).to_string()})).collect::<Vec<_>>(),
         "flaws": found.flaws.iter().map(|flaw| json!({"code": flaw.code(), "what": flaw.to_string()})).collect::<Vec<_>>(),
-        "completeness": completeness(args, found),
+        "completeness": completeness(found),
     }))
 }
 

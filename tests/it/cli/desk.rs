@@ -1,13 +1,17 @@
 //! The desk for legal demands by the command line: a court order under a gag, from the letter to the notice, and a letter that is refused.
 
-use std::io::BufRead;
+mod stories;
+mod turbine;
+
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 use twinveil::veil::name::UnixMs;
 use twinveil::world::Clock;
 
+use super::stories::text;
 use super::{Gateway, PATIENT, TWINVEIL, event, frame};
 
 const HOSPITAL: &str = "--source spiffe://example.org/source/hospital --source-key demo/keys/hospital.key";
@@ -51,16 +55,81 @@ impl Gateway {
         filed["demand"].as_str().unwrap().to_owned()
     }
 
-    /// All three stages, met.
-    fn examine(&self, demand: &str) {
-        for (by, answer) in [
+    /// All three stages, met; the record of the third.
+    fn examine(&self, demand: &str) -> String {
+        let answers = [
             ("counsel", "--n 1 --determination court-order --primary-law --jurisdiction"),
             ("counsel", "--n 2 --risk licence"),
             ("analyst", "--n 3 --right ICCPR:17=compatible"),
-        ] {
-            self.json(&format!("demand stage {demand} --wallet {by}.json {answer} --met --reasoning reasoning.md"));
+        ];
+        let answered = answers
+            .map(|(by, answer)| self.json(&format!("demand stage {demand} --wallet {by}.json {answer} --met --reasoning reasoning.md")));
+        text(&answered[2]["record"])
+    }
+
+    /// Signed by one approver, and then by another: how the case stands.
+    fn decided(&self, demand: &str, decision: &str) -> String {
+        let draft = self.json(&format!("demand {decision} --wallet one.json --reasoning reasoning.md"));
+        assert_eq!(draft["signatures_missing"], 1);
+        text(&self.json(&format!("demand approve {demand} --wallet two.json --cosign"))["state"])
+    }
+
+    /// The records of a case, by kind.
+    fn kinds(&self, demand: &str) -> Vec<String> {
+        let shown = self.json(&format!("demand show {demand} --wallet clerk.json"));
+        shown["records"].as_array().unwrap().iter().map(|record| text(&record["kind"])).collect()
+    }
+}
+
+/// What is received, line by line, as it comes.
+struct Receiving {
+    process: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Receiving {
+    /// From when on the stream is there.
+    fn begin(gateway: &Gateway, line: &str) -> Self {
+        let mut process = gateway.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        if !first.contains("\"header\"") {
+            panic!("{line}: `{first}`: {}", said(process));
+        }
+        Self { process, lines }
+    }
+
+    /// The next frame.
+    fn frame(&mut self) -> Value {
+        loop {
+            let event = event(&mut self.lines);
+            match event["event"].as_str().unwrap() {
+                "view" => continue,
+                "frame" => return event["message"].clone(),
+                other => panic!("{other}"),
+            }
         }
     }
+
+    /// All frames to its end, where it ends well.
+    fn all(self) -> Vec<Value> {
+        let (frames, code, said) = self.rest();
+        assert_eq!(code, Some(0), "{said}");
+        frames
+    }
+
+    /// What comes until it ends, and how it ends.
+    fn rest(self) -> (Vec<Value>, Option<i32>, String) {
+        let lines = self.lines.lines().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let frames = lines.filter(|event| event["event"] == "frame").map(|event| event["message"].clone()).collect();
+        let output = self.process.wait_with_output().unwrap();
+        (frames, output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+fn said(process: Child) -> String {
+    String::from_utf8(process.wait_with_output().unwrap().stderr).unwrap()
 }
 
 const LETTER: &str = "--kind court --jurisdiction DE --home --authority Amtsgericht --document order.pdf --process order --statute StPO";
@@ -96,7 +165,7 @@ fn a_court_order_under_a_gag_goes_from_the_letter_to_the_notice_by_the_command_l
     assert_eq!(gateway.refused(1, &format!("demand approve {demand} --wallet two.json --cosign")).matches("no decision").count(), 1);
 
     let mut court = gateway.command(&format!("{release} --count 2")).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufReader::new(court.stdout.take().unwrap());
+    let mut lines = BufReader::new(court.stdout.take().unwrap());
     assert_eq!(event(&mut lines)["event"], "header");
     gateway.publish(&[frame(1, "a"), frame(2, "b")]);
     assert_eq!(event(&mut lines)["event"], "view");
@@ -108,7 +177,7 @@ fn a_court_order_under_a_gag_goes_from_the_letter_to_the_notice_by_the_command_l
 
     // The gateway tells her by itself.
     let mut told = gateway.command("wallet notices --wallet patient.json --count 1").stdout(Stdio::piped()).spawn().unwrap();
-    let line = std::io::BufReader::new(told.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let line = BufReader::new(told.stdout.take().unwrap()).lines().next().unwrap().unwrap();
     assert!(told.wait().unwrap().success() && line.ends_with(&format!("{demand}  demand")), "{line}");
     let shown = gateway.json(&format!("demand show {demand} --wallet clerk.json --out records"));
     let kinds: Vec<&str> = shown["records"].as_array().unwrap().iter().map(|record| record["kind"].as_str().unwrap()).collect();

@@ -12,19 +12,19 @@ const VENDOR: &str = "--to spiffe://example.org/recipient/vendor --purpose dpv:T
 
 impl Gateway {
     /// What a command that is denied says first.
-    fn denied(&self, line: &str) -> String {
+    pub(super) fn denied(&self, line: &str) -> String {
         let output = self.run(line);
         assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
         let text = String::from_utf8(output.stderr).unwrap();
         text.strip_prefix("twinveil: ").and_then(|text| text.split(':').next()).unwrap_or_default().to_owned()
     }
 
-    fn did(&self, wallet: &str) -> String {
+    pub(super) fn did(&self, wallet: &str) -> String {
         self.wallet(wallet)["did"].as_str().unwrap().to_owned()
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
@@ -113,22 +113,13 @@ fn a_steward_of_a_wind_farm_grants_the_vendor_condition_data_and_not_load() {
     assert_eq!(event(&mut stream)["event"], "header");
     let sent = json!({"assetId": "wt-7", "capturedAtMs": "1", "condition": {"gearboxC": 61.5}, "production": {"activePowerKw": 1234.5},
                       "demand": {"setpointKw": 2000}, "actions": [{"operatorId": "badge-4", "command": "stop"}]});
-    publish(&gateway, "windfarm", "twinveil.sample.TurbineFrame", &sent);
+    assert!(gateway.publish_as("windfarm", "twinveil.sample.TurbineFrame", &[sent]).status.success());
     assert_eq!(event(&mut stream)["event"], "view");
     let frame = event(&mut stream);
     assert_eq!(frame["message"]["condition"]["gearboxC"], 61.5);
     for hidden in ["1234.5", "2000", "badge-4", "stop", "wt-7"] {
         assert!(!frame.to_string().contains(hidden), "{frame}");
     }
-}
-
-/// Publishes one frame as a source.
-fn publish(gateway: &Gateway, source: &str, schema: &str, frame: &Value) {
-    use std::io::Write;
-    let mut command = gateway.command(&format!("publish --as {source} --schema {schema} --output json -"));
-    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    writeln!(process.stdin.take().unwrap(), "{frame}").unwrap();
-    assert!(process.wait_with_output().unwrap().status.success());
 }
 
 #[test]

@@ -1,19 +1,17 @@
-//! Demands of a court, the police, an agency and a company, and a person who consents to one release.
+//! Demands that need a month to pass, or a look at all that a gateway is: of a court under a gag, and of an agency. Those of the police, of
+//! a company and of a person who consents are told by the command line (`cli/desk`).
 
 use std::time::Duration;
 
 use serde_json::json;
 use twinveil::client::dsse;
-use twinveil::proto::sample::{Action, Condition, Demand as Load, PatientFrame, TurbineFrame};
+use twinveil::proto::sample::PatientFrame;
 use twinveil::proto::v1::RecordRequest;
 use twinveil::veil::consent::query::Asks;
-use twinveil::veil::consent::record::SignerRole;
-use twinveil::veil::consent::withdrawal::Reach;
-use twinveil::veil::demand::{Challenge, Stage};
 
-use super::{DAY, House, LEGAL, code};
+use super::{DAY, House, code};
 use crate::consent::{CARE, frame};
-use crate::harness::{Ask, Given, PATIENT, TURBINE, World, eventually, permit, soon};
+use crate::harness::{Ask, Given, PATIENT, eventually, soon};
 
 const MONTH: i64 = 30 * DAY;
 
@@ -76,30 +74,6 @@ async fn a_court_order_under_a_gag_releases_what_was_decided_and_its_subject_is_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_police_request_that_fails_the_third_stage_releases_nothing() {
-    let house = House::start().await;
-    let ada = house.world.patient("ada").await;
-    let asked = house.asked(|said| (said["source"]["kind"], said["emergency"]) = ("police".into(), true.into()));
-    let demand = super::id(&house.file(&asked, &[ada.did()]).await.expect("a clerk's"));
-    let mut stages = house.met(demand).await;
-    let violated = json!({"n": 3, "met": false, "rights": [{"instrument": "ICCPR", "article": "17", "finding": "violated"}],
-                          "reasoning_sha256": "cd".repeat(32), "replaces": stages[2]});
-    let third = house.say::<Stage>(&house.analyst, demand, violated).await.expect("another answer before the decision");
-    stages[2] = super::id_of(&third.record).to_string();
-    assert_eq!(code(house.decide(demand, house.comply(&stages, &asked)).await), "TV-Q12");
-    let refusal = json!({"outcome": "refuse", "stages": stages, "reasons": ["human_rights"], "reasoning_sha256": "ef".repeat(32)});
-    assert_eq!(house.decide(demand, refusal).await.expect("two approvers").state, "refused");
-    assert_eq!(code(house.release("authority", demand, PATIENT).await), "TV-G28");
-    let shown = house.show(demand).await.demand.expect("a case");
-    assert!(shown.refused.starts_with("TV-Q21") && shown.recipient.is_empty(), "{shown:?}");
-    // It is disclosed at once: nobody forbids it.
-    assert_eq!(house.disclosed().await.demands.len(), 1);
-    let late = json!({"n": 3, "met": true, "rights": [{"instrument": "ICCPR", "article": "17", "finding": "compatible"}],
-                      "reasoning_sha256": "cd".repeat(32), "replaces": stages[2]});
-    assert_eq!(code(house.say::<Stage>(&house.analyst, demand, late).await), "TV-Q07");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_demand_for_a_back_door_is_written_down_answered_and_changes_nothing() {
     let house = House::start().await;
     let ada = house.world.patient("ada").await;
@@ -133,89 +107,4 @@ async fn everything(house: &House, ada: &twinveil::client::wallet::Wallet) -> Ve
     explained.at_ms = 0;
     all.push(format!("{explained:?}"));
     all
-}
-
-fn turbine(sequence: u64) -> TurbineFrame {
-    TurbineFrame {
-        asset_id: "wt-7".into(),
-        sequence,
-        condition: Some(Condition { gearbox_c: 61.5, ..Condition::default() }),
-        actions: vec![Action { operator_id: "badge-4".into(), command: "stop".into(), ..Action::default() }],
-        demand: Some(Load { setpoint_kw: 2_000.0, ..Load::default() }),
-        ..TurbineFrame::default()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_company_asked_for_shift_patterns_gives_the_condition_of_a_machine_and_nothing_of_who_ran_it() {
-    let house = House::start().await;
-    // The steward's key is the turbine's.
-    let steward = house.world.wallet();
-    house.world.enrol("windfarm", "wt-7", &steward).await;
-    let fields =
-        json!([{"schema": TURBINE, "path": "actions"}, {"schema": TURBINE, "path": "demand"}, {"schema": TURBINE, "path": "condition"}]);
-    let asked = house.asked(|said| (said["fields"], said["source"]["kind"]) = (fields, "civil".into()));
-    let demand = super::id(&house.file(&asked, &[steward.did()]).await.expect("a clerk's"));
-    let stages = house.met(demand).await;
-    let mut decision = house.comply(&stages, &asked);
-    (decision["outcome"], decision["reasons"]) = ("comply-in-part".into(), json!(["overbroad"]));
-    decision["fields"] = json!([{"schema": TURBINE, "path": "condition"}]);
-    house.decide(demand, decision).await.expect("two approvers");
-    assert_eq!(code(house.release("authority", demand, TURBINE).await), "TV-G28", "the steward was not told");
-    house.notify(demand).await;
-    let notice = soon("a notice", house.notices(&steward).await.message()).await.expect("open").expect("one");
-    assert_eq!(notice.what, "demand");
-    assert_eq!(code(house.release("authority", demand, PATIENT).await), "TV-G28", "no field of these frames");
-    let mut company = house.release("authority", demand, TURBINE).await.expect("released to it");
-    house.world.publish("windfarm", TURBINE, &[turbine(1)]).await;
-    let expected = TurbineFrame { condition: turbine(1).condition, ..TurbineFrame::default() };
-    assert_eq!(company.message::<TurbineFrame>().await, expected, "not even what is public");
-    // A challenge stops an open stream; a ruling lets it begin again.
-    let challenge = json!({"where": "Landgericht Sample", "filed": house.at(0), "result": "pending", "reasoning_sha256": "aa".repeat(32)});
-    let challenge = house.say::<Challenge>(&house.clerk, demand, challenge).await.expect("a clerk's");
-    house.world.publish("windfarm", TURBINE, &[turbine(2)]).await;
-    let (frames, end) = company.rest().await;
-    assert!(frames.is_empty());
-    assert_eq!(code(end), "TV-G29");
-    assert_eq!(code(house.release("authority", demand, TURBINE).await), "TV-G28");
-    let ruling = json!({"where": "Landgericht Sample", "filed": house.at(0), "result": "dismissed", "reasoning_sha256": "aa".repeat(32),
-                        "replaces": super::id_of(&challenge.record).to_string()});
-    house.say::<Challenge>(&house.clerk, demand, ruling).await.expect("a clerk's");
-    let mut company = house.release("authority", demand, TURBINE).await.expect("again");
-    house.world.publish("windfarm", TURBINE, &[turbine(3)]).await;
-    company.frame().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subject_consents_to_one_release_in_her_own_case_and_takes_it_back() {
-    let house = House::start().await;
-    let (ada, ben) = (house.world.patient("ada").await, house.world.patient("ben").await);
-    let asked = house.asked(|said| said["source"]["kind"] = "civil".into());
-    let demand = super::id(&house.file(&asked, &[ada.did(), ben.did()]).await.expect("a clerk's"));
-    house.notify(demand).await;
-    let given = |world: &World| {
-        let given = Given::to(world, &["authority"], LEGAL).rules(vec![permit("vitals.heart_rate_bpm", "generalize")]).uses(1);
-        given.demand(demand)
-    };
-    let consent = house.world.grant(&ada, &given(&house.world)).await;
-    // It is a word on this demand, and on nothing else.
-    assert!(!house.world.explain(&ada, "authority", LEGAL, PATIENT).await.delivers);
-    let mut decision = house.comply(&[], &asked);
-    (decision["outcome"], decision["reasons"]) = ("comply-in-part".into(), json!(["no_instance_consent"]));
-    (decision["fields"], decision["consent"]) = (json!([{"schema": PATIENT, "path": "vitals.heart_rate_bpm"}]), consent.to_string().into());
-    house.decide(demand, decision).await.expect("two approvers, and her consent");
-    let mut authority = house.release("authority", demand, PATIENT).await.expect("once");
-    assert_eq!(code(house.release("authority", demand, PATIENT).await), "TV-G28", "she consented to one");
-    house.world.publish("hospital", PATIENT, &[frame("ben", 1), frame("ada", 1)]).await;
-    let released: PatientFrame = authority.message().await;
-    let vitals = released.vitals.as_ref().expect("vitals");
-    assert_eq!((vitals.heart_rate_bpm, vitals.temperature_c, released.note.as_str()), (Some(70.0), None, ""), "as she said");
-    assert_eq!(house.world.withdraw(&ada, &Reach::Records(vec![consent]), SignerRole::Subject).await.ended, 1);
-    house.world.publish("hospital", PATIENT, &[frame("ada", 2)]).await;
-    let (frames, end) = authority.rest().await;
-    assert!(frames.is_empty());
-    assert_eq!(code(end), "TV-G29");
-    let house = house.restart().await;
-    assert_eq!(code(house.release("authority", demand, PATIENT).await), "TV-G28", "also after a restart");
-    eventually("the release to be on record", async || house.kinds(demand).await.contains(&"release".to_owned()).then_some(())).await;
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 use serde_json::{Value, json};
+use twinveil::client::exported::Exported;
 use twinveil::proto::sample::{Activity, Identity, PatientFrame, Position, TurbineFrame, Vitals, Waveform};
 use twinveil::proto::{SAMPLES, v1};
 use twinveil::veil::consent::envelope::Envelope;
@@ -507,6 +508,9 @@ fn log() -> Seeds {
     let mode = |mode: u8, rest: &[u8]| [&[mode], rest].concat();
     let tile = |path: &str, rest: &[u8]| [&[4, path.len() as u8], path.as_bytes(), rest].concat();
     let numbers: Vec<u8> = [2u64, 3, 1].into_iter().flat_map(u64::to_be_bytes).collect();
+    let gaps = vec![(UnixMs(0), UnixMs(7_000))];
+    let taken = Exported { subject: key.did(), made: UnixMs(9_000), whole: true, gaps, lines: Vec::new() };
+    let line = serde_json::json!({"record": "AAAA", "place": "AAAA", "salt": "AAAA", "proof": proof.to_string()}).to_string();
     let body = note.to_string();
     let body = body.split_once("\n\n").expect("a checkpoint").0;
     vec![
@@ -526,6 +530,7 @@ fn log() -> Seeds {
         ("signed", mode(5, b"\x05\x00\x01one\n\ntwo\n")),
         ("arithmetic", [&[6][..], &numbers, &[7; 96]].concat()),
         ("tree", mode(7, &[1; 300])),
+        ("history", mode(8, (taken.to_text(&verifier) + &line).as_bytes())),
     ]
 }
 

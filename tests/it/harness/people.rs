@@ -143,12 +143,6 @@ impl Given {
         self
     }
 
-    /// Only for this legal demand.
-    pub(crate) fn demand(mut self, demand: RecordId) -> Self {
-        self.0.demand = Some(demand.to_string());
-        self
-    }
-
     pub(crate) fn windows(mut self, windows: Vec<WindowDocument>) -> Self {
         self.0.windows = windows;
         self

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use twinveil::proto::v1::Disclosure;
 use twinveil::veil::name::RecordId;
 
 use super::model::Window;
 use super::play::{Came, Heard, Run, Sent};
 use super::stage::{CARE_TERM, RESEARCH_TERM};
-use super::steps::{CARE, CLINICIAN, HOSPITAL, NOTE, RESEARCHER};
+use super::steps::{CARE, CLINICIAN, HEART, HOSPITAL, NOTE, RESEARCHER};
 use crate::harness::PATIENT;
-use crate::history::Counts;
+
+/// The schema of what is said on the call.
+const CHART: &str = "ward.v1.Chart";
 
 /// What came about in a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +55,7 @@ pub(super) fn judge(run: &Run) -> (Vec<String>, Tally) {
     }
     judging.call();
     judging.uses();
-    judging.histories();
+    judging.wrong.extend(histories(run));
     for (id, person) in &run.unsaid {
         // One that was reset may have been gone before the withdrawal came; who reads slowly has not noticed yet.
         if run.streams.iter().any(|stream| stream.id == *id && !stream.reset && !stream.seat.slow) {
@@ -185,29 +188,6 @@ impl Judging<'_> {
         self.all_came("back: chart", back, answered, &run.back);
     }
 
-    /// Every message that came is in the history of whom it is about; where nothing was lost on the way, and nothing else is.
-    fn histories(&mut self) {
-        let run = self.run;
-        for (person, counted) in run.counted.iter().enumerate() {
-            let of_person = |sent: &[Sent], came: &[Came]| came.iter().filter(|came| sent[came.number].person == person).count() as u64;
-            for to in run.streams.iter().map(|stream| stream.seat.to).collect::<BTreeSet<_>>() {
-                let streams = || run.streams.iter().filter(|stream| stream.seat.to == to);
-                let came: u64 = streams().map(|stream| of_person(&run.frames, &stream.came)).sum();
-                let told = told(counted, to, PATIENT);
-                let is_all = streams().all(|stream| !stream.reset && !stream.seat.slow);
-                if told < came || (is_all && told != came) {
-                    self.wrong.push(format!("{to:?} got {came} frames of person {person}, whose history says {told}"));
-                }
-            }
-            for (to, came) in [((HOSPITAL, CARE), &run.there), ((CLINICIAN, CARE), &run.back)] {
-                let (came, told) = (of_person(&run.charts, came), told(counted, to, "ward.v1.Chart"));
-                if told < came {
-                    self.wrong.push(format!("{to:?} got {came} charts of person {person}, whose history says {told}"));
-                }
-            }
-        }
-    }
-
     fn uses(&mut self) {
         let granted = self.run.people.iter().flat_map(|history| &history.0);
         let max: BTreeMap<_, _> = granted.filter_map(|fact| fact.what.uses()).collect();
@@ -219,13 +199,61 @@ impl Judging<'_> {
     }
 }
 
-/// What a history says that somebody got.
-fn told(counted: &Counts, (recipient, purpose): (u8, u8), schema: &str) -> u64 {
+/// Every message that came is in the history of whom it is about, with what of it was shown; where nothing was lost on the way, and
+/// nothing else is.
+pub(super) fn histories(run: &Run) -> Vec<String> {
+    let mut all = Vec::new();
+    for (person, told) in run.told.iter().enumerate() {
+        let told = counts(told);
+        let said = |to, schema, mask| told.get(&(party(to), schema, mask)).copied().unwrap_or_default();
+        for to in run.streams.iter().map(|stream| stream.seat.to).collect::<BTreeSet<_>>() {
+            let streams = || run.streams.iter().filter(|stream| stream.seat.to == to);
+            let is_all = streams().all(|stream| !stream.reset && !stream.seat.slow);
+            for mask in 0..=NOTE | HEART {
+                let came = streams().flat_map(|stream| &stream.came);
+                let came = came.filter(|came| run.frames[came.number].person == person && came.mask == mask).count() as u64;
+                let told = said(to, PATIENT, mask);
+                if told < came || (is_all && told != came) {
+                    all.push(format!("{to:?} got {came} frames {mask:b} of person {person}, whose history says {told}"));
+                }
+            }
+        }
+        // What came back had been shown before, by another decision: only how many, there.
+        for (to, came) in [((HOSPITAL, CARE), &run.there), ((CLINICIAN, CARE), &run.back)] {
+            let came = came.iter().filter(|came| run.charts[came.number].person == person).count() as u64;
+            let told: u64 = (0..=NOTE | HEART).map(|mask| said(to, CHART, mask)).sum();
+            if told < came {
+                all.push(format!("{to:?} got {came} charts of person {person}, whose history says {told}"));
+            }
+        }
+        let known: u64 = told.iter().filter(|((_, schema, _), _)| [PATIENT, CHART].contains(schema)).map(|(_, count)| count).sum();
+        if known != told.values().sum::<u64>() {
+            all.push(format!("the history of person {person} says of what nobody sent"));
+        }
+    }
+    all
+}
+
+/// Frames by whom they went to and what for, schema, and what of them was let through.
+type Counts<'r> = BTreeMap<((String, String), &'r str, u8), u64>;
+
+fn counts(told: &[Disclosure]) -> Counts<'_> {
+    let mut counts = Counts::new();
+    for one in told {
+        let has = |paths: &[&str]| u8::from(one.fields.iter().any(|field| paths.contains(&field.path.as_str())));
+        let mask = has(&["note"]) * NOTE + has(&["vitals.heart_rate_bpm", "heart_rate"]) * HEART;
+        *counts.entry(((one.recipient.clone(), one.purpose.clone()), one.schema.as_str(), mask)).or_default() += one.frames;
+    }
+    counts
+}
+
+/// As a history names whom it went to, and what for.
+fn party((recipient, purpose): (u8, u8)) -> (String, String) {
     let party = match recipient {
         CLINICIAN => "recipient/clinician",
         RESEARCHER => "recipient/researcher",
         _ => "source/hospital",
     };
     let term = if purpose == CARE { CARE_TERM } else { RESEARCH_TERM };
-    counted.get(&(format!("spiffe://example.org/{party}"), term.to_owned(), schema.to_owned())).copied().unwrap_or_default()
+    (format!("spiffe://example.org/{party}"), term.to_owned())
 }

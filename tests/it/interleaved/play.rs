@@ -10,6 +10,7 @@ use prost::Message;
 use tokio::sync::mpsc;
 use twinveil::client::subscriber::Event;
 use twinveil::proto::sample::{PatientFrame, Vitals};
+use twinveil::proto::v1::Disclosure;
 
 use super::chain::{self, Chain};
 use super::model::{During, History, Time};
@@ -18,7 +19,6 @@ use super::steps::{HEART, NOTE, PEOPLE, Step};
 use crate::harness::front::Client;
 use crate::harness::ward::Chart;
 use crate::harness::{Source, Sub, soon};
-use crate::history::Counts;
 
 /// Nobody ever lets anybody have this.
 const HIDDEN: &str = "canary-never-shown";
@@ -92,8 +92,8 @@ pub(super) struct Run {
     pub(super) wrong: Vec<String>,
     /// Changes that were taken, and that were refused.
     pub(super) changes: (usize, usize),
-    /// By person: what their history says at the end.
-    pub(super) counted: Vec<Counts>,
+    /// By person: what their history says at the end, in the log and before.
+    pub(super) told: Vec<Vec<Disclosure>>,
 }
 
 /// What those who act in a run share.
@@ -185,9 +185,10 @@ pub(super) async fn play(stage: &Arc<Stage>, run: u64, steps: &[Step]) -> Run {
     }
     board.over.store(true, Ordering::Relaxed);
     soon("the service to be heard", listening).await.unwrap();
-    let mut counted = Vec::new();
+    let mut told = Vec::new();
     for wallet in &wallets {
-        counted.push(stage.world.counted(wallet).await);
+        let (lines, open) = stage.world.history(wallet).await;
+        told.push(lines.into_iter().map(|line| line.disclosure).chain(open).collect());
     }
     let board = Arc::into_inner(board).expect("nobody writes any more");
     let inner = |mutex: Mutex<Vec<Came>>| mutex.into_inner().unwrap();
@@ -203,7 +204,7 @@ pub(super) async fn play(stage: &Arc<Stage>, run: u64, steps: &[Step]) -> Run {
         unsaid: board.unsaid.into_inner().unwrap(),
         wrong: board.wrong.into_inner().unwrap(),
         changes,
-        counted,
+        told,
     }
 }
 

@@ -1,38 +1,8 @@
 //! What does a full disk do? Store and log are on a small disk of their own, and somebody else fills it.
 
 use super::*;
-
-/// A disk of a few megabytes, in memory; it goes with the test. `None` where the system lets nobody mount one.
-struct Small(PathBuf);
-
-impl Small {
-    fn new(name: &str) -> Option<Self> {
-        let path = std::env::temp_dir().join(format!("twinveil-disk-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        let small = Self(path);
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(&small.0).output();
-        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(small)
-    }
-
-    /// Leaves no byte.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.0.join("filler")).unwrap();
-        for piece in [1 << 16, 1 << 12, 1] {
-            while file.write_all(&vec![0; piece]).is_ok() {}
-        }
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _best_effort = Command::new("umount").arg(&self.0).output();
-        let _best_effort = std::fs::remove_dir(&self.0);
-    }
-}
+#[cfg(target_os = "linux")]
+use crate::harness::disk::Small;
 
 #[cfg(target_os = "linux")]
 #[test]
@@ -43,11 +13,7 @@ fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept_and_streams_go_on() {
     };
     let folder = Folder::new("full");
     let dir = &folder.0;
-    for part in ["store", "log"] {
-        std::fs::create_dir(disk.0.join(part)).unwrap();
-        let _none_yet = std::fs::remove_dir(dir.join(part));
-        std::os::unix::fs::symlink(disk.0.join(part), dir.join(part)).unwrap();
-    }
+    disk.holds(dir, &["store", "log"]);
     new_wallet(dir);
     let gateway = Gateway::start(dir);
     gateway

@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use twinveil::client::exported::{Exported, NotExported};
 use twinveil::client::receipts::Receipt;
 use twinveil::veil::crypto::secret::Secret;
 use twinveil::veil::crypto::sign::SignKey;
@@ -16,13 +17,13 @@ use twinveil::veil::merkle::proof::{extends, includes};
 use twinveil::veil::merkle::receipt::LogProof;
 use twinveil::veil::merkle::tiles::{self, Edge, Shelf, Tile};
 use twinveil::veil::merkle::tree::{Frontier, Hash};
-use twinveil::veil::name::RecordId;
+use twinveil::veil::name::{RecordId, UnixMs};
 
 use super::{Input, one_line};
 
 pub(super) fn run(data: &[u8]) {
     let mut input = Input(data);
-    match input.byte() % 8 {
+    match input.byte() % 9 {
         0 => note(input.rest()),
         1 => checkpoint(input.rest()),
         2 => proof(input.rest()),
@@ -30,7 +31,8 @@ pub(super) fn run(data: &[u8]) {
         4 => tile(input),
         5 => signed(input),
         6 => arithmetic(input),
-        _ => tree(input.rest()),
+        7 => tree(input.rest()),
+        _ => history(input.rest()),
     }
 }
 
@@ -117,6 +119,23 @@ fn tile(mut input: Input<'_>) {
         assert_eq!(leaf.bytes()[..], *bytes);
         one_line(&leaf.bucket().to_string());
     }
+}
+
+/// As somebody takes it along; and lines under a first line that holds.
+fn history(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (key, log) = ours();
+    match Exported::read(text, log) {
+        Ok((exported, _)) => {
+            let again = Exported::read(&exported.to_text(log), log).expect("as it is written");
+            assert_eq!((again.0.subject, again.0.made, again.0.whole), (exported.subject, exported.made, exported.whole));
+        }
+        Err(error @ (NotExported::NoHead | NotExported::OtherLog(_))) => drop(error.to_string()),
+    }
+    let none = Exported { subject: key.did(), made: UnixMs(0), whole: true, gaps: Vec::new(), lines: Vec::new() };
+    let (read, flaws) = Exported::read(&(none.to_text(log) + text), log).expect("a first line");
+    assert!(read.lines.is_empty() && flaws.len() == text.lines().count(), "nobody signed them");
+    flaws.iter().for_each(|flaw| one_line(&flaw.to_string()));
 }
 
 /// Input: where to bend it and how, then a text, signed properly.

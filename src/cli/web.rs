@@ -1,6 +1,7 @@
-//! A log over plain HTTP, as a gateway serves it: `/checkpoint` and `/tile/…`.
+//! A log where somebody says it is: in a folder, or over plain HTTP, as a gateway serves it: `/checkpoint` and `/tile/…`.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
@@ -9,17 +10,46 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::super::CliError;
-use crate::log::Disk;
+use super::CliError;
+use crate::log::{Copy, Disk, ReadError};
 
 /// The largest file of a log: a full bundle of the longest entries there can be.
 const FILE_BYTES_MAX: usize = 256 * ((1 << 16) + 2);
 /// Longer than this nobody waits for a file.
 const FILE_MAX: Duration = Duration::from_secs(30);
 
+/// The log at a place: a folder, or an address.
+pub(super) fn log_at(place: &str) -> Result<Copy, CliError> {
+    Ok(match Web::at(place)? {
+        Some(web) => Copy::of(Box::new(web)),
+        None => Copy::open(Path::new(place)),
+    })
+}
+
+/// Whether a place is an address.
+pub(super) fn is_address(place: &str) -> bool {
+    place.starts_with("http://") || place.starts_with("https://")
+}
+
+/// What is wrong with a log is found; what can't be read is broken.
+pub(super) fn wrong(place: &str, error: ReadError) -> CliError {
+    let place = super::plain(place);
+    match error {
+        ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+            CliError::broken(format!("`{place}` is not a whole log: a file of it is missing"))
+        }
+        // Ours has its words inside; the system's says what kind it is.
+        ReadError::Io(error) => match error.get_ref() {
+            Some(ours) => CliError::broken(format!("`{place}`: {ours}")),
+            None => CliError::broken(format!("`{place}`: {}", error.kind())),
+        },
+        ReadError::Doubt(doubt) => CliError::found(format!("{}: `{place}`: {doubt}", doubt.code())),
+    }
+}
+
 /// Where a log is served.
 #[derive(Debug)]
-pub(super) struct Web {
+struct Web {
     host: String,
     port: u16,
     base: String,
@@ -27,14 +57,14 @@ pub(super) struct Web {
 
 impl Web {
     /// The log at a place, where it is an address; none where it is a folder.
-    pub(super) fn at(place: &str) -> Result<Option<Self>, CliError> {
+    fn at(place: &str) -> Result<Option<Self>, CliError> {
+        if !is_address(place) {
+            return Ok(None);
+        }
         if place.starts_with("https://") {
             return Err(CliError::broken("a log is read over plain HTTP, or from a folder: everything in it is checked by its signature"));
         }
-        if !place.starts_with("http://") {
-            return Ok(None);
-        }
-        let bad = || CliError::broken(format!("`{}` is no address", super::super::plain(place)));
+        let bad = || CliError::broken(format!("`{}` is no address", super::plain(place)));
         let uri: Uri = place.parse().map_err(|_| bad())?;
         let host = uri.host().ok_or_else(bad)?.to_owned();
         let base = uri.path().trim_end_matches('/').to_owned();
