@@ -107,6 +107,10 @@ impl Ledger {
     pub fn begin_release(&self, demand: RecordId, recipient: &Spiffe, schema: &SchemaName) -> Result<Arc<Releasing>, Refused> {
         let now = self.clock.now()?;
         let mut writer = self.sure_writer()?;
+        // What it rests on is in the log before anything leaves: the decision, and who was told.
+        if let Some(last) = self.log.next().checked_sub(1) {
+            self.log.settle(last).map_err(Refused::Unlogged)?;
+        }
         let file = self.file(&demand)?;
         let (warrant, untold_until) = (file.case.warrant(now)?, file.case.untold_until());
         if warrant.recipient() != recipient {

@@ -146,6 +146,7 @@ async fn where_the_log_alone_has_no_room_the_desk_says_so_and_the_same_record_ha
     disk.holds(&folder.0, &["log"]);
     let house = House::start_in(folder).await;
     let ada = house.world.patient("ada").await;
+    let decided = released(&house, &house.asked(|_| ()), ada.did()).await;
     disk.fill();
     let (mut taken, mut refused) = (0, Vec::new());
     while refused.len() < 3 {
@@ -159,12 +160,17 @@ async fn where_the_log_alone_has_no_room_the_desk_says_so_and_the_same_record_ha
             }
         }
     }
+    assert_eq!(code(house.release("authority", decided, PATIENT).await), "TV-G17", "nothing leaves while its reasons may not be on record");
     disk.empty();
     for (record, about) in &refused {
         let again = eventually("the log to go on", async || house.hand_in(record, about.clone()).await.ok()).await;
         assert_eq!((id(&again), again.receipt.is_some()), (record.id(), true));
         assert_eq!(house.kinds(record.id()).await, ["demand"]);
     }
+    let mut court = house.release("authority", decided, PATIENT).await.expect("room");
+    house.world.publish("hospital", PATIENT, &[frame("ada", 1)]).await;
+    court.frames(1).await;
+    drop(court);
     let house = house.restart().await;
-    assert_eq!(logged(&house, Act::Demand), taken + refused.len());
+    assert_eq!(logged(&house, Act::Demand), taken + refused.len() + 1);
 }
