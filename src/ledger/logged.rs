@@ -110,6 +110,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// Waits until every leaf that is durable is in the log. With the writer at hand there is none after them.
+    pub(super) fn log_all(&self) -> Result<(), Refused> {
+        self.hand_over_all().map_err(Refused::Unavailable)?;
+        self.log_up_to(self.store.leaf_count().map_err(Refused::Unavailable)?)
+    }
+
+    /// Waits until the first so many leaves are in the log, and lets nobody wait for others.
+    pub(super) fn log_up_to(&self, count: u64) -> Result<(), Refused> {
+        let Some(last) = count.checked_sub(1) else { return Ok(()) };
+        self.log.hurry(last);
+        self.log.settle(last).map(drop).map_err(Refused::Unlogged)
+    }
+
     /// Gives the log everything that the store has and it has not.
     pub(super) fn hand_over_all(&self) -> Result<(), StoreError> {
         let mut refused = false;

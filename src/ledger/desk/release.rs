@@ -105,21 +105,15 @@ impl Ledger {
     /// Lets a release begin, where the case of a demand lets something leave now to this party. Durable when it answers; a consent for one
     /// release is used up by it.
     pub fn begin_release(&self, demand: RecordId, recipient: &Spiffe, schema: &SchemaName) -> Result<Arc<Releasing>, Refused> {
-        let now = self.clock.now()?;
+        let writer = self.sure_writer()?;
+        // Whoever gets nothing makes nobody wait for the log; nor does a withdrawal wait behind this for its disk.
+        self.leaving(demand, recipient, schema)?;
+        drop(writer);
+        self.log_up_to(self.log.next())?;
         let mut writer = self.sure_writer()?;
-        // What it rests on is in the log before anything leaves: the decision, and who was told.
-        if let Some(last) = self.log.next().checked_sub(1) {
-            self.log.settle(last).map_err(Refused::Unlogged)?;
-        }
-        let file = self.file(&demand)?;
-        let (warrant, untold_until) = (file.case.warrant(now)?, file.case.untold_until());
-        if warrant.recipient() != recipient {
-            // Whom it is for is told to nobody else.
-            return Err(Refused::NoSuchDemand(demand));
-        }
-        if !warrant.fields().iter().any(|field| field.schema == *schema) {
-            return Err(demand::Refused::Beyond("fields").into());
-        }
+        // What it rests on is in the log before anything leaves, also what came meanwhile: the decision, and who was told.
+        self.log_all()?;
+        let (now, warrant, untold_until) = self.leaving(demand, recipient, schema)?;
         let id = random();
         let fields = warrant.fields().iter().filter(|field| field.schema == *schema).cloned().collect();
         let what = What::Begun { release: id, demand, decision: warrant.decision(), fields };
@@ -131,6 +125,21 @@ impl Ledger {
         self.desk.releasing().push(Arc::clone(&releasing));
         drop(writer);
         Ok(releasing)
+    }
+
+    /// What may leave now to this party of frames of a schema, and until when those whom it is about may not be told.
+    fn leaving(&self, demand: RecordId, recipient: &Spiffe, schema: &SchemaName) -> Result<(UnixMs, Warrant, Option<UnixMs>), Refused> {
+        let now = self.clock.now()?;
+        let file = self.file(&demand)?;
+        let (warrant, untold_until) = (file.case.warrant(now)?, file.case.untold_until());
+        if warrant.recipient() != recipient {
+            // Whom it is for is told to nobody else.
+            return Err(Refused::NoSuchDemand(demand));
+        }
+        if !warrant.fields().iter().any(|field| field.schema == *schema) {
+            return Err(demand::Refused::Beyond("fields").into());
+        }
+        Ok((now, warrant, untold_until))
     }
 
     /// Whether a release may go on.
