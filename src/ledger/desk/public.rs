@@ -59,7 +59,11 @@ impl Ledger {
     pub fn make_public(&self, envelope: &Envelope) -> Result<MadePublic, Refused> {
         let record = PublicRecord::verify(envelope, &self.config.origin)?;
         let (id, act, now) = (record.id(), record.act(), self.clock.now()?);
-        if let PublicRecord::Report(report) = &record {
+        if let PublicRecord::Report(report) = &record
+            && !self.desk.cases().public.ids.contains(&id)
+        {
+            // Whoever does not speak for the operator makes nobody read the log.
+            record.speaks(&self.desk.register())?;
             let head = report.get().head;
             if !self.log.goes_on_from(&head).map_err(|error| Refused::Unavailable(StoreError::Io(error)))? {
                 return Err(demand::Refused::OtherLog { size: head.size }.into());

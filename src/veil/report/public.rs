@@ -70,13 +70,17 @@ impl PublicRecord {
         }
     }
 
+    /// Whether whoever made it speaks for the operator.
+    pub fn speaks(&self, register: &Register) -> Result<(), Refused> {
+        let author = self.author();
+        register.person(&author).ok_or(Refused::Unregistered(author))?;
+        if SPEAKERS.iter().any(|role| register.has(&author, *role)) { Ok(()) } else { Err(Refused::NoRole(Role::Clerk)) }
+    }
+
     /// Whether it is taken now, from whoever signed it. `last`: when the last statement of the same name was signed.
     pub fn check(&self, register: &Register, now: UnixMs, last: Option<UnixMs>) -> Result<(), Refused> {
-        let (author, at) = (self.author(), self.at());
-        register.person(&author).ok_or(Refused::Unregistered(author))?;
-        if !SPEAKERS.iter().any(|role| register.has(&author, *role)) {
-            return Err(Refused::NoRole(Role::Clerk));
-        }
+        self.speaks(register)?;
+        let at = self.at();
         if at.0.saturating_sub(now.0) > SKEW_MS_MAX {
             return Err(Refused::FromTheFuture { now });
         }
