@@ -33,8 +33,11 @@ use crate::world::Clock;
 const LISTED_MAX: usize = 256;
 /// The most demands of one answer with all their records.
 const DISCLOSED_MAX: usize = 64;
-/// The most statements and records of reports of one answer, and the most intervals of refusals.
-const PUBLIC_MAX: usize = 256;
+/// The most statements and records of reports of one answer.
+const PUBLISHED_MAX: usize = 256;
+/// So many bytes of payload, and no further one begins: clients take answers of 4 MiB.
+const PUBLISHED_BYTES_MAX: usize = 1 << 20;
+/// The most intervals of refusals of one answer.
 const REFUSALS_MAX: usize = 1_024;
 
 /// The service.
@@ -189,8 +192,14 @@ impl Demands for DemandDesk {
         }
         let ledger = Arc::clone(&self.ledger);
         let answer = write(move || {
-            let kept = ledger.public(usize::try_from(skip).unwrap_or(usize::MAX), PUBLIC_MAX);
-            let records = kept.iter().map(|kept| record(&ledger, kept)).collect::<Result<_, Refused>>()?;
+            let kept = ledger.public(usize::try_from(skip).unwrap_or(usize::MAX), PUBLISHED_MAX);
+            let mut bytes = 0;
+            let fits = |kept: &&Kept| {
+                let fits = bytes < PUBLISHED_BYTES_MAX;
+                bytes += kept.envelope.payload.len();
+                fits
+            };
+            let records = kept.iter().take_while(fits).map(|kept| record(&ledger, kept)).collect::<Result<_, Refused>>()?;
             let refusals = ledger.refusal_objects(refusals_from, REFUSALS_MAX)?;
             let refusals = refusals.into_iter().map(|(entry, object)| LoggedRefusals { entry, object: object.into() });
             Ok(PublishedResponse { records, refusals: refusals.collect() })
