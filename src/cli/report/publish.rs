@@ -100,5 +100,14 @@ fn signed_before(below: &Path, origin: &Origin, author: Did, said: &serde_json::
 
 /// Whether somebody may have taken a record that has no good answer.
 const fn may_have_arrived(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted)
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::Unknown
+            | Code::Internal
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+    )
 }
