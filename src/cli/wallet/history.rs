@@ -225,21 +225,28 @@ impl Kept {
     }
 }
 
-/// The last line: how far this is all there is.
+/// The last line: how far this is all there is. Of what was exported that is what its lines prove, and not what its first line says.
 fn completeness(found: &Found) -> String {
-    let until = found.exported.map(|(_, made)| format!(" until {made}")).unwrap_or_default();
-    let whose = match found.whole {
-        true => format!("This is complete{until}"),
-        false => {
-            format!("This is what the delegation's scope shows: whether lines are missing, only the subject can see. It is complete{until}")
-        }
-    };
+    if !found.flaws.is_empty() {
+        return "This does not hold: whether it is complete can't be told.".to_owned();
+    }
     let gaps = match found.gaps.len() {
         0 => "",
         _ => ", and for the gaps above, in which the gateway did not stop in good order",
     };
-    let of = found.exported.map(|(subject, _)| format!(" That it is of {subject}, whoever exported it says.")).unwrap_or_default();
-    format!("{whose} but for what an order forbids to show yet{gaps}.{of}")
+    let but = format!("but for what an order forbids to show yet{gaps}");
+    let scope = "This is what the delegation's scope shows: whether lines are missing, only the subject can see.";
+    match (found.exported, found.whole) {
+        (None, true) => format!("This is complete {but}."),
+        (None, false) => format!("{scope} It is complete {but}."),
+        (Some((subject, made)), true) => format!(
+            "No line is missing before the last one, nor before the last one of a legal demand that is shown, {but}. That these were \
+             the last ones until {made}, and that all of it is of {subject}, whoever exported it says."
+        ),
+        (Some((subject, made)), false) => {
+            format!("{scope} That it is all of that until {made} {but}, and of {subject}, whoever exported it says.")
+        }
+    }
 }
 
 fn as_text(args: &Args, found: &Found) -> Result<(), CliError> {
