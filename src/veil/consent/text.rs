@@ -73,6 +73,12 @@ pub(in crate::veil) fn record_id(member: &str, text: &str) -> Result<RecordId, R
     RecordId::parse(text).map_err(|_| RecordRefusal::member(member, "a SHA-256 in 64 lower-case hexadecimal digits"))
 }
 
+/// 16 bytes in lower-case hexadecimal, in the member `nonce`.
+pub(in crate::veil) fn nonce(text: &str) -> Result<[u8; 16], RecordRefusal> {
+    let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| RecordRefusal::member("nonce", "16 random bytes in 32 lower-case hexadecimal digits"))
+}
+
 pub(in crate::veil) fn origin(member: &str, name: &str) -> Result<Origin, RecordRefusal> {
     text(member, name)?;
     Ok(Origin::new(name))

@@ -63,12 +63,11 @@ pub struct PeriodDocument {
 
 impl Head {
     pub(super) fn check(gateway: &str, author: &str, at: &str, nonce: &str) -> Result<Self, RecordRefusal> {
-        let bytes = data_encoding::HEXLOWER.decode(nonce.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         Ok(Self {
             gateway: text::origin("gateway", gateway)?,
             author: text::did("author", author)?,
             at: text::instant("at", at)?,
-            nonce: bytes.ok_or_else(|| RecordRefusal::member("nonce", "16 random bytes in 32 lower-case hexadecimal digits"))?,
+            nonce: text::nonce(nonce)?,
         })
     }
 }

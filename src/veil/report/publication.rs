@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::document::{Hours, Report};
 use super::doubt::ReportDoubt;
 use super::entries::Entries;
-use super::statement::nonce;
 use crate::veil::consent::envelope::{Envelope, Payload, Signed, Verified};
 use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::text;
@@ -82,7 +81,7 @@ impl Payload for Publication {
 
     fn parse(payload: &[u8]) -> Result<Self, RecordRefusal> {
         let document: PublicationDocument = text::json(payload)?;
-        nonce(&document.nonce)?;
+        text::nonce(&document.nonce)?;
         let hour = |member: &str, text: &str| {
             let at = text::instant(member, text)?;
             let whole = at.0.rem_euclid(BUCKET_MS) == 0;

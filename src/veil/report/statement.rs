@@ -127,11 +127,6 @@ pub fn standing(stated: &[Stated], now: UnixMs) -> Vec<StatementLine> {
     lines.collect()
 }
 
-pub(super) fn nonce(text: &str) -> Result<(), RecordRefusal> {
-    let is_nonce = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if is_nonce { Ok(()) } else { Err(RecordRefusal::member("nonce", "16 random bytes in 32 lower-case hexadecimal digits")) }
-}
-
 impl Payload for Statement {
     const MEDIA_TYPE: &'static str = MEDIA_TYPE;
 
@@ -142,7 +137,7 @@ impl Payload for Statement {
             return Err(RecordRefusal::member("name", "a word of at most 64 lower-case letters, digits and `-`"));
         }
         text::text("text", &document.text)?;
-        nonce(&document.nonce)?;
+        text::nonce(&document.nonce)?;
         let at = text::instant("at", &document.at)?;
         let renew_by = document.renew_by.as_deref().map(|renew_by| text::instant("renew_by", renew_by)).transpose()?;
         if renew_by.is_some_and(|renew_by| renew_by <= at || renew_by.0.saturating_sub(at.0) > RENEW_MS_MAX) {
