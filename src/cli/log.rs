@@ -190,7 +190,7 @@ fn verify(args: &VerifyArgs) -> Result<(), CliError> {
     let older = args.older.as_deref().map(|file| older(file, &key)).transpose()?;
     let audit = copy.audit(&key).map_err(|error| args.place.wrong(error))?;
     if let Some(older) = &older {
-        copy.extends(older, &key).map_err(|error| args.place.wrong(error))?;
+        copy.extends(older, &audit.head).map_err(|error| args.place.wrong(error))?;
     }
     if args.output.is_json() {
         return say(json!({

@@ -100,14 +100,16 @@ impl Copy {
 
     /// Proves an entry. What is wrong with the tiles shows: the proof has been checked.
     pub fn prove(&self, index: u64, log: &VerifierKey) -> Result<LogProof, ReadError> {
-        let (head, checkpoint) = (self.head(log)?, self.checkpoint()?);
+        let checkpoint = self.checkpoint()?;
+        let head = Checkpoint::open(checkpoint.to_string().as_bytes(), log)?.head;
         prove(&*self.disk, index, &head, checkpoint)
     }
 
-    /// The number of the entry, the newest where there are several, that is this leaf's or passes.
+    /// The number of the entry, the newest where there are several, that is this leaf's or passes; none where no entry is, and all of them
+    /// are what the head says.
     pub fn find(&self, head: &Head, mut wanted: impl FnMut(&Leaf) -> bool) -> Result<Option<u64>, ReadError> {
         let mut found = None;
-        self.entries(head.size, |number, entry| {
+        self.entries_under(head, |number, entry| {
             if Leaf::parse(entry).is_ok_and(|leaf| wanted(&leaf)) {
                 found = Some(number);
             }
@@ -115,9 +117,10 @@ impl Copy {
         Ok(found)
     }
 
-    /// Hands over every entry under a head, in order; one that is no leaf of this log as none.
+    /// Hands over every entry under a head, in order; one that is no leaf of this log as none. What was handed over is believed once this
+    /// has answered that it is what the head says.
     pub fn each(&self, head: &Head, mut each: impl FnMut(u64, Option<Leaf>)) -> Result<(), ReadError> {
-        self.entries(head.size, |number, entry| each(number, Leaf::parse(entry).ok()))
+        self.entries_under(head, |number, entry| each(number, Leaf::parse(entry).ok()))
     }
 
     /// Whether the copy is the log that `log` signed: every entry, every hash of every tile.
@@ -154,15 +157,14 @@ impl Copy {
         }
     }
 
-    /// Whether the log, as it is signed now, begins with what it signed earlier.
-    pub fn extends(&self, older: &Head, log: &VerifierKey) -> Result<Head, ReadError> {
-        let head = self.head(log)?;
+    /// Whether the log under a head begins with what it signed earlier.
+    pub fn extends(&self, older: &Head, head: &Head) -> Result<(), ReadError> {
         if older.size > head.size || (older.size == head.size && older.root != head.root) {
             return Err(Doubt::Forked.into());
         }
         let proof = proof::consistency(older.size, head.size, &mut TileReader::new(source(&*self.disk), head.size))?.unwrap_or_default();
         match proof::extends(older.size, &older.root, head.size, &head.root, &proof) {
-            true => Ok(head),
+            true => Ok(()),
             false => Err(Doubt::Forked.into()),
         }
     }
@@ -170,6 +172,16 @@ impl Copy {
     fn holds(&self, tile: Tile, hashes: &[Hash]) -> bool {
         let there = source(&*self.disk).tile(tile).ok().and_then(|bytes| tiles::parse_hashes(&bytes, tile.width));
         there.is_some_and(|there| there == hashes)
+    }
+
+    /// Entries that have to come to the root of a head: whoever serves a log may answer otherwise the second time.
+    fn entries_under(&self, head: &Head, mut each: impl FnMut(u64, &[u8])) -> Result<(), ReadError> {
+        let mut tree = Frontier::default();
+        self.entries(head.size, |number, entry| {
+            tree.append(Hash::leaf(entry));
+            each(number, entry);
+        })?;
+        if tree.root() == head.root { Ok(()) } else { Err(Doubt::WrongTiles.into()) }
     }
 
     fn entries(&self, size: u64, mut each: impl FnMut(u64, &[u8])) -> Result<(), ReadError> {

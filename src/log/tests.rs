@@ -76,8 +76,24 @@ fn check(disk: &Memory, writer: &Writer, signed: &[Head]) {
     for head in signed {
         assert!(head.size <= writer.size(), "what was signed is there");
         assert_eq!(head.root, root(head.size), "and is the same");
-        copy.extends(head, &signer(1).verifier).expect("the log goes on from it");
+        copy.extends(head, &audit.head).expect("the log goes on from it");
     }
+}
+
+#[test]
+fn what_is_served_otherwise_once_it_was_audited_is_not_believed() {
+    let disk = Memory::default();
+    let (mut writer, ..) = open(&disk, None).expect("new");
+    go_on(&mut writer).expect("room");
+    let copy = Copy::of(Box::new(disk.clone()));
+    let head = copy.audit(&signer(1).verifier).expect("a log").head;
+    let mut count = 0;
+    copy.each(&head, |_, _| count += 1).expect("the same");
+    assert_eq!((count, copy.find(&head, |found| *found == leaf(3)).expect("the same")), (517, Some(3)));
+    let other = disk.read("tile/entries/001").expect("readable").expect("full");
+    disk.put("tile/entries/000", &other).expect("room");
+    assert!(matches!(copy.each(&head, |_, _| ()), Err(ReadError::Doubt(Doubt::WrongTiles))));
+    assert!(matches!(copy.find(&head, |found| *found == leaf(3)), Err(ReadError::Doubt(Doubt::WrongTiles))), "nor that there is none");
 }
 
 #[test]

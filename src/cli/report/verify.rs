@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         return Err(not_read(ReportDoubt::OtherLog));
     }
     let log = WholeLog::read(&args.log, &key)?;
-    if let Err(error) = log.copy.extends(&head, &key) {
+    if let Err(error) = log.copy.extends(&head, &log.head) {
         return match error {
             crate::log::ReadError::Doubt(_) => Err(not_read(ReportDoubt::OtherLog)),
             io => Err(wrong(&args.log, io)),
