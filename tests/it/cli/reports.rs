@@ -232,6 +232,8 @@ fn what_the_gateway_refused_is_in_the_report_by_reason_and_bound_to_the_log() {
     );
     let object = serde_json::from_str::<Value>(&whole).unwrap()["objects"][0].as_str().unwrap().to_owned();
     let mut bytes = data_encoding::BASE64.decode(object.as_bytes()).unwrap();
+    let read = String::from_utf8_lossy(&bytes).into_owned();
+    assert!(read.contains("TV-G01") && !["canary", "p-17", "hospital"].iter().any(|told| read.contains(told)), "{read}");
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&file, json!({"objects": [data_encoding::BASE64.encode(&bytes)]}).to_string()).unwrap();
     let output = gateway.verify("report");
