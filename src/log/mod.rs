@@ -240,12 +240,12 @@ impl Log {
 
     /// Whether it is, or goes on from, a log that had this head.
     pub fn goes_on_from(&self, head: &Head) -> std::io::Result<bool> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match writer.compare_head(head, "a head that was named") {
+        let signed = self.state().head;
+        match read::extends(&*self.disk, head, &signed) {
             Ok(()) => Ok(true),
-            Err(OpenError::RolledBack { .. } | OpenError::Forked { .. }) => Ok(false),
-            Err(OpenError::Io(error)) => Err(error),
-            Err(_) => Err(std::io::ErrorKind::InvalidData.into()),
+            Err(ReadError::Doubt(Doubt::Forked)) => Ok(false),
+            Err(ReadError::Io(error)) => Err(error),
+            Err(ReadError::Doubt(_)) => Err(std::io::ErrorKind::InvalidData.into()),
         }
     }
 

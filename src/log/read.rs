@@ -159,14 +159,7 @@ impl Copy {
 
     /// Whether the log under a head begins with what it signed earlier.
     pub fn extends(&self, older: &Head, head: &Head) -> Result<(), ReadError> {
-        if older.size > head.size || (older.size == head.size && older.root != head.root) {
-            return Err(Doubt::Forked.into());
-        }
-        let proof = proof::consistency(older.size, head.size, &mut TileReader::new(source(&*self.disk), head.size))?.unwrap_or_default();
-        match proof::extends(older.size, &older.root, head.size, &head.root, &proof) {
-            true => Ok(()),
-            false => Err(Doubt::Forked.into()),
-        }
+        extends(&*self.disk, older, head)
     }
 
     fn holds(&self, tile: Tile, hashes: &[Hash]) -> bool {
@@ -193,6 +186,18 @@ impl Copy {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the log under a head begins with what an older one says. The tiles that are read are those of the newer one.
+pub(super) fn extends(disk: &dyn Disk, older: &Head, head: &Head) -> Result<(), ReadError> {
+    if older.size > head.size || (older.size == head.size && older.root != head.root) {
+        return Err(Doubt::Forked.into());
+    }
+    let proof = proof::consistency(older.size, head.size, &mut TileReader::new(source(disk), head.size))?.unwrap_or_default();
+    match proof::extends(older.size, &older.root, head.size, &head.root, &proof) {
+        true => Ok(()),
+        false => Err(Doubt::Forked.into()),
     }
 }
 
