@@ -323,7 +323,11 @@ impl Ledger {
 
     /// The same as the bytes that their entries commit to.
     pub fn refusal_objects(&self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, Refused> {
-        self.store.refusals(from, most).map_err(Refused::Unavailable)
+        let mut rows = self.store.refusals(from, most).map_err(Refused::Unavailable)?;
+        // Others will be there when they can be found in the log.
+        let logged = self.log.size();
+        rows.retain(|(leaf, _)| *leaf < logged);
+        Ok(rows)
     }
 }
 

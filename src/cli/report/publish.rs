@@ -41,6 +41,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let bytes = folder::bytes(&args.folder.join("report.json"), REPORT_BYTES_MAX)?;
     let not_read = |doubt: &ReportDoubt| CliError::found(format!("{}: {doubt}", doubt.code()));
     let report = Report::parse(&bytes).map_err(|doubt| not_read(&doubt))?;
+    // What nobody could verify is not put on record.
+    report.words().check().and_then(|()| report.check_risk()).map_err(|doubt| not_read(&doubt))?;
     let origin = args.connection.origin()?;
     if report.gateway != origin.to_string() {
         let theirs = super::super::plain(&report.gateway);

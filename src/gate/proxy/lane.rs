@@ -1,18 +1,18 @@
 //! A lane: one direction of one method on one client connection, for one purpose. It has a view for each subject; all calls of
 //! that kind share it, and the barrier of a withdrawal settles it.
 
+mod out;
 mod several;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use bytes::{Bytes, BytesMut};
 use prost::Message;
 
+pub(super) use self::out::Out;
 use super::table::MessageSide;
 use crate::gate::ask::Ask;
-use crate::gate::codec::PREFIX_BYTES;
 use crate::gate::streams::Settle;
 use crate::gate::subscribe::Shared;
 use crate::gate::uses;
@@ -24,7 +24,7 @@ use crate::status::Refuse;
 use crate::veil::name::{Did, Spiffe, StreamId, UnixMs, ViewId};
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::ANNOUNCEMENT_FIELD;
-use crate::veil::view::{Raw, Space, SubjectValue, Veiled};
+use crate::veil::view::{Raw, Space, SubjectValue};
 use crate::veil::wire::push_len_prefixed;
 use crate::world::random;
 
@@ -92,16 +92,6 @@ pub(super) struct Mark {
     change: u64,
 }
 
-/// Messages on their way out, with their prefixes.
-#[derive(Debug, Default)]
-pub(super) struct Out {
-    pub(super) bytes: BytesMut,
-    /// Through which view the last message went, or what is around its elements; none where nothing of it is left.
-    pub(super) last: Option<Mark>,
-    /// The same of elements with a subject of their own.
-    elements: Vec<Mark>,
-}
-
 /// What became of a message.
 pub(super) enum Veiling {
     /// It is among those that go out, and says there through which views; `announced`: the announcement is with it.
@@ -126,24 +116,6 @@ impl Views {
         self.announced.push(Announcement::default());
         self.by_subject.insert(key, index);
         index
-    }
-}
-
-impl Out {
-    /// A message that went through one view.
-    fn went_through(&mut self, view: Mark) {
-        self.last = Some(view);
-        self.elements.clear();
-    }
-
-    /// The next piece for the connection, of at most so many bytes.
-    pub(super) fn piece(&mut self, bytes_max: usize) -> Bytes {
-        let piece = self.bytes.split_to(self.bytes.len().min(bytes_max)).freeze();
-        if self.bytes.is_empty() {
-            self.last = None;
-            self.elements.clear();
-        }
-        piece
     }
 }
 
@@ -209,7 +181,7 @@ impl Lane {
         let (view, counting) = seen.view_and_count()?;
         let veiled = view.apply_about(raw, value, space)?;
         let mark = Mark { view: index, round: *round, change: announcement.change };
-        Some(hand_out(out, &veiled, announcement, mark, due).inspect(|_| counting.into_iter().for_each(Counting::one)))
+        Some(out.hand_out(&veiled, announcement, mark, due).inspect(|_| counting.into_iter().for_each(Counting::one)))
     }
 
     /// Sees a message through the subject's view and appends what comes out, with its prefix. `due` is asked whether this call
@@ -245,15 +217,13 @@ impl Lane {
             if !self.ask.expected {
                 return Ok(Veiling::Withheld);
             }
-            push_message(&mut out.bytes, &[], &[])?;
-            out.went_through(mark);
-            return Ok(Veiling::Done { announced: false });
+            return out.hand_out_empty(mark);
         };
         let veiled = view.apply(raw, space).map_err(|refusal| {
             uses::give_back(&taken);
             Veto::Message(refusal)
         })?;
-        hand_out(out, &veiled, announcement, mark, due).inspect(|_| counting.into_iter().for_each(Counting::one))
+        out.hand_out(&veiled, announcement, mark, due).inspect(|_| counting.into_iter().for_each(Counting::one))
     }
 
     /// Takes one use of each counted consent that the view rests on; where they are used up, makes the view anew.
@@ -280,7 +250,7 @@ impl Lane {
 
     /// Whether what is left of the last message may still be handed over.
     pub(super) fn holds(&self, views: &mut Views, out: &Out, now: UnixMs) -> bool {
-        out.last.iter().chain(&out.elements).all(|mark| self.still_holds(views, *mark, now))
+        out.views().all(|mark| self.still_holds(views, mark, now))
     }
 
     fn still_holds(&self, views: &mut Views, mark: Mark, now: UnixMs) -> bool {
@@ -337,33 +307,6 @@ impl Lane {
             view,
         }
     }
-}
-
-/// Appends a message, with the announcement where it is due.
-#[inline]
-fn hand_out(
-    out: &mut Out,
-    veiled: &Veiled<'_>,
-    announcement: &Announcement,
-    mark: Mark,
-    due: impl FnOnce(Mark, bool) -> bool,
-) -> Result<Veiling, Veto> {
-    let announced = !announcement.records.is_empty() && due(mark, announcement.handed_over == announcement.change);
-    push_message(&mut out.bytes, veiled.bytes(), if announced { &announcement.records } else { &[] })?;
-    out.went_through(mark);
-    Ok(Veiling::Done { announced })
-}
-
-/// A message with its prefix; what is announced is a part of it.
-#[inline]
-fn push_message(out: &mut BytesMut, veiled: &[u8], announced: &[u8]) -> Result<(), Veto> {
-    let len = u32::try_from(veiled.len() + announced.len()).map_err(|_| Veto::End(Refuse::TooLarge))?;
-    let [a, b, c, d] = len.to_be_bytes();
-    out.reserve(PREFIX_BYTES + len as usize);
-    out.extend_from_slice(&[0, a, b, c, d]);
-    out.extend_from_slice(veiled);
-    out.extend_from_slice(announced);
-    Ok(())
 }
 
 /// Why a message does not go out.

@@ -33,6 +33,8 @@ use crate::world;
 pub const CASES_MAX: usize = 65_536;
 /// The most statements and records of reports that are kept.
 pub const PUBLIC_MAX: usize = 16_384;
+/// The largest payload of one of them, in bytes: all of them stay in memory.
+pub const PUBLIC_BYTES_MAX: usize = 16 * 1_024;
 
 /// Cases, and who may write in them.
 pub(super) struct Desk {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cases::{CHANGED, Kept};
 use super::row::{Row, What};
-use super::{Ledger, PUBLIC_MAX, Receipt, Refused};
+use super::{Ledger, PUBLIC_BYTES_MAX, PUBLIC_MAX, Receipt, Refused};
 use crate::store::StoreError;
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::refusal::RecordRefusal;
@@ -57,6 +57,9 @@ impl Public {
 impl Ledger {
     /// Takes a standing statement, or the record of a report. Durable, and in the log, when it answers.
     pub fn make_public(&self, envelope: &Envelope) -> Result<MadePublic, Refused> {
+        if envelope.payload.len() > PUBLIC_BYTES_MAX {
+            return Err(RecordRefusal::TooLarge("payload").into());
+        }
         let record = PublicRecord::verify(envelope, &self.config.origin)?;
         let (id, act, now) = (record.id(), record.act(), self.clock.now()?);
         if let PublicRecord::Report(report) = &record
@@ -85,7 +88,7 @@ impl Ledger {
         if many >= PUBLIC_MAX {
             return Err(demand::Refused::TooManyPublic.into());
         }
-        let row = Row { taken: now, what: What::Public { envelope: envelope.clone() } };
+        let row = Row { taken: now, what: What::Public { envelope: envelope.only_verified() } };
         let leaf = self.keep_rows(&mut writer, now, vec![row], &[(act, id)])?;
         drop(writer);
         Ok(MadePublic { record: id, act, receipt: self.open_receipt(leaf)? })

@@ -33,6 +33,7 @@ impl Ledger {
     /// Takes a demand, with whom it is about. Durable, and in the log, when it answers.
     pub fn file_demand(&self, envelope: &Envelope, about: Option<About>) -> Result<DemandTaken, Refused> {
         let demand: Verified<Demand> = Signed::new(envelope)?.verify(&self.config.origin)?;
+        let envelope = envelope.only_verified();
         let id = demand.id();
         let now = self.clock.now()?;
         let mut writer = self.sure_writer()?;
@@ -47,7 +48,7 @@ impl Ledger {
             return Err(demand::Refused::UnknownSubjects.into());
         }
         let state = Case::open(demand, about.as_ref(), self.desk.register(), now)?.state();
-        let row = Row { taken: now, what: What::Filed { envelope: envelope.clone(), about } };
+        let row = Row { taken: now, what: What::Filed { envelope, about } };
         let leaf = self.keep_rows(&mut writer, now, vec![row], &[(Act::Demand, id)])?;
         drop(writer);
         let receipt = Some(self.open_receipt(leaf)?);
@@ -64,7 +65,7 @@ impl Ledger {
         if let Some(taken) = self.taken_before(demand, id)? {
             return Ok(taken);
         }
-        let mut envelope = envelope.clone();
+        let mut envelope = envelope.only_verified();
         if matches!(record, Record::Decision(_)) {
             // Every signature on the same bytes that was handed in so far, each once.
             let draft = file.drafts.iter().find(|draft| draft.id() == id).unwrap_or(&envelope);

@@ -6,7 +6,7 @@ use super::row::What;
 use super::*;
 use crate::ledger::tests::{World, clock, config, log};
 use crate::store::rest::RestKey;
-use crate::veil::consent::envelope::{Envelope, Payload};
+use crate::veil::consent::envelope::{Envelope, Payload, Signature};
 use crate::veil::consent::testing::{self, DAY, HOUR, after, key};
 use crate::veil::crypto::secret::Secret;
 use crate::veil::demand::{About, Decision, Demand, Notice, Person, Role, Stage, State, write};
@@ -420,4 +420,12 @@ fn nobody_else_speaks_for_the_operator_and_nothing_said_before_comes_after() {
     world.ledger.make_public(&statement(&world, CLERK, |said| said["name"] = json!("another"))).expect("another name");
     assert!(world.ledger.submit_demand(&early).is_err(), "it is of no case");
     assert_eq!(world.ledger.public(0, 9).len(), 2);
+    let mut noisy = statement(&world, CLERK, |said| said["name"] = json!("a third"));
+    let sent = noisy.clone();
+    noisy.signatures.push(Signature { keyid: "whatever somebody wants to be read".into(), sig: vec![7; 64] });
+    world.ledger.make_public(&noisy).expect("a clerk's");
+    assert_eq!(*world.ledger.public(2, 1)[0].envelope, sent, "nothing but what a clerk signed is made public");
+    let padded = [&sent.payload[..], &[b' '; PUBLIC_BYTES_MAX]].concat();
+    let padded = Envelope::sign(&sent.payload_type, padded, &key(CLERK));
+    assert_eq!(world.ledger.make_public(&padded).expect_err("much of nothing").code(), "TV-C01");
 }

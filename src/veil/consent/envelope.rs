@@ -205,17 +205,27 @@ impl Envelope {
         Ok(envelope)
     }
 
+    /// The same with the signatures that verify, each key's once, and its name as everybody writes it: nothing else that a sender put
+    /// beside them goes on.
+    pub fn only_verified(&self) -> Self {
+        let signatures = self.verified().map(|(did, signature)| Signature { keyid: did.to_string(), sig: signature.sig.clone() }).collect();
+        Self { payload: self.payload.clone(), payload_type: self.payload_type.clone(), signatures }
+    }
+
     /// The keys whose signatures verify, each once. A `keyid` that is no did:key has nothing to try and is passed over.
     fn signers(&self) -> Vec<Did> {
-        let message = pae(&self.payload_type, &self.payload);
-        let mut keys = Vec::new();
-        for signature in &self.signatures {
-            let Ok(did) = Did::parse(&signature.keyid) else { continue };
-            if !keys.contains(&did) && sign::verify(&did, &message, &signature.sig) {
-                keys.push(did);
-            }
-        }
-        keys
+        self.verified().map(|(did, _)| did).collect()
+    }
+
+    fn verified(&self) -> impl Iterator<Item = (Did, &Signature)> {
+        let (message, mut seen) = (pae(&self.payload_type, &self.payload), Vec::new());
+        self.signatures.iter().filter_map(move |signature| {
+            let did = Did::parse(&signature.keyid).ok().filter(|did| !seen.contains(did))?;
+            sign::verify(&did, &message, &signature.sig).then(|| {
+                seen.push(did);
+                (did, signature)
+            })
+        })
     }
 }
 
@@ -282,6 +292,18 @@ mod tests {
 
     fn verify(envelope: &Envelope) -> Result<Verified<Note>, RecordRefusal> {
         Signed::new(envelope)?.verify(&gateway())
+    }
+
+    #[test]
+    fn only_signatures_that_verify_go_on_each_once() {
+        let mut envelope = Envelope::sign("a/b", b"{}".to_vec(), &key(1));
+        envelope.countersign(&key(2));
+        let good = envelope.clone();
+        envelope.countersign(&key(1));
+        envelope.signatures.push(Signature { keyid: "whatever somebody wants to be read".into(), sig: vec![7; 64] });
+        envelope.signatures.insert(0, Signature { keyid: key(3).did().to_string(), sig: vec![7; 64] });
+        assert_eq!(envelope.only_verified(), good);
+        assert_eq!(envelope.only_verified().id(), envelope.id());
     }
 
     #[test]

@@ -198,9 +198,9 @@ impl fmt::Display for Refused {
             Self::OtherLog { size } => {
                 write!(f, "the log did not have the root that the report names at {size} entries: make the report again, from this log")
             }
-            Self::TooManyPublic => {
-                f.write_str("as many statements and reports are kept as there is room for: its operator has to ask for more")
-            }
+            Self::TooManyPublic => f.write_str(
+                "as many statements and reports are kept as there is room for: no operator makes that many; ask who signed them",
+            ),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::doubt::ReportDoubt;
 use super::entries::{Entries, Entry};
 use super::public::PublicRecord;
-use super::refusals::{self, RefusalsFile, Refused as RefusedThen};
+use super::refusals::{self, RefusalsFile, RefusedHours};
 use super::statement::{Stated, Statement};
 use crate::veil::consent::envelope::{Envelope, Signed, Verified};
 use crate::veil::demand::record::MEDIA_TYPE as DEMAND;
@@ -70,7 +70,7 @@ pub struct Evidence {
     /// The entries of reports that were published before the log had the size that it is counted at, each with its record.
     pub published: BTreeMap<u64, RecordId>,
     /// What the gateway refused by itself in the period, by entry.
-    pub refused: BTreeMap<u64, RefusedThen>,
+    pub refused: BTreeMap<u64, RefusedHours>,
     /// What does not hold.
     pub doubts: Vec<ReportDoubt>,
 }

@@ -32,7 +32,7 @@ pub struct RefusalsFile {
 
 /// What was refused in an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedHours {
     /// The number of its entry.
     pub entry: u64,
     /// How often, by reason.
@@ -60,7 +60,7 @@ impl RefusalsFile {
 }
 
 /// Intervals whose entries are of a period, by entry, and what does not hold of the file.
-pub(super) fn gather(entries: &Entries, period: &Period, file: &RefusalsFile) -> (BTreeMap<u64, Refused>, Vec<ReportDoubt>) {
+pub(super) fn gather(entries: &Entries, period: &Period, file: &RefusalsFile) -> (BTreeMap<u64, RefusedHours>, Vec<ReportDoubt>) {
     let (mut refused, mut doubts) = (BTreeMap::new(), Vec::new());
     for (number, text) in (1..).zip(&file.objects) {
         let none =
@@ -76,7 +76,7 @@ pub(super) fn gather(entries: &Entries, period: &Period, file: &RefusalsFile) ->
         };
         match counts(&object) {
             Some(counts) if period.from <= entry.hour && entry.hour < period.until => {
-                refused.insert(entry.number, Refused { entry: entry.number, counts, object });
+                refused.insert(entry.number, RefusedHours { entry: entry.number, counts, object });
             }
             Some(_) => {}
             None => doubts.push(none("not what a gateway counts")),
@@ -98,12 +98,12 @@ fn counts(object: &[u8]) -> Option<BTreeMap<String, u64>> {
 }
 
 /// The file of what a report counts.
-pub(super) fn file(refused: &BTreeMap<u64, Refused>) -> RefusalsFile {
+pub(super) fn file(refused: &BTreeMap<u64, RefusedHours>) -> RefusalsFile {
     RefusalsFile::of(refused.values().map(|one| one.object.as_slice()))
 }
 
 /// The table of reasons; an entry whose object is not there is told as such.
-pub(super) fn table(refused: &BTreeMap<u64, Refused>, entries: &Entries, period: &Period) -> Table {
+pub(super) fn table(refused: &BTreeMap<u64, RefusedHours>, entries: &Entries, period: &Period) -> Table {
     let within = entries.of(Act::Refusals).filter(|entry| period.from <= entry.hour && entry.hour < period.until);
     let unshown: Vec<u64> = within.map(|entry| entry.number).filter(|number| !refused.contains_key(number)).collect();
     let mut reasons: BTreeMap<&str, (Vec<u64>, u64)> = BTreeMap::new();

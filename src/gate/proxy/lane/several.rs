@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::{Lane, Mark, Out, REMEMBERED_MAX, Veiling, Veto, Views, push_message, refresh};
+use super::{Lane, Mark, Out, REMEMBERED_MAX, Veiling, Veto, Views, refresh};
 use crate::gate::uses;
 use crate::gate::views::Seen;
 use crate::ledger::{Subject, Uses};
@@ -45,9 +45,7 @@ impl Lane {
             if self.side.streams {
                 return Ok(Veiling::Withheld);
             }
-            push_message(&mut out.bytes, &[], &[])?;
-            out.went_through(message);
-            return Ok(Veiling::Done { announced: false });
+            return out.hand_out_empty(message);
         };
         let mut space = std::mem::take(&mut views.space);
         let mut met =
@@ -67,14 +65,10 @@ impl Lane {
             (None, Ok(None)) => Ok(Veiling::Withheld),
             (None, Ok(Some(veiled))) => match views.announced.get(nobody) {
                 None => Ok(Veiling::Withheld),
-                Some(announcement) => {
-                    let announced = !announcement.records.is_empty() && due(message, announcement.handed_over == announcement.change);
-                    push_message(&mut out.bytes, veiled.bytes(), if announced { &announcement.records } else { &[] }).map(|()| {
-                        elements.iter().filter_map(|mark| views.seen.get(mark.view)).for_each(Seen::count);
-                        (out.last, out.elements) = (Some(message), elements);
-                        Veiling::Done { announced }
-                    })
-                }
+                Some(announcement) => out.hand_out(&veiled, announcement, message, due).inspect(|_| {
+                    elements.iter().filter_map(|mark| views.seen.get(mark.view)).for_each(Seen::count);
+                    out.with_elements(elements);
+                }),
             },
         };
         views.space = space;

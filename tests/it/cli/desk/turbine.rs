@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use twinveil::veil::consent::envelope::Envelope;
 
 use super::super::stories::text;
 use super::super::{Gateway, TWINVEIL, fresh};
@@ -308,8 +309,12 @@ fn a_turbines_steward_lets_the_maker_in_a_company_gets_no_shift_pattern_and_hist
     }
     let all = ["report.json", "report.csv", "report.html", "register.json"]
         .map(|file| std::fs::read_to_string(gateway.folder.join("report").join(file)).unwrap());
+    let disclosed = std::fs::read_dir(gateway.folder.join("report/disclosed")).unwrap();
+    let payload = |file: PathBuf| Envelope::parse_json(&std::fs::read(file).unwrap()).unwrap().payload;
+    let disclosed: Vec<String> = disclosed.map(|file| String::from_utf8(payload(file.unwrap().path())).unwrap()).collect();
+    assert!(disclosed.iter().any(|record| record.contains("\"outcome\"")), "decisions are shown");
     for tells in [ASSET, "R80711", &turbine, &steward, "badge-", "mill"] {
-        assert!(!all.iter().any(|text| text.contains(tells)), "{tells}");
+        assert!(!all.iter().chain(&disclosed).any(|text| text.contains(tells)), "{tells}");
     }
     // One release less, and it does not verify.
     let bent = document.replacen("\"count\": 3", "\"count\": 2", 1);
