@@ -420,7 +420,7 @@ fn nobody_else_speaks_for_the_operator_and_nothing_said_before_comes_after() {
     world.ledger.make_public(&statement(&world, CLERK, |said| said["name"] = json!("another"))).expect("another name");
     assert!(world.ledger.submit_demand(&early).is_err(), "it is of no case");
     assert_eq!(world.ledger.public(0, 9).len(), 2);
-    let mut noisy = statement(&world, CLERK, |said| said["name"] = json!("a third"));
+    let mut noisy = statement(&world, CLERK, |said| said["name"] = json!("a-third"));
     let sent = noisy.clone();
     noisy.signatures.push(Signature { keyid: "whatever somebody wants to be read".into(), sig: vec![7; 64] });
     world.ledger.make_public(&noisy).expect("a clerk's");
