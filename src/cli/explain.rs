@@ -79,8 +79,8 @@ fn as_json(args: &Args, answer: &ExplainResponse) -> String {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     lines.extend(answer.fields.iter().map(|field| {
         json!({
-            "kind": "field", "path": field.path, "sensitivity": word(field.sensitivity().as_str_name()), "category": category(field),
-            "treatment": word(field.treatment().as_str_name()), "how": some(&field.how), "reason": field.reason,
+            "kind": "field", "path": field.path, "sensitivity": words::word(field.sensitivity().as_str_name()), "category": category(field),
+            "treatment": words::word(field.treatment().as_str_name()), "how": some(&field.how), "reason": field.reason,
             "key_holders": some(&field.key_holders), "decided_by": field.decided_by,
             "record": some(&hex(&field.record)), "policy": some(&field.policy),
         })
@@ -109,9 +109,9 @@ fn as_text(args: &Args, answer: &ExplainResponse) -> String {
     for field in &answer.fields {
         table.push([
             &field.path,
-            &word(field.sensitivity().as_str_name()),
+            &words::word(field.sensitivity().as_str_name()),
             &category(field).unwrap_or_default(),
-            &word(field.treatment().as_str_name()),
+            &words::word(field.treatment().as_str_name()),
             &field.how,
             &field.reason,
             &field.key_holders,
@@ -132,13 +132,8 @@ fn as_text(args: &Args, answer: &ExplainResponse) -> String {
     text
 }
 
-/// A word of the contract as it is written everywhere else.
-pub(super) fn word(name: &str) -> String {
-    name.to_ascii_lowercase()
-}
-
 fn category(field: &v1::Explained) -> Option<String> {
-    (field.category() != v1::Category::Unspecified).then(|| word(field.category().as_str_name()))
+    (field.category() != v1::Category::Unspecified).then(|| words::word(field.category().as_str_name()))
 }
 
 #[cfg(test)]

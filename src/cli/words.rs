@@ -1,7 +1,12 @@
-//! Names as they stand on the command line.
+//! Names as they stand on the command line, and in what it prints.
 
 use crate::veil::name::{Did, Purpose, RecordId, SealKey, Spiffe};
 use crate::veil::terms;
+
+/// A word of the contract as it is written everywhere else.
+pub(super) fn word(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
 
 pub(super) fn spiffe(text: &str) -> Result<Spiffe, String> {
     Spiffe::parse(text).map_err(|bad| bad.to_string())

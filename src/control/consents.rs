@@ -11,12 +11,12 @@ use super::carrier;
 use super::explained::explained;
 use super::history::told;
 use super::notices::tell;
-use super::shown::{barrier, refuse, viewer};
+use super::shown::{barrier, receipt, refuse, viewer};
 use super::turns::Turns;
 use crate::client::dsse;
 use crate::config::May;
 use crate::judge::{Judge, Listener};
-use crate::ledger::{Ledger, Receipt, Refused};
+use crate::ledger::{Ledger, Refused};
 use crate::proto::intoto;
 use crate::proto::v1::consents_server::Consents;
 use crate::proto::v1::{
@@ -91,10 +91,6 @@ pub(super) fn witness(ledger: &Ledger, seen: &str) {
         let code = error.code();
         tracing::error!(code, %error, "a sender has a checkpoint that this log does not stand on; it is the operator's move");
     }
-}
-
-pub(super) fn receipt(receipt: &Receipt) -> v1::Receipt {
-    v1::Receipt { salt: Bytes::copy_from_slice(&receipt.salt.0), proof: receipt.proof.to_string() }
 }
 
 #[tonic::async_trait]

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
 use super::carrier;
-use super::consents::{envelope, receipt, witness, write};
-use super::shown::{barrier, refuse};
+use super::consents::{envelope, witness, write};
+use super::shown::{barrier, receipt, refuse};
 use super::turns::Turns;
 use crate::client::dsse;
 use crate::config::May;

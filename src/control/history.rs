@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::shown::viewer;
+use super::shown::{receipt, viewer};
 use crate::ledger::disclosed::Shown;
 use crate::ledger::{Ledger, Refused};
 use crate::proto::v1;
@@ -47,5 +47,5 @@ fn line(shown: &Shown, own: bool) -> v1::Disclosed {
         number: shown.place.number,
         before: Bytes::copy_from_slice(&shown.place.before),
     });
-    v1::Disclosed { record: Bytes::copy_from_slice(&shown.bytes), place, receipt: Some(super::consents::receipt(&shown.receipt)) }
+    v1::Disclosed { record: Bytes::copy_from_slice(&shown.bytes), place, receipt: Some(receipt(&shown.receipt)) }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tonic::{Code, Status};
 
-use crate::ledger::{Ledger, Move, Refused, StreamSettled};
+use crate::ledger::{Ledger, Move, Receipt, Refused, StreamSettled};
 use crate::proto::v1;
 use crate::status::status;
 use crate::veil::consent::authority::{Agreed, Delegated};
@@ -15,6 +15,11 @@ use crate::veil::consent::refusal::RecordRefusal;
 use crate::veil::consent::standing::{Grant, Standing};
 use crate::veil::demand;
 use crate::veil::name::{Purpose, RecordId, Spiffe, UnixMs};
+
+/// That a record is in the log.
+pub(super) fn receipt(receipt: &Receipt) -> v1::Receipt {
+    v1::Receipt { salt: Bytes::copy_from_slice(&receipt.salt.0), proof: receipt.proof.to_string() }
+}
 
 /// The sender gets the whole story: it may quote what the sender wrote. The log gets the code.
 pub(super) fn refuse(refused: &Refused) -> Status {

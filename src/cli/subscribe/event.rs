@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use super::super::CliError;
-use super::super::explain::word;
 use super::super::wallet::hex;
+use super::super::words::word;
 use crate::client::subscriber::Event;
 use crate::proto::v1;
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::super::connect::Connection;
-use super::super::explain::word;
 use super::super::table::Table;
+use super::super::words::word;
 use super::super::{CliError, OutputArgs, complain, now, plain, say};
 use super::desk::Desk;
 use super::receipts::Book;
