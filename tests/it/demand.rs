@@ -210,6 +210,11 @@ impl House {
         Sub::open(channel, Ask::of(schema, LEGAL).under(demand)).await
     }
 
+    /// The same under what is the id of no record.
+    pub(crate) async fn release_under(&self, party: &str, warrant: &[u8], schema: &str) -> Result<Sub, Status> {
+        Sub::open(self.world.channel(party).await, Ask::of(schema, LEGAL).under_bytes(warrant)).await
+    }
+
     /// What a wallet is told of, from the beginning.
     pub(crate) async fn notices(&self, wallet: &Wallet) -> tonic::Streaming<Notice> {
         let query = wallet.query(&Asks::Notices, &self.world.origin(), self.world.now()).expect("a query");

@@ -33,6 +33,10 @@ async fn who_is_not_registered_or_not_for_that_writes_and_reads_nothing() {
     let nowhere = json!({"n": 2, "met": true, "risks": ["safety"], "reasoning_sha256": "cd".repeat(32)});
     assert_eq!(code(house.say::<Stage>(&house.counsel, twinveil::veil::name::RecordId([7; 32]), nowhere).await), "TV-L14");
     assert_eq!(house.kinds(demand).await, ["demand", "stage"]);
+    for warrant in [&b"\x07"[..], &[7; 33]] {
+        let refused = house.release_under("authority", warrant, PATIENT).await.err().expect("no such thing");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -118,8 +118,12 @@ impl Ask {
     }
 
     /// What a legal demand releases.
-    pub(crate) fn under(mut self, demand: twinveil::veil::name::RecordId) -> Self {
-        self.request.warrant = demand.0.to_vec().into();
+    pub(crate) fn under(self, demand: twinveil::veil::name::RecordId) -> Self {
+        self.under_bytes(&demand.0)
+    }
+
+    pub(crate) fn under_bytes(mut self, demand: &[u8]) -> Self {
+        self.request.warrant = demand.to_vec().into();
         self
     }
 

@@ -108,3 +108,16 @@ async fn of_what_came_in_one_piece_nothing_is_taken_after_the_right_to_publish_i
     assert_eq!(world.metric("twinveil_frames_refused_total").await, taken, "not one more was looked at");
     assert_eq!(acks(&body.to_bytes()).last().map(|ack| ack.through), Some(taken));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_is_gone_ends_its_streams_at_both_sides() {
+    let world = charts().await;
+    let mut sub = world.subscribe("clinician", Ask::of(CHART, CARE)).await;
+    let mut source = world.source("hospital", CHART).await;
+    world.edit("twinveil.toml", |text| text.split(&format!("[[schema]]\nmessage = \"{CHART}\"")).next().unwrap().to_owned());
+    world.reload().await.unwrap();
+    let (frames, ended) = sub.rest().await;
+    assert_eq!((frames.len(), ended.unwrap_err().code()), (0, Code::Aborted));
+    assert_eq!(sub.end.map(|end| end.code), Some("TV-G24".to_owned()));
+    assert_eq!(source.ack().await.unwrap_err().code(), Code::Aborted);
+}
