@@ -80,11 +80,6 @@ pub fn run(args: Args) -> Result<(), CliError> {
     }
 }
 
-/// The number of the entry that a receipt proves.
-pub(super) fn entry(receipt: &crate::proto::v1::Receipt) -> Option<u64> {
-    crate::veil::merkle::receipt::LogProof::parse(receipt.proof.as_bytes()).ok().map(|proof| proof.index)
-}
-
 /// What became of a record.
 fn tell(taken: &DemandTaken, output: OutputArgs) -> Result<(), CliError> {
     let (record, demand) = (hex(&taken.record), hex(&taken.demand));

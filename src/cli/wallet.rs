@@ -35,6 +35,7 @@ use crate::veil::crypto::secret::Secret;
 use crate::veil::name::UnixMs;
 use crate::world::entropy;
 pub(super) use desk::Desk;
+pub(super) use receipts::entry;
 pub(super) use speaker::Speaker;
 
 /// The party that hands records in unless the command line says.

@@ -315,13 +315,8 @@ impl Ledger {
         leaf.map_or(Ok(()), |leaf| self.log.settle(leaf).map(drop).map_err(Refused::Unlogged))
     }
 
-    /// What was refused, interval by interval, with the number of its entry; from there on, `most` of it.
-    pub fn refusals(&self, from: u64, most: usize) -> Result<Vec<(u64, v1::Refusals)>, Refused> {
-        let rows = self.refusal_objects(from, most)?;
-        rows.into_iter().map(|(leaf, object)| Ok((leaf, v1::Refusals::decode(object.as_slice()).map_err(|_| CHANGED)?))).collect()
-    }
-
-    /// The same as the bytes that their entries commit to.
+    /// What was refused, interval by interval, as the bytes that entries of the log commit to, each with the number of its entry: from
+    /// there on, `most` of it.
     pub fn refusal_objects(&self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, Refused> {
         let mut rows = self.store.refusals(from, most).map_err(Refused::Unavailable)?;
         // Others will be there when they can be found in the log.

@@ -270,7 +270,9 @@ fn what_was_refused_is_one_entry_of_the_interval_about_nobody() {
     world.clock.shift(HOUR);
     world.ledger.log_disclosures(|| vec![("TV-W01", 4), ("TV-G03", 2)]).expect("room");
     world.restart();
-    let refusals = world.ledger.refusals(0, 9).expect("readable");
+    let objects = world.ledger.refusal_objects(0, 9).expect("readable");
+    let read = |(leaf, object): &(u64, Vec<u8>)| (*leaf, v1::Refusals::decode(object.as_slice()).expect("what was written"));
+    let refusals: Vec<_> = objects.iter().map(read).collect();
     let counts = |at: usize| refusals[at].1.counts.iter().map(|one| (one.code.as_str(), one.count)).collect::<Vec<_>>();
     assert_eq!((refusals.len(), counts(0), counts(1)), (2, vec![("TV-W01", 3)], vec![("TV-W01", 1), ("TV-G03", 2)]));
     assert_eq!(refusals.iter().map(|(leaf, _)| *leaf).collect::<Vec<_>>(), [size, size + 1]);

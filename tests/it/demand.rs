@@ -206,13 +206,12 @@ impl House {
 
     /// Subscribes as a party to what a demand releases.
     pub(crate) async fn release(&self, party: &str, demand: RecordId, schema: &str) -> Result<Sub, Status> {
-        let channel = self.world.channel(party).await;
-        Sub::open(channel, Ask::of(schema, LEGAL).under(demand)).await
+        self.release_under(party, &demand.0, schema).await
     }
 
-    /// The same under what is the id of no record.
+    /// The same under what may be the id of no record.
     pub(crate) async fn release_under(&self, party: &str, warrant: &[u8], schema: &str) -> Result<Sub, Status> {
-        Sub::open(self.world.channel(party).await, Ask::of(schema, LEGAL).under_bytes(warrant)).await
+        Sub::open(self.world.channel(party).await, Ask::of(schema, LEGAL).under(warrant)).await
     }
 
     /// What a wallet is told of, from the beginning.

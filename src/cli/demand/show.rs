@@ -124,7 +124,7 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
 
 /// The number of a record's entry in the log.
 fn entry(record: &DemandRecord) -> Option<u64> {
-    super::entry(record.receipt.as_ref()?)
+    super::super::wallet::entry(record.receipt.as_ref()?)
 }
 
 fn record(one: &DemandRecord) -> Value {

@@ -7,8 +7,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::super::connect::{Connection, refused};
-use super::super::demand::entry;
-use super::super::wallet::{CARRIER, hex, load, unsigned};
+use super::super::wallet::{CARRIER, entry, hex, load, unsigned};
 use super::super::{CliError, OutputArgs, now, say};
 use crate::client::dsse;
 use crate::client::wallet::Wallet;

@@ -12,7 +12,7 @@ use super::CliError;
 use super::web::{log_at, wrong};
 use crate::log::Copy;
 use crate::veil::merkle::checkpoint::Head;
-use crate::veil::merkle::leaf::Leaf;
+use crate::veil::merkle::leaf::{Leaf, is_exact};
 use crate::veil::merkle::note::VerifierKey;
 use crate::veil::name::UnixMs;
 
@@ -72,8 +72,8 @@ fn hour(text: &str) -> Result<UnixMs, String> {
     let day = text.parse::<jiff::civil::Date>().ok().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok()).map(|day| day.timestamp());
     let instant = if text.len() == 10 { day } else { text.parse::<jiff::Timestamp>().ok() };
     let at = instant.ok_or("not a day, such as `2026-01-31`, or an RFC 3339 time")?.as_millisecond();
-    match at.rem_euclid(crate::veil::merkle::leaf::BUCKET_MS) {
-        0 => Ok(UnixMs(at)),
+    match UnixMs(at) {
+        at if is_exact(at) => Ok(at),
         _ => Err("not the beginning of an hour: entries of the log say no more than the hour".to_owned()),
     }
 }

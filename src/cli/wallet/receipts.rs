@@ -132,7 +132,7 @@ impl Book {
 }
 
 /// The number of a receipt's entry, unchecked.
-pub(super) fn entry(receipt: &v1::Receipt) -> Option<u64> {
+pub(in crate::cli) fn entry(receipt: &v1::Receipt) -> Option<u64> {
     LogProof::parse(receipt.proof.as_bytes()).ok().map(|proof| proof.index)
 }
 

@@ -12,6 +12,12 @@ use crate::veil::name::{RecordId, UnixMs};
 pub const LEAF_BYTES: usize = 42;
 /// How exact a leaf says when something happened.
 pub const BUCKET_MS: i64 = 3_600_000;
+
+/// Whether a leaf says exactly when that was.
+pub const fn is_exact(at: UnixMs) -> bool {
+    at.0.rem_euclid(BUCKET_MS) == 0
+}
+
 const VERSION: u8 = 1;
 /// The kind that an act about a person shows.
 const PERSONAL: u8 = 0;

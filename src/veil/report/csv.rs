@@ -2,7 +2,6 @@
 
 use super::compare::written;
 use super::document::Report;
-use super::html::risk::{basis, how};
 use super::table::{Figure, Value};
 
 const COLUMNS: [&str; 11] = ["section", "table", "row", "row_title", "column", "column_title", "value", "least", "most", "unit", "entries"];
@@ -106,21 +105,19 @@ fn risk(lines: &mut Lines, report: &Report) {
         let mut line = |row: &str, row_title: &str, column: &str, value: &str, unit: &str| {
             lines.push(["risk", &table, row, row_title, column, "", value, "", "", unit, ""]);
         };
-        line("basis", "", "", &basis(one), "text");
+        line("basis", "", "", &one.basis(), "text");
         for flow in &one.summary.flows {
             flow.fields.iter().for_each(|(treatment, many)| line(&flow.group, &flow.category, treatment, &many.to_string(), "fields"));
         }
         for bite in &one.summary.bites {
             let groups = bite.groups.join("; ");
-            for (column, value) in [("severity", bite.severity.as_str()), ("how", how(bite)), ("groups", &groups)] {
+            for (column, value) in [("severity", bite.severity.as_str()), ("how", bite.how()), ("groups", &groups)] {
                 line(&bite.rule, &bite.infers, column, value, "text");
             }
         }
         let summary = &one.summary;
         for (kind, of) in [("shown", summary.shown), ("with_keys", summary.with_keys), ("pooled", summary.pooled)] {
-            for (severity, many) in [("critical", of.critical), ("high", of.high), ("medium", of.medium), ("low", of.low)] {
-                line(kind, "", severity, &many.to_string(), "findings");
-            }
+            of.each().iter().for_each(|(severity, many)| line(kind, "", severity.word(), &many.to_string(), "findings"));
         }
         for change in one.changes.iter().flatten() {
             let worse = if change.worse { "worse" } else { "better" };

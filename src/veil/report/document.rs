@@ -10,6 +10,7 @@ use super::statement::{self, StatementLine};
 use super::table::{Table, Value};
 use crate::veil::demand::{Period, Question};
 use crate::veil::merkle::checkpoint::Head;
+use crate::veil::merkle::leaf::is_exact;
 use crate::veil::merkle::note::VerifierKey;
 use crate::veil::merkle::tree::Hash;
 use crate::veil::name::UnixMs;
@@ -207,7 +208,7 @@ impl Report {
 
     /// Of when it is; none where the instants are none, or no hours.
     pub fn period(&self) -> Option<Period> {
-        let hour = |text: &str| instant(text).filter(|at| at.0.rem_euclid(crate::veil::merkle::leaf::BUCKET_MS) == 0);
+        let hour = |text: &str| instant(text).filter(|at| is_exact(*at));
         let period = Period { from: hour(&self.period.from)?, until: hour(&self.period.until)? };
         (period.from < period.until).then_some(period)
     }

@@ -12,7 +12,7 @@ use crate::veil::consent::text;
 use crate::veil::crypto::hash::sha256;
 use crate::veil::demand::{Period, Register};
 use crate::veil::merkle::checkpoint::Head;
-use crate::veil::merkle::leaf::{Act, BUCKET_MS};
+use crate::veil::merkle::leaf::{Act, is_exact};
 use crate::veil::merkle::tree::Hash;
 use crate::veil::name::{Did, Origin, RecordId, UnixMs};
 
@@ -84,8 +84,7 @@ impl Payload for Publication {
         text::nonce(&document.nonce)?;
         let hour = |member: &str, text: &str| {
             let at = text::instant(member, text)?;
-            let whole = at.0.rem_euclid(BUCKET_MS) == 0;
-            if whole { Ok(at) } else { Err(RecordRefusal::member(member, "the beginning of an hour")) }
+            if is_exact(at) { Ok(at) } else { Err(RecordRefusal::member(member, "the beginning of an hour")) }
         };
         let period = Period { from: hour("period.from", &document.period.from)?, until: hour("period.until", &document.period.until)? };
         if period.until <= period.from {

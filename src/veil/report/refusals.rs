@@ -33,8 +33,6 @@ pub struct RefusalsFile {
 /// What was refused in an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedHours {
-    /// The number of its entry.
-    pub entry: u64,
     /// How often, by reason.
     pub counts: BTreeMap<String, u64>,
     object: Vec<u8>,
@@ -76,7 +74,7 @@ pub(super) fn gather(entries: &Entries, period: &Period, file: &RefusalsFile) ->
         };
         match counts(&object) {
             Some(counts) if period.from <= entry.hour && entry.hour < period.until => {
-                refused.insert(entry.number, RefusedHours { entry: entry.number, counts, object });
+                refused.insert(entry.number, RefusedHours { counts, object });
             }
             Some(_) => {}
             None => doubts.push(none("not what a gateway counts")),

@@ -304,13 +304,14 @@ impl Document {
 }
 
 impl Counts {
+    /// How many of each severity, worst first.
+    pub const fn each(&self) -> [(Severity, usize); 4] {
+        let Self { critical, high, medium, low } = *self;
+        [(Severity::Critical, critical), (Severity::High, high), (Severity::Medium, medium), (Severity::Low, low)]
+    }
+
     /// How many are of this severity, or worse.
-    pub const fn at_least(&self, least: Severity) -> usize {
-        match least {
-            Severity::Low => self.critical + self.high + self.medium + self.low,
-            Severity::Medium => self.critical + self.high + self.medium,
-            Severity::High => self.critical + self.high,
-            Severity::Critical => self.critical,
-        }
+    pub fn at_least(&self, least: Severity) -> usize {
+        self.each().iter().filter(|(severity, _)| *severity >= least).map(|(_, many)| many).sum()
     }
 }

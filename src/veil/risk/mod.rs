@@ -23,7 +23,7 @@ pub use error::{RiskError, RiskFault};
 pub use face::{Face, Shown, everything};
 pub use read::{RULES_BYTES_MAX, RULES_MAX};
 pub use rule::{Enough, Matcher, NEEDS_MAX, Need, Rule, Rules, Severity};
-pub use summary::{Change, Published};
+pub use summary::{Change, NO_GROUP, Published};
 pub use write::Circumstances;
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::against::{What, compare};
-use super::document::{Assumed, Counts, Document, Finding, Summary, SummaryFlow, SummaryRule, VERSION, View};
+use super::document::{Assumed, Counts, Document, Finding, Summary, SummaryFlow, SummaryRule, VERSION, View, Whole};
 use super::error::RiskError;
 use super::read::RULES_MAX;
 use super::rule::Severity;
 use crate::veil::terms::{Category, Treatment};
 
 /// Stands for recipients without a group.
-const NO_GROUP: &str = "-";
+pub const NO_GROUP: &str = "-";
 /// The longest name of a group or rule in what is published.
 const NAME_BYTES_MAX: usize = 256;
 /// The longest text of a rule.
@@ -157,6 +157,25 @@ impl Published {
         })
     }
 
+    /// What it was made from, in words.
+    pub fn basis(&self) -> String {
+        let agreed = match (self.assumed.subjects, self.assumed.operator) {
+            (Whole::Everything, Whole::Everything) => {
+                "It takes for granted that persons and the operator permit whatever is allowed to be agreed, and hand over every key."
+            }
+            (Whole::Records, Whole::Records) => "It holds for the consents and mandates that it was made with.",
+            (Whole::Records, Whole::Everything) => {
+                "It holds for the consents that it was made with, where the operator permits whatever is allowed."
+            }
+            (Whole::Everything, Whole::Records) => {
+                "It holds for the mandates that it was made with, where persons permit whatever is allowed, and hand over every key."
+            }
+        };
+        let part = if self.whole { "" } else { " Only some kinds of data, recipients or purposes were looked at." };
+        let (views, rules) = (self.summary.views, self.summary.rules);
+        format!("{agreed}{part} What flows comes to {views} different views, against which {rules} rules were held.")
+    }
+
     /// Whether it is one, and names nobody. Nothing of it can be made again by whoever does not have the configuration.
     ///
     /// # Errors
@@ -179,12 +198,7 @@ impl Published {
             return Err("its numbers do not fit together".to_owned());
         }
         for (counts, kind) in [(shown, (false, Some(false))), (with_keys, (false, Some(true))), (pooled, (true, None))] {
-            for (many, severity) in [
-                (counts.critical, Severity::Critical),
-                (counts.high, Severity::High),
-                (counts.medium, Severity::Medium),
-                (counts.low, Severity::Low),
-            ] {
+            for (severity, many) in counts.each() {
                 let is_so = |bite: &&SummaryRule| {
                     bite.pooled == kind.0 && kind.1.is_none_or(|with_keys| bite.with_keys == with_keys) && bite.severity == severity.word()
                 };
@@ -195,6 +209,18 @@ impl Published {
             }
         }
         Ok(())
+    }
+}
+
+impl SummaryRule {
+    /// In which case it bites, in words.
+    pub const fn how(&self) -> &'static str {
+        match (self.pooled, self.with_keys) {
+            (false, false) => "by what is shown",
+            (false, true) => "where keys are handed over",
+            (true, false) => "by two who pool",
+            (true, true) => "by two who pool, where keys are handed over",
+        }
     }
 }
 

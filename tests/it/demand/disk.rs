@@ -14,6 +14,13 @@ use crate::consent::frame;
 use crate::harness::disk::Small;
 use crate::harness::{PATIENT, eventually, made_folder};
 
+/// A desk with a part of its folder on a disk of its own; none where this system lets nobody mount one.
+async fn with_on_a_small_disk(part: &str) -> Option<(Small, House)> {
+    let (disk, folder) = (Small::new(&format!("desk-{part}"))?, made_folder());
+    disk.holds(&folder.0, &[part]);
+    Some((disk, House::start_in(folder).await))
+}
+
 /// Released by what this folder's desk has decided, to whom it was told.
 async fn released(house: &House, asked: &Value, subject: Did) -> RecordId {
     let demand = id(&house.file(asked, &[subject]).await.expect("a clerk's"));
@@ -41,13 +48,10 @@ fn logged(house: &House, act: Act) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_no_record_of_the_desk_is_acknowledged_no_release_begins_and_with_room_the_same_ones_are_taken_once() {
-    let Some(disk) = Small::new("desk") else {
+    let Some((disk, house)) = with_on_a_small_disk("store").await else {
         println!("SKIPPED that the desk refuses on a full disk and recovers: this system lets nobody mount a small one");
         return;
     };
-    let folder = made_folder();
-    disk.holds(&folder.0, &["store"]);
-    let house = House::start_in(folder).await;
     let (ada, ben) = (house.world.patient("ada").await, house.world.patient("ben").await);
     let asked = house.asked(|_| ());
     let (going_on, decided) = (released(&house, &asked, ada.did()).await, released(&house, &asked, ben.did()).await);
@@ -138,13 +142,10 @@ async fn on_a_full_disk_no_record_of_the_desk_is_acknowledged_no_release_begins_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_log_alone_has_no_room_the_desk_says_so_and_the_same_record_has_its_entry_once_with_room() {
-    let Some(disk) = Small::new("desk-log") else {
+    let Some((disk, house)) = with_on_a_small_disk("log").await else {
         println!("SKIPPED that the desk says where its log has no room: this system lets nobody mount a small one");
         return;
     };
-    let folder = made_folder();
-    disk.holds(&folder.0, &["log"]);
-    let house = House::start_in(folder).await;
     let ada = house.world.patient("ada").await;
     let decided = released(&house, &house.asked(|_| ()), ada.did()).await;
     disk.fill();

@@ -118,11 +118,7 @@ impl Ask {
     }
 
     /// What a legal demand releases.
-    pub(crate) fn under(self, demand: twinveil::veil::name::RecordId) -> Self {
-        self.under_bytes(&demand.0)
-    }
-
-    pub(crate) fn under_bytes(mut self, demand: &[u8]) -> Self {
+    pub(crate) fn under(mut self, demand: &[u8]) -> Self {
         self.request.warrant = demand.to_vec().into();
         self
     }

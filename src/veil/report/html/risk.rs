@@ -2,7 +2,7 @@
 
 use super::markup::Markup;
 use crate::veil::report::document::Report;
-use crate::veil::risk::{Change, Counts, Published, SummaryFlow, SummaryRule, What, Whole};
+use crate::veil::risk::{Change, NO_GROUP, Published, SummaryFlow, SummaryRule, What};
 use crate::veil::terms::Treatment;
 
 const TREATMENTS: [(Treatment, &str); 4] = [
@@ -27,32 +27,13 @@ pub(super) fn section(page: &mut Markup, report: &Report) {
         if report.risk.len() > 1 {
             page.text(format_args!(" {number}"));
         }
-        page.wrap("</h3>\n<p class=\"says\">", basis(one), "</p>\n");
+        page.wrap("</h3>\n<p class=\"says\">", one.basis(), "</p>\n");
         flows(page, &one.summary.flows);
         findings(page, &one.summary.bites);
         counts(page, one);
         changes(page, one.changes.as_deref());
         page.raw("</div>\n");
     }
-}
-
-/// What it was made from.
-pub(in crate::veil::report) fn basis(one: &Published) -> String {
-    let agreed = match (one.assumed.subjects, one.assumed.operator) {
-        (Whole::Everything, Whole::Everything) => {
-            "It takes for granted that persons and the operator permit whatever is allowed to be agreed, and hand over every key."
-        }
-        (Whole::Records, Whole::Records) => "It holds for the consents and mandates that it was made with.",
-        (Whole::Records, Whole::Everything) => {
-            "It holds for the consents that it was made with, where the operator permits whatever is allowed."
-        }
-        (Whole::Everything, Whole::Records) => {
-            "It holds for the mandates that it was made with, where persons permit whatever is allowed, and hand over every key."
-        }
-    };
-    let part = if one.whole { "" } else { " Only some kinds of data, recipients or purposes were looked at." };
-    let (views, rules) = (one.summary.views, one.summary.rules);
-    format!("{agreed}{part} What flows comes to {views} different views, against which {rules} rules were held.")
 }
 
 fn caption(page: &mut Markup, class: &'static str, title: &'static str, heads: &[&str]) {
@@ -99,7 +80,7 @@ fn findings(page: &mut Markup, bites: &[SummaryRule]) {
         let infers = if bite.infers.is_empty() { bite.rule.clone() } else { format!("{} ({})", bite.infers, bite.rule) };
         page.wrap("<tr><th scope=\"row\">", infers, "</th>");
         cell(page, "Severity", &bite.severity);
-        cell(page, "How", how(bite));
+        cell(page, "How", bite.how());
         cell(page, "By whom", bite.groups.iter().map(|one| group(one)).collect::<Vec<_>>().join(", "));
         page.raw("</tr>\n");
     }
@@ -110,11 +91,11 @@ fn counts(page: &mut Markup, one: &Published) {
     let heads = ["Findings", "Critical", "High", "Medium", "Low"];
     caption(page, "figures", "How many findings", &heads);
     let summary = &one.summary;
-    for (title, Counts { critical, high, medium, low }) in
+    for (title, of) in
         [("By what is shown", summary.shown), ("Where keys are handed over", summary.with_keys), ("By two who pool", summary.pooled)]
     {
         page.wrap("<tr><th scope=\"row\">", title, "</th>");
-        for (label, many) in ["Critical", "High", "Medium", "Low"].into_iter().zip([critical, high, medium, low]) {
+        for (label, (_, many)) in heads.into_iter().skip(1).zip(of.each()) {
             cell(page, label, many);
         }
         page.raw("</tr>\n");
@@ -142,18 +123,8 @@ fn changes(page: &mut Markup, changes: Option<&[Change]>) {
     page.raw("</tbody>\n</table>\n");
 }
 
-/// In which case a rule bites.
-pub(in crate::veil::report) const fn how(bite: &SummaryRule) -> &'static str {
-    match (bite.pooled, bite.with_keys) {
-        (false, false) => "by what is shown",
-        (false, true) => "where keys are handed over",
-        (true, false) => "by two who pool",
-        (true, true) => "by two who pool, where keys are handed over",
-    }
-}
-
 fn group(name: &str) -> &str {
-    if name == "-" { "recipients without a group" } else { name }
+    if name == NO_GROUP { "recipients without a group" } else { name }
 }
 
 fn kind(category: &str) -> &str {
