@@ -179,7 +179,7 @@ impl Ledger {
             self.disclosing.logged(&done);
         }
         match last {
-            Some(leaf) => self.log.settle(leaf).map(drop).map_err(Refused::Unlogged),
+            Some(leaf) => self.logged(leaf).map(drop),
             None => Ok(()),
         }
     }
@@ -312,7 +312,7 @@ impl Ledger {
             Some(self.commit(&mut writer, &mut batch, now, &[])?)
         };
         (known.from, known.counts) = (Some(now), totals.iter().copied().collect());
-        leaf.map_or(Ok(()), |leaf| self.log.settle(leaf).map(drop).map_err(Refused::Unlogged))
+        leaf.map_or(Ok(()), |leaf| self.logged(leaf).map(drop))
     }
 
     /// What was refused, interval by interval, as the bytes that entries of the log commit to, each with the number of its entry: from

@@ -40,10 +40,17 @@ impl Ledger {
         }
     }
 
+    /// Waits until a leaf that is durable is in the log, and proves it. Whoever found it in the store may be ahead of who handed it over.
+    pub(super) fn logged(&self, leaf: u64) -> Result<LogProof, Refused> {
+        if self.log.next() <= leaf {
+            self.hand_over_all().map_err(Refused::Unavailable)?;
+        }
+        self.log.settle(leaf).map_err(Refused::Unlogged)
+    }
+
     /// Waits until the record's leaf is in the log.
     pub(super) fn receipt(&self, subject: &Subject, record: RecordId, leaf: u64) -> Result<Receipt, Refused> {
-        let proof = self.log.settle(leaf).map_err(Refused::Unlogged)?;
-        Ok(Receipt { salt: subject.salt(&record), proof })
+        Ok(Receipt { salt: subject.salt(&record), proof: self.logged(leaf)? })
     }
 
     /// The same for who takes something back: they do not wait for others to be written with.
@@ -87,7 +94,7 @@ impl Ledger {
         drop(writer);
         match batch.leaves.len() as u64 {
             0 => Ok(()),
-            count => self.log.settle(first + count - 1).map(drop).map_err(Refused::Unlogged),
+            count => self.logged(first + count - 1).map(drop),
         }
     }
 
@@ -112,7 +119,6 @@ impl Ledger {
 
     /// Waits until every leaf that is durable is in the log. With the writer at hand there is none after them.
     pub(super) fn log_all(&self) -> Result<(), Refused> {
-        self.hand_over_all().map_err(Refused::Unavailable)?;
         self.log_up_to(self.store.leaf_count().map_err(Refused::Unavailable)?)
     }
 
@@ -120,7 +126,7 @@ impl Ledger {
     pub(super) fn log_up_to(&self, count: u64) -> Result<(), Refused> {
         let Some(last) = count.checked_sub(1) else { return Ok(()) };
         self.log.hurry(last);
-        self.log.settle(last).map(drop).map_err(Refused::Unlogged)
+        self.logged(last).map(drop)
     }
 
     /// Gives the log everything that the store has and it has not.

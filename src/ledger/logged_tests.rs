@@ -108,6 +108,25 @@ fn a_record_whose_leaf_did_not_get_into_the_log_is_logged_at_the_next_start() {
 }
 
 #[test]
+fn whoever_finds_a_leaf_before_it_is_handed_over_gets_its_receipt() {
+    let world = World::new();
+    let given = grant(1, 1, None, |_| ());
+    world.ledger.submit(&given).expect("good");
+    // What is durable and not yet with the log, as between the two steps of who writes.
+    let record = RecordId([7; 32]);
+    let subject = world.ledger.subject(&key(1).did()).expect("readable").expect("known");
+    let leaf = Leaf::new(Act::Consent, testing::NOW, &subject.salt(&record), &record);
+    let batch = Batch { leaves: vec![Noted { leaf, of: Some((key(1).did(), record)) }], ..Batch::default() };
+    assert_eq!(world.ledger.store.commit(&world.ledger.rest_key, &batch).expect("room"), 1);
+    assert_eq!(world.ledger.log.next(), 1);
+    let receipts = world.ledger.receipts(&key(1).did(), 0, 9, |_| true).expect("what is durable has a receipt");
+    assert_eq!(receipts.iter().map(|(record, receipt)| (*record, receipt.proof.index)).collect::<Vec<_>>(), [(given.id(), 0), (record, 1)]);
+    // The step that is late changes nothing, and the next leaf stands behind it.
+    world.ledger.hand_over(1, &batch.leaves).expect("it has its place");
+    assert_eq!(holds(&world, &world.ledger.submit(&enrol(1)).expect("good").receipt, Act::Enrolment, &enrol(1)), 2);
+}
+
+#[test]
 fn a_store_or_a_log_that_was_set_back_does_not_open() {
     let mut world = World::new();
     let first = grant(1, 1, None, |_| ());
