@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::interrupted::Interrupted;
 use super::{CliError, plain};
 use crate::veil::crypto::secret::Secret;
 use crate::world::entropy;
@@ -89,8 +90,9 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it on a free port of this machine and waits until it listens.
-    pub(super) async fn start(folder: Folder) -> Result<Self, CliError> {
+    /// Starts it on a free port of this machine and waits until it listens. One that does not, or whose command is told to end before, is
+    /// gone when this answers: its folder goes next.
+    pub(super) async fn start(folder: Folder, interrupted: &Interrupted) -> Result<Self, CliError> {
         let program =
             std::env::current_exe().map_err(|error| CliError::broken(format!("this program does not find itself: {}", error.kind())))?;
         let log = folder.log();
@@ -114,11 +116,16 @@ impl Gateway {
         let mut child = command.spawn().map_err(|error| CliError::broken(format!("the gateway can't be started: {}", error.kind())))?;
         let Some(stdout) = child.stdout.take() else { return Err(CliError::broken("the gateway has no standard output")) };
         let mut lines = BufReader::new(stdout).lines();
-        let said = tokio::time::timeout(START_MAX, lines.next_line()).await;
-        match said.ok().and_then(Result::ok).flatten().as_deref().and_then(address) {
-            Some(address) => Ok(Self { child, address: address.to_owned(), folder }),
-            None => Err(CliError::broken(format!("the gateway does not start{}", last_words(&folder)))),
+        let said = tokio::select! {
+            said = tokio::time::timeout(START_MAX, lines.next_line()) => Ok(said.ok().and_then(Result::ok).flatten()),
+            ended = interrupted.wait() => Err(ended),
+        };
+        if let Ok(Some(address)) = said.as_ref().map(|line| line.as_deref().and_then(address)) {
+            return Ok(Self { child, address: address.to_owned(), folder });
         }
+        let _gone = child.kill().await;
+        said?;
+        Err(CliError::broken(format!("the gateway does not start{}", last_words(&folder))))
     }
 
     /// Where it listens.

@@ -2,7 +2,7 @@
 
 mod approve;
 mod challenge;
-mod desk;
+pub(super) mod desk;
 mod file;
 mod notify;
 mod release;

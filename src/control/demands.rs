@@ -2,30 +2,31 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
 use super::carrier;
+use super::case::{id, records, shown, state};
 use super::consents::{envelope, witness, write};
+use super::page::{Page, place};
 use super::shown::{barrier, receipt, refuse};
 use super::turns::Turns;
 use crate::client::dsse;
 use crate::config::May;
-use crate::ledger::desk::{Kept, MadePublic};
-use crate::ledger::{CaseFile, DemandTaken, Ledger, Refused};
+use crate::ledger::desk::MadePublic;
+use crate::ledger::{DemandTaken, Ledger, Refused};
 use crate::proto::intoto;
 use crate::proto::v1::demands_server::Demands;
 use crate::proto::v1::{
-    self, DemandRecord, DisclosedDemand, DisclosedDemandsRequest, DisclosedDemandsResponse, FileDemandRequest, ListDemandsRequest,
-    ListDemandsResponse, LoggedRefusals, PublishedRequest, PublishedResponse, ShowDemandRequest, ShowDemandResponse, SubmitDemandRequest,
-    WhomRequest, WhomResponse,
+    self, DisclosedDemand, DisclosedDemandsRequest, DisclosedDemandsResponse, FileDemandRequest, ListDemandsRequest, ListDemandsResponse,
+    LoggedRefusals, PublishedRequest, PublishedResponse, ShowDemandRequest, ShowDemandResponse, SubmitDemandRequest, WhomRequest,
+    WhomResponse,
 };
 use crate::status::Refuse;
 use crate::veil::consent::envelope::Signed;
 use crate::veil::crypto::secret::Secret;
 use crate::veil::demand::query::{Asks, Query};
-use crate::veil::demand::{self, About, Case, Missing, Role};
-use crate::veil::name::{Did, RecordId, UnixMs};
+use crate::veil::demand::{self, About, Case, Role};
+use crate::veil::name::{Did, UnixMs};
 use crate::veil::report::PublicRecord;
 use crate::world::Clock;
 
@@ -35,8 +36,6 @@ const LISTED_MAX: usize = 256;
 const DISCLOSED_MAX: usize = 64;
 /// The most statements and records of reports of one answer.
 const PUBLISHED_MAX: usize = 256;
-/// So many bytes of payload, and no further one begins: clients take answers of 4 MiB.
-const PUBLISHED_BYTES_MAX: usize = 1 << 20;
 /// The most intervals of refusals of one answer.
 const REFUSALS_MAX: usize = 1_024;
 
@@ -142,7 +141,8 @@ impl Demands for DemandDesk {
 
     async fn show(&self, request: Request<ShowDemandRequest>) -> Result<Response<ShowDemandResponse>, Status> {
         carrier(&request, May::Submit)?;
-        let (query, now) = self.query(request.into_inner().query.as_ref(), None)?;
+        let ShowDemandRequest { query, skip } = request.into_inner();
+        let (query, now) = self.query(query.as_ref(), None)?;
         let Asks::Show(demand) = query.asks else { return Err(Refuse::Malformed.into()) };
         let file = self.ledger.demand(&demand).ok_or_else(|| refuse(&Refused::NoSuchDemand(demand)))?;
         let to_clerk = self.ledger.persons().has(&query.person, Role::Clerk);
@@ -150,8 +150,9 @@ impl Demands for DemandDesk {
         let shown = shown(&file.case, now);
         let drafts = file.drafts.iter().map(dsse::to_proto).collect();
         let ledger = Arc::clone(&self.ledger);
-        let records = write(move || records(&ledger, &file)).await?;
-        Ok(Response::new(ShowDemandResponse { demand: Some(shown), records, subjects, drafts }))
+        let records_in_all = file.records.len() as u64;
+        let records = write(move || records(&mut Page::default(), &ledger, &file.records, place(skip))).await?;
+        Ok(Response::new(ShowDemandResponse { demand: Some(shown), records, subjects, drafts, records_in_all }))
     }
 
     async fn list(&self, request: Request<ListDemandsRequest>) -> Result<Response<ListDemandsResponse>, Status> {
@@ -161,23 +162,29 @@ impl Demands for DemandDesk {
         if query.asks != Asks::List {
             return Err(Refuse::Malformed.into());
         }
-        let found = self.ledger.demands(usize::try_from(skip).unwrap_or(usize::MAX), LISTED_MAX, |_| true);
-        Ok(Response::new(ListDemandsResponse { demands: found.iter().map(|file| shown(&file.case, now)).collect() }))
+        let found = self.ledger.demands(place(skip), LISTED_MAX, |_| true);
+        Ok(Response::new(ListDemandsResponse { demands: Page::of(found.iter().map(|file| shown(&file.case, now))) }))
     }
 
     async fn disclosed(&self, request: Request<DisclosedDemandsRequest>) -> Result<Response<DisclosedDemandsResponse>, Status> {
         carrier(&request, May::Submit)?;
-        let DisclosedDemandsRequest { query, skip } = request.into_inner();
+        let DisclosedDemandsRequest { query, skip, skip_records } = request.into_inner();
         let (query, now) = self.query(query.as_ref(), None)?;
         let Asks::Disclosed(period) = query.asks else { return Err(Refuse::Malformed.into()) };
         let came = move |case: &Case| period.from <= case.taken() && case.taken() < period.until;
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let ledger = Arc::clone(&self.ledger);
         let answer = write(move || {
-            let found = ledger.demands(skip, DISCLOSED_MAX, |case| came(case) && !case.demand().is_gagged(now));
+            let found = ledger.demands(place(skip), DISCLOSED_MAX, |case| came(case) && !case.demand().is_gagged(now));
             let withheld = ledger.count_demands(|case| came(case) && case.demand().is_gagged(now));
-            let demands = found.iter().map(|file| Ok(DisclosedDemand { records: records(&ledger, file)? }));
-            let demands = demands.collect::<Result<Vec<_>, Refused>>()?;
+            let (mut page, mut leave_out, mut demands) = (Page::default(), place(skip_records), Vec::new());
+            for file in &found {
+                if page.is_full() {
+                    break;
+                }
+                let records = records(&mut page, &ledger, &file.records, std::mem::take(&mut leave_out))?;
+                let (demand, records_in_all) = (id(file.case.id()), file.records.len() as u64);
+                demands.push(DisclosedDemand { records, demand, records_in_all });
+            }
             Ok(DisclosedDemandsResponse { demands, withheld: withheld as u64 })
         });
         Ok(Response::new(answer.await?))
@@ -192,17 +199,10 @@ impl Demands for DemandDesk {
         }
         let ledger = Arc::clone(&self.ledger);
         let answer = write(move || {
-            let kept = ledger.public(usize::try_from(skip).unwrap_or(usize::MAX), PUBLISHED_MAX);
-            let mut bytes = 0;
-            let fits = |kept: &&Kept| {
-                let fits = bytes < PUBLISHED_BYTES_MAX;
-                bytes += kept.envelope.payload.len();
-                fits
-            };
-            let records = kept.iter().take_while(fits).map(|kept| record(&ledger, kept)).collect::<Result<_, Refused>>()?;
+            let records = records(&mut Page::default(), &ledger, &ledger.public(place(skip), PUBLISHED_MAX), 0)?;
             let refusals = ledger.refusal_objects(refusals_from, REFUSALS_MAX)?;
             let refusals = refusals.into_iter().map(|(entry, object)| LoggedRefusals { entry, object: object.into() });
-            Ok(PublishedResponse { records, refusals: refusals.collect() })
+            Ok(PublishedResponse { records, refusals: Page::of(refusals) })
         });
         Ok(Response::new(answer.await?))
     }
@@ -225,64 +225,4 @@ fn about(subjects: &[String], secret: &[u8]) -> Result<Option<About>, Status> {
     let mut secret: [u8; 32] = secret.try_into().map_err(|_| Refuse::Malformed)?;
     let subjects = subjects.iter().map(|did| Did::parse(did)).collect::<Result<_, _>>().map_err(|_| Refuse::Malformed)?;
     Ok(Some(About { secret: Secret::take(&mut secret), subjects }))
-}
-
-fn id(record: RecordId) -> Bytes {
-    Bytes::copy_from_slice(&record.0)
-}
-
-/// How far a case is, in one word.
-fn state(case: &Case) -> &'static str {
-    if case.challenged().is_some() { "challenged" } else { case.state().word() }
-}
-
-fn shown(case: &Case, now: UnixMs) -> v1::Demand {
-    let (said, standing) = (case.demand(), case.standing(now));
-    let warrant = case.warrant(now);
-    let gag = said.gag.as_ref().filter(|_| standing.gagged);
-    v1::Demand {
-        demand: id(case.id()),
-        state: state(case).to_owned(),
-        taken_ms: case.taken().0,
-        source: format!("{} {}", said.source.kind, said.source.jurisdiction),
-        asks: said.asks.to_string(),
-        outcome: standing.outcome.map(|outcome| outcome.to_string()).unwrap_or_default(),
-        gagged: standing.gagged,
-        gag_until_ms: gag.and_then(|gag| gag.until).map_or(0, |until| until.0),
-        notified: !case.notices().is_empty(),
-        recipient: warrant.as_ref().map(|warrant| warrant.recipient().to_string()).unwrap_or_default(),
-        from_ms: warrant.as_ref().map_or(0, |warrant| warrant.from().0),
-        until_ms: warrant.as_ref().map_or(0, |warrant| warrant.until().0),
-        refused: warrant.as_ref().err().map(|refused| format!("{}: {refused}", refused.code())).unwrap_or_default(),
-        missing: standing.missing.iter().map(|missing| words(*missing)).collect(),
-    }
-}
-
-/// What is missing, and whose move it is.
-fn words(missing: Missing) -> String {
-    let what = match missing {
-        Missing::Subjects => "the list of whom it is about".to_owned(),
-        Missing::Answer(question) => format!("stage {}", question.number()),
-        Missing::Decision => "a decision".to_owned(),
-        Missing::Ruling(challenge) => format!("the ruling on challenge {challenge}"),
-        Missing::Notice => "notice to whom it is about".to_owned(),
-        Missing::NoticeAt(at) => format!("notice to whom it is about, at {at}"),
-    };
-    format!("{}: {what}", missing.whose())
-}
-
-/// The records of a case, each with its receipt.
-fn records(ledger: &Ledger, file: &CaseFile) -> Result<Vec<DemandRecord>, Refused> {
-    file.records.iter().map(|kept| record(ledger, kept)).collect()
-}
-
-fn record(ledger: &Ledger, kept: &Kept) -> Result<DemandRecord, Refused> {
-    let receipt = ledger.demand_receipt(kept.id)?.as_ref().map(receipt);
-    Ok(DemandRecord {
-        record: id(kept.id),
-        kind: kept.act.word().to_owned(),
-        taken_ms: kept.taken.0,
-        envelope: Some(dsse::to_proto(&kept.envelope)),
-        receipt,
-    })
 }

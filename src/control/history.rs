@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::page::Page;
 use super::shown::{receipt, viewer};
 use crate::ledger::disclosed::Shown;
 use crate::ledger::{Ledger, Refused};
@@ -33,7 +34,7 @@ pub(super) fn told(ledger: &Ledger, query: &Query, from: u64, now: UnixMs) -> Re
     under_way.iter_mut().for_each(|open| open.id = Bytes::new());
     let gaps = ledger.gaps()?.into_iter().map(|(from, until)| v1::HistoryGap { from_ms: from.0, until_ms: until.0 });
     Ok(v1::HistoryResponse {
-        disclosed: disclosed.iter().map(|shown| line(shown, own)).collect(),
+        disclosed: Page::of(disclosed.iter().map(|shown| line(shown, own))),
         under_way,
         gaps: gaps.collect(),
         completeness: COMPLETENESS.to_owned(),

@@ -1,11 +1,13 @@
 //! The control plane: facts only. The planes meet in the ledger.
 
+mod case;
 pub mod consents;
 pub mod demands;
 mod explained;
 mod history;
 pub mod keys;
 mod notices;
+mod page;
 mod shown;
 mod turns;
 

@@ -4,6 +4,7 @@ mod bad;
 #[cfg(target_os = "linux")]
 mod disk;
 mod stories;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -173,14 +174,14 @@ impl House {
     pub(crate) async fn show(&self, demand: RecordId) -> ShowDemandResponse {
         let query = self.query(&self.clerk, &AsksDesk::Show(demand));
         let mut desk = self.desk().await;
-        soon("a case", desk.show(ShowDemandRequest { query })).await.expect("a registered person").into_inner()
+        soon("a case", desk.show(ShowDemandRequest { query, skip: 0 })).await.expect("a registered person").into_inner()
     }
 
     pub(crate) async fn disclosed(&self) -> DisclosedDemandsResponse {
         let period = Period { from: UnixMs(0), until: UnixMs(self.world.now().0 + DAY) };
         let query = self.query(&self.analyst, &AsksDesk::Disclosed(period));
         let mut desk = self.desk().await;
-        soon("what is disclosed", desk.disclosed(DisclosedDemandsRequest { query, skip: 0 }))
+        soon("what is disclosed", desk.disclosed(DisclosedDemandsRequest { query, ..Default::default() }))
             .await
             .expect("a registered person")
             .into_inner()

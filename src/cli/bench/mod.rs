@@ -197,10 +197,7 @@ impl<'a> Plan<'a> {
         let fill = |folder: &std::path::Path| place::fill(folder, &self.args.config, &self.recipient, behind);
         let (folder, made) = Folder::make(None, fill)?;
         let service = Service::serve(listener, made.upstream.as_ref())?;
-        let mut gateway = tokio::select! {
-            started = Gateway::start(folder) => started?,
-            ended = interrupted.wait() => return Err(ended),
-        };
+        let mut gateway = Gateway::start(folder, &interrupted).await?;
         let rig = Rig {
             address: gateway.address().to_owned(),
             folder: gateway.folder().to_owned(),

@@ -46,6 +46,6 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     };
     let mut said = json!({"where": args.court, "filed": filed, "result": args.result, "reasoning_sha256": digest(&args.reasoning)?});
     set(&mut said, "replaces", args.replaces.map(|id| id.to_string()));
-    let mut desk = Desk::open(&args.signer).await?;
+    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
     tell(&desk.say::<Challenge>(args.which.demand, said).await?, args.signer.output)
 }

@@ -99,7 +99,7 @@ fn whom(text: &str) -> Result<Whom, String> {
 
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     let said = args.said()?;
-    let mut desk = Desk::open(&args.signer).await?;
+    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
     let mut subjects = BTreeSet::new();
     let mut values = Vec::new();
     for whom in &args.about {

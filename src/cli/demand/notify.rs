@@ -25,6 +25,6 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer).await?;
+    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
     tell(&desk.say::<Notice>(args.which.demand, json!({"how": args.how})).await?, args.signer.output)
 }

@@ -38,7 +38,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn list(args: &ListArgs) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer).await?;
+    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
     let mut table = Table::new(&["taken", "demand", "state", "from", "asks", "outcome", "gag until"]);
     let mut seen = 0;
     loop {
@@ -72,7 +72,7 @@ fn gag(demand: &Demand) -> String {
 }
 
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer).await?;
+    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
     let shown = desk.show(args.which.demand).await?;
     let demand = shown.demand.unwrap_or_default();
     if let Some(out) = &args.out {

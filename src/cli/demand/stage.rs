@@ -76,6 +76,6 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     let evidence = args.evidence.iter().map(|file| digest(file)).collect::<Result<Vec<_>, _>>()?;
     set(&mut said, "evidence", Some(evidence).filter(|evidence| !evidence.is_empty()));
     set(&mut said, "replaces", args.replaces.map(|id| id.to_string()));
-    let mut desk = Desk::open(&args.signer).await?;
+    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
     tell(&desk.say::<Stage>(args.which.demand, said).await?, args.signer.output)
 }

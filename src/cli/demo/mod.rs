@@ -127,10 +127,7 @@ async fn perform(args: Args) -> Result<(), CliError> {
     let mut screen = Screen::new(args.output.output, args.seconds);
     let (folder, _) = Folder::make(args.keep.as_deref(), init::fill_folder)?;
     screen.event("starting a gateway")?;
-    let mut gateway = tokio::select! {
-        started = Gateway::start(folder) => started?,
-        ended = interrupted.wait() => return Err(ended),
-    };
+    let mut gateway = Gateway::start(folder, &interrupted).await?;
     let play = Play {
         address: gateway.address().to_owned(),
         folder: gateway.folder().to_owned(),

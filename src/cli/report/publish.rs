@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tonic::Code;
 
 use super::super::connect::{Connection, refused};
+use super::super::demand::desk::{Unheard, hand_in};
 use super::super::wallet::{load, unsigned};
 use super::super::{CliError, OutputArgs, block_on, now};
 use super::{desk, folder, make};
@@ -70,15 +71,15 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
             record
         }
     };
-    match block_on(async { Ok(desk::hand_in(&args.connection, &record).await) })? {
+    match block_on(async { Ok(hand_in(&args.connection, &record).await) })? {
         Ok(taken) => desk::tell(&taken, args.output),
-        Err(desk::Unheard::Refused(status)) => {
+        Err(Unheard::Refused(status)) => {
             if !may_have_arrived(status.code()) {
                 let _gone = std::fs::remove_file(below.join(name(&record)));
             }
             Err(refused(&status))
         }
-        Err(desk::Unheard::Unsent(error)) => Err(error),
+        Err(Unheard::Unsent(error)) => Err(error),
     }
 }
 

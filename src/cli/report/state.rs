@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::super::connect::Connection;
+use super::super::demand::desk::hand_in;
 use super::super::wallet::{load, unsigned, write_envelope};
 use super::super::{CliError, OutputArgs, block_on, now};
 use super::{desk, folder, hour};
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     if args.offline {
         return write_envelope(&signed, args.out.as_deref());
     }
-    block_on(async { desk::tell(&desk::make_public(&args.connection, &signed).await?, args.output) })
+    block_on(async { desk::tell(&hand_in(&args.connection, &signed).await?, args.output) })
 }
 
 impl Args {

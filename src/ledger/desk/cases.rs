@@ -30,7 +30,7 @@ pub(super) struct Cases {
 pub(super) struct File {
     pub(super) case: Case,
     /// Every record that was taken, in order.
-    pub(super) records: Vec<Kept>,
+    pub(super) records: Arc<Vec<Kept>>,
     /// Decisions that lack signatures, as far as they are signed.
     pub(super) drafts: Vec<Envelope>,
     /// Releases that have begun and are not on record to their end.
@@ -84,7 +84,8 @@ impl File {
 
     fn keep(&mut self, taken: UnixMs, envelope: &Envelope) {
         if let Some(act) = act(&envelope.payload_type) {
-            self.records.push(Kept { id: envelope.id(), act, taken, envelope: Arc::new(envelope.clone()) });
+            let kept = Kept { id: envelope.id(), act, taken, envelope: Arc::new(envelope.clone()) };
+            Arc::make_mut(&mut self.records).push(kept);
         }
     }
 }
@@ -128,7 +129,7 @@ impl Cases {
                 let demand: Verified<Demand> = verified(&envelope, origin)?;
                 let id = demand.id();
                 let case = Case::reopen(demand, about.as_ref(), Arc::clone(register), taken).map_err(|refused| refused.code())?;
-                let mut file = File { case, records: Vec::new(), drafts: Vec::new(), open: BTreeMap::new() };
+                let mut file = File { case, records: Arc::default(), drafts: Vec::new(), open: BTreeMap::new() };
                 file.keep(taken, &envelope);
                 if self.by_demand.insert(id, file).is_none() {
                     self.order.push(id);

@@ -1,5 +1,7 @@
 //! Cases as they are read.
 
+use std::sync::Arc;
+
 use super::cases::File;
 use super::{Kept, Ledger};
 use crate::veil::consent::envelope::Envelope;
@@ -12,14 +14,14 @@ pub struct CaseFile {
     /// How it stands.
     pub case: Case,
     /// What was taken, in order.
-    pub records: Vec<Kept>,
+    pub records: Arc<Vec<Kept>>,
     /// Decisions that lack signatures.
     pub drafts: Vec<Envelope>,
 }
 
 impl From<&File> for CaseFile {
     fn from(file: &File) -> Self {
-        Self { case: file.case.clone(), records: file.records.clone(), drafts: file.drafts.clone() }
+        Self { case: file.case.clone(), records: Arc::clone(&file.records), drafts: file.drafts.clone() }
     }
 }
 

@@ -167,7 +167,7 @@ fn every_record_is_in_the_log_once_a_decision_with_its_quorum_and_what_is_sent_a
     let demand = approved(&world, true);
     assert_eq!(world.store.leaf_count().expect("readable") - before, 5, "a draft is no act of the house");
     assert_eq!(kinds(&world, demand), WHOLE);
-    for kept in world.ledger.demand(&demand).expect("a case").records {
+    for kept in world.ledger.demand(&demand).expect("a case").records.iter() {
         let again = if kept.act == Act::Demand {
             world.ledger.file_demand(&kept.envelope, None).expect("known")
         } else {

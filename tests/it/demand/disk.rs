@@ -80,7 +80,7 @@ async fn on_a_full_disk_no_record_of_the_desk_is_acknowledged_no_release_begins_
     assert_eq!(code(house.release("authority", waiting, PATIENT).await), "TV-G28", "what was not acknowledged does not act");
     assert_eq!(code(house.release("authority", decided, PATIENT).await), "TV-G17", "nothing begins that is not on disk");
     let query = house.query(&house.clerk, &AsksDesk::Show(refused[0].0.id()));
-    let shown = house.desk().await.show(ShowDemandRequest { query }).await;
+    let shown = house.desk().await.show(ShowDemandRequest { query, skip: 0 }).await;
     assert_eq!(code(shown), "TV-L14", "no case was opened");
     // What has begun goes on, and is counted.
     house.world.publish("hospital", PATIENT, &[frame("ada", 1), frame("ben", 1), frame("ada", 2)]).await;
