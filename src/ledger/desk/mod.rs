@@ -33,6 +33,10 @@ use crate::world;
 pub const CASES_MAX: usize = 65_536;
 /// The most statements and records of reports that are kept.
 pub const PUBLIC_MAX: usize = 16_384;
+/// The most of them that one person makes public within [`PUBLIC_MS`]: nobody takes the room of all others.
+pub const PUBLIC_OF_ONE_MAX: usize = 64;
+/// A day.
+pub const PUBLIC_MS: i64 = 86_400_000;
 /// The largest payload of one of them, in bytes: all of them stay in memory.
 pub const PUBLIC_BYTES_MAX: usize = 16 * 1_024;
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::cases::{CHANGED, Kept};
 use super::row::{Row, What};
-use super::{Ledger, PUBLIC_BYTES_MAX, PUBLIC_MAX, Receipt, Refused};
+use super::{Ledger, PUBLIC_BYTES_MAX, PUBLIC_MAX, PUBLIC_MS, PUBLIC_OF_ONE_MAX, Receipt, Refused};
 use crate::store::StoreError;
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::consent::refusal::RecordRefusal;
-use crate::veil::demand;
+use crate::veil::demand::{self, Register};
 use crate::veil::merkle::leaf::Act;
-use crate::veil::name::{Origin, RecordId, UnixMs};
+use crate::veil::name::{Did, Origin, RecordId, UnixMs};
 use crate::veil::report::PublicRecord;
 
 /// A record was made public.
@@ -30,6 +30,8 @@ pub struct MadePublic {
 #[derive(Debug, Default)]
 pub(super) struct Public {
     records: Vec<Kept>,
+    /// Who made each of them public.
+    authors: Vec<Did>,
     ids: HashSet<RecordId>,
     /// When the last statement of each name was signed.
     stated: HashMap<String, UnixMs>,
@@ -41,11 +43,19 @@ impl Public {
         let record = PublicRecord::verify(&envelope, origin)?;
         if self.ids.insert(record.id()) {
             self.records.push(Kept { id: record.id(), act: record.act(), taken, envelope: Arc::new(envelope) });
+            self.authors.push(record.author());
         }
         if let PublicRecord::Statement(statement) = record {
             self.stated.insert(statement.get().name.clone(), statement.get().at);
         }
         Ok(())
+    }
+
+    /// How many the person with this key made public within a day, with whichever key.
+    fn of_late(&self, author: &Did, register: &Register, now: UnixMs) -> usize {
+        let person = register.person(author);
+        let late = self.records.iter().zip(&self.authors).rev().take_while(|(kept, _)| now.0.saturating_sub(kept.taken.0) < PUBLIC_MS);
+        late.filter(|(_, by)| register.person(by) == person).count()
     }
 
     fn last(&self, record: &PublicRecord) -> Option<UnixMs> {
@@ -73,9 +83,11 @@ impl Ledger {
             }
         }
         let mut writer = self.sure_writer()?;
-        let (known, last, many) = {
-            let cases = self.desk.cases();
-            (cases.public.ids.contains(&id), cases.public.last(&record), cases.public.records.len())
+        let register = self.desk.register();
+        let (known, last, many, of_one) = {
+            let public = &self.desk.cases().public;
+            let of_one = public.of_late(&record.author(), &register, now);
+            (public.ids.contains(&id), public.last(&record), public.records.len(), of_one)
         };
         if known {
             // The same again, whose answer may have been lost.
@@ -84,9 +96,12 @@ impl Ledger {
             let receipt = self.open_receipt(leaf.ok_or(Refused::Unread { fact: None, code: CHANGED })?)?;
             return Ok(MadePublic { record: id, act, receipt });
         }
-        record.check(&self.desk.register(), now, last)?;
+        record.check(&register, now, last)?;
         if many >= PUBLIC_MAX {
             return Err(demand::Refused::TooManyPublic.into());
+        }
+        if of_one >= PUBLIC_OF_ONE_MAX {
+            return Err(demand::Refused::TooManyToday.into());
         }
         let row = Row { taken: now, what: What::Public { envelope: envelope.only_verified() } };
         let leaf = self.keep_rows(&mut writer, now, vec![row], &[(act, id)])?;
@@ -99,3 +114,7 @@ impl Ledger {
         self.desk.cases().public.records.iter().skip(skip).take(most).cloned().collect()
     }
 }
+
+#[cfg(test)]
+#[path = "public_tests.rs"]
+mod tests;

@@ -101,6 +101,8 @@ pub enum Refused {
     },
     /// The desk can't keep more statements and records of reports.
     TooManyPublic,
+    /// One person handed in as many of them within a day as anybody may.
+    TooManyToday,
 }
 
 impl Refused {
@@ -108,7 +110,7 @@ impl Refused {
     pub const ALL: &'static [&'static str] = &[
         "TV-Q01", "TV-Q02", "TV-Q03", "TV-Q04", "TV-Q05", "TV-Q06", "TV-Q07", "TV-Q08", "TV-Q09", "TV-Q10", "TV-Q11", "TV-Q12", "TV-Q13",
         "TV-Q14", "TV-Q15", "TV-Q16", "TV-Q17", "TV-Q18", "TV-Q19", "TV-Q20", "TV-Q21", "TV-Q22", "TV-Q23", "TV-Q24", "TV-Q25", "TV-Q26",
-        "TV-Q27", "TV-Q28", "TV-Q29", "TV-Q30", "TV-Q31",
+        "TV-Q27", "TV-Q28", "TV-Q29", "TV-Q30", "TV-Q31", "TV-Q32",
     ];
 
     /// The stable code; the manual has an entry for each.
@@ -145,6 +147,7 @@ impl Refused {
             Self::Outdated { .. } => "TV-Q29",
             Self::OtherLog { .. } => "TV-Q30",
             Self::TooManyPublic => "TV-Q31",
+            Self::TooManyToday => "TV-Q32",
         }
     }
 }
@@ -201,6 +204,9 @@ impl fmt::Display for Refused {
             Self::TooManyPublic => f.write_str(
                 "as many statements and reports are kept as there is room for: no operator makes that many; ask who signed them",
             ),
+            Self::TooManyToday => {
+                f.write_str("one person makes no more than 64 statements and reports public within a day: come back tomorrow")
+            }
         }
     }
 }
@@ -247,6 +253,7 @@ mod tests {
             Refused::Outdated { now },
             Refused::OtherLog { size: 9 },
             Refused::TooManyPublic,
+            Refused::TooManyToday,
         ];
         assert_eq!(all.iter().map(Refused::code).collect::<Vec<_>>(), Refused::ALL);
         for refused in all {
