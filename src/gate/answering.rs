@@ -9,9 +9,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 
+use super::inbound::Wire;
 use super::proxy::Caller;
 use super::route::{AnswerBody, Router};
-use super::web::Wire;
 use crate::http2::{Broken, Reading, Reason, Writing};
 
 /// Answers; ends when everything was handed over, or the caller is gone.

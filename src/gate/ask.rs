@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::proxy::Term;
-use super::views::Seen;
 use crate::judge::Listener;
 use crate::ledger::Releasing;
+use crate::stop::{Stop, Stopper, stop};
 use crate::veil::name::{Purpose, Spiffe};
 use crate::veil::schema::Schema;
 
@@ -55,7 +54,31 @@ impl Ask {
 
     /// Whether a view is made where its subject permits nothing. In a message about several, nobody's view is for what is around
     /// the elements; the others are for elements, which are never expected.
-    pub(super) fn expects(&self, seen: &Seen) -> bool {
-        if self.schema.is_about_several() { seen.subject.is_none() } else { self.expected }
+    pub(super) fn expects(&self, of_somebody: bool) -> bool {
+        if self.schema.is_about_several() { !of_somebody } else { self.expected }
+    }
+}
+
+/// How long open calls of a method may go on: until a reload brings what they can't go on under.
+#[derive(Debug)]
+pub struct Term {
+    stopper: Stopper,
+    stop: Stop,
+}
+
+impl Term {
+    pub(super) fn begin() -> Self {
+        let (stopper, stop) = stop();
+        Self { stopper, stop }
+    }
+
+    /// They may go on no longer.
+    pub(super) fn end(&self) {
+        self.stopper.stop();
+    }
+
+    /// Tells when it ends.
+    pub(super) fn over(&self) -> Stop {
+        self.stop.clone()
     }
 }

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use super::ask::{Ask, Through};
 use super::views::{Made, Seen, ViewMaker};
 use crate::ledger::disclosing::{Says, Terms};
-use crate::proto::v1::{self, DisclosedField};
 use crate::status::Refuse;
 use crate::veil::name::{RecordId, UnixMs};
-use crate::veil::policy::{Decided, Decision};
-use crate::veil::schema::{Schema, Site};
+use crate::veil::policy::Decision;
 use crate::veil::terms::Treatment;
 
 impl Through {
@@ -57,16 +55,4 @@ impl ViewMaker {
         }
         Ok(())
     }
-}
-
-/// What a history says of a view: the fields that are not stripped.
-pub(super) fn disclosed(schema: &Schema, decision: &Decision) -> Arc<[DisclosedField]> {
-    let sites = schema.sites().iter().zip(&decision.sites).filter(|(_, decided)| decided.treatment != Treatment::Strip);
-    let field = |(site, decided): (&Site, &Decided)| DisclosedField {
-        path: site.path.to_string(),
-        treatment: v1::Treatment::from(decided.treatment).into(),
-        sensitivity: v1::Sensitivity::from(site.facts.sensitivity).into(),
-        category: site.facts.category.map_or(0, |category| v1::Category::from(category).into()),
-    };
-    sites.map(field).collect()
 }

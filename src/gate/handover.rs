@@ -13,9 +13,9 @@ use tokio::time::Sleep;
 
 use super::ask::Ask;
 use super::codec::{BatchWriter, framed};
-use super::hub::{Chunk, Lost};
+use super::hub::{Chunk, Lost, Queue};
 use super::room::{FREE_BYTES, Held, Room};
-use super::subscribe::{Shared, Stream, WRITE_BUFFER_BYTES};
+use super::shared::Shared;
 use super::uses;
 use super::views::Seen;
 use crate::ledger::{Releasing, Subject, Took};
@@ -25,12 +25,22 @@ use crate::veil::name::{Did, Fingerprint, StreamId, UnixMs, ViewId};
 use crate::veil::view::Space;
 use crate::world::random;
 
+/// The most bytes that a stream's write buffer holds: one piece that waits, and the window's rest before it.
+const WRITE_BUFFER_BYTES: u32 = 16 * 1024;
 /// Bytes go to the connection in pieces of at most this many.
 pub(super) const PIECE_BYTES: usize = 8 * 1024;
 /// Frames are collected to about this many bytes before they are handed over.
 const BATCH_BYTES: usize = 6 * 1024;
 /// How long an idle stream sleeps at the most before it looks at the clock.
 const IDLE_MS_MAX: i64 = 60_000;
+
+/// A stream as it was opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) id: StreamId,
+    pub(super) ask: Ask,
+    pub(super) queue: Arc<Queue>,
+}
 
 /// What one stream has said and says next.
 #[derive(Debug)]
@@ -122,7 +132,7 @@ impl Handover {
     }
 
     /// Transforms frames that are at hand until a batch is full, or a view has to be announced first.
-    pub(super) fn collect(&mut self, shared: &Shared, stream: &Stream, now: UnixMs, waker: &Waker) {
+    pub(super) fn collect(&mut self, shared: &Shared, stream: &Opened, now: UnixMs, waker: &Waker) {
         let mandate_generation = shared.maker.ledger().mandate_generation();
         while self.writer.bytes() < BATCH_BYTES {
             let Some((chunk, at)) = self.chunk.take().or_else(|| stream.queue.try_next()) else { break };
@@ -251,7 +261,7 @@ impl Handover {
         }
     }
 
-    fn refresh(&mut self, shared: &Shared, stream: &Stream, index: usize, now: UnixMs) {
+    fn refresh(&mut self, shared: &Shared, stream: &Opened, index: usize, now: UnixMs) {
         let (ask, id) = (&stream.ask, stream.id);
         let Some(seen) = self.seen.get_mut(index) else { return };
         let refreshed = shared.maker.refresh(ask, seen, &mut self.shown, now);
@@ -280,7 +290,7 @@ impl Handover {
     }
 
     /// Looks at views in order until something is to be said or all were looked at; the rest follows when that is out.
-    pub(super) fn recheck_views(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) {
+    pub(super) fn recheck_views(&mut self, shared: &Shared, stream: &Opened, now: UnixMs) {
         let mandate_generation = shared.maker.ledger().mandate_generation();
         let mut index = self.recheck.take().unwrap_or(0);
         while let Some(seen) = self.seen.get_mut(index) {
@@ -300,7 +310,7 @@ impl Handover {
 
     /// Announces what this recipient was too slow for; of subjects it sees nothing of, it learns nothing. True: something is
     /// to be said.
-    pub(super) fn say_gap(&mut self, shared: &Shared, stream: &Stream, now: UnixMs) -> bool {
+    pub(super) fn say_gap(&mut self, shared: &Shared, stream: &Opened, now: UnixMs) -> bool {
         self.lost.extend(stream.queue.take_lost());
         let mandate_generation = shared.maker.ledger().mandate_generation();
         let mut frames = 0;

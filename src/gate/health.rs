@@ -11,7 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::subscribe::Shared;
+use super::shared::Shared;
 use crate::config::{Carrier, May};
 use crate::status::Refuse;
 use crate::veil::name::Spiffe;

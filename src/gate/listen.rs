@@ -16,71 +16,24 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use super::answering::answer;
 use super::guard::Guarded;
 use super::handover::PIECE_BYTES;
+use super::inbound::Wire;
+use super::live::Door;
 use super::places::{Full, Place, Places};
 use super::proxy::Caller;
 use super::route::Router;
-use super::subscribe::Shared;
-use super::web::Wire;
+use super::settings::of_callers;
+use super::shared::Shared;
 use super::workers::Workers;
 use super::{identity, tls};
-use crate::config::{Limits, Party};
-use crate::http2::{self, Broken, Reason, Settings};
+use crate::http2::{self, Broken, Reason};
 use crate::stop::Stop;
 
-/// What a stream may hold that nobody has read, in bytes: larger windows fall out of the cache.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// What a peer may have on its way on all streams of a connection, in bytes.
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What a caller's streams may hold together, in bytes: who does not read some of them stops the others of their own.
-const CALLER_BYTES_MAX: u32 = 4 * 1024 * 1024;
-/// What answers on one connection to an upstream may hold together, in bytes: they are of many callers, and those who don't read
-/// theirs must not stop the others soon.
-const UPSTREAM_BYTES_MAX: u32 = 64 * 1024 * 1024;
-/// The header list of a request, in bytes.
-const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// A handshake takes at most this long.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-
-/// How connections of callers are run.
-fn of_callers(limits: &Limits) -> Settings {
-    Settings {
-        stream_window_bytes: STREAM_WINDOW_BYTES,
-        window_bytes: CONNECTION_WINDOW_BYTES,
-        held_bytes_max: CALLER_BYTES_MAX,
-        streams_max: limits.streams_per_connection_max,
-        header_bytes_max: HEADER_BYTES_MAX,
-        silence: Duration::from_millis(limits.keepalive_ms),
-        answer_within: Duration::from_millis(limits.keepalive_timeout_ms),
-    }
-}
-
-/// How connections to upstreams are run.
-pub(super) fn to_upstreams(limits: &Limits) -> Settings {
-    Settings { held_bytes_max: UPSTREAM_BYTES_MAX, streams_max: 0, ..of_callers(limits) }
-}
-
-/// How callers are told apart.
-#[derive(Clone)]
-pub enum Door {
-    /// By their certificates.
-    Mutual(TlsAcceptor),
-    /// Not at all: loopback only, one fixed party.
-    Insecure(Arc<Party>),
-}
-
-impl std::fmt::Debug for Door {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Mutual(_) => "Door::Mutual",
-            Self::Insecure(_) => "Door::Insecure",
-        })
-    }
-}
 
 /// Accepts until `stop` says so, then lets open calls end, for as long as the configuration says.
 pub async fn run(listener: TcpListener, router: Router, mut stop: Stop) {

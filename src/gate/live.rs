@@ -5,16 +5,34 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use super::ask::{Ask, Through};
-use super::listen::Door;
 use super::proxy::Table;
-use crate::config::{Config, May};
+use crate::config::{Config, May, Party};
 use crate::judge::Judge;
 use crate::status::Refuse;
 use crate::veil::name::Spiffe;
 use crate::veil::schema::Schema;
 use crate::veil::schema::changes::goes_on;
+
+/// How callers are told apart.
+#[derive(Clone)]
+pub enum Door {
+    /// By their certificates.
+    Mutual(TlsAcceptor),
+    /// Not at all: loopback only, one fixed party.
+    Insecure(Arc<Party>),
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mutual(_) => "Door::Mutual",
+            Self::Insecure(_) => "Door::Insecure",
+        })
+    }
+}
 
 /// Everything that a reload replaces. Made whole or not at all, and never changed afterwards.
 #[derive(Debug)]

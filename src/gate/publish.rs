@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::codec::{Broken, Deframer, framed};
 use super::hub::{Chunk, Tally};
 use super::room::FREE_BYTES;
-use super::subscribe::Shared;
+use super::shared::Shared;
 use crate::config::{Limits, May};
 use crate::ledger::Subject;
 use crate::proto::v1::{PublishOpen, PublishResponse, Refused, RefusedLater};

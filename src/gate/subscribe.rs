@@ -12,64 +12,22 @@ use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use super::ask::Ask;
-use super::handover::Handover;
-use super::hub::{Ended, Hub, Lag, Next, Queue};
-use super::live::Live;
-use super::places::Calls;
-use super::room::Room;
-use super::streams::{Settle, Streams};
-use super::views::ViewMaker;
-use crate::ledger::{StreamSettled, Subject};
+use super::handover::{Handover, Opened};
+use super::hub::{Ended, Lag, Next, Queue};
+use super::shared::Shared;
+use super::streams::Settle;
+use crate::ledger::StreamSettled;
 use crate::status::{Refuse, trailers};
-use crate::telemetry::Counters;
-use crate::traces::Traces;
-use crate::veil::name::{Did, Spiffe, StreamId};
-use crate::world::{Clock, random};
+use crate::veil::name::{Did, StreamId};
+use crate::world::random;
 
-/// The most bytes that a stream's write buffer holds: one piece that waits, and the window's rest before it.
-pub const WRITE_BUFFER_BYTES: u32 = 16 * 1024;
 /// How many chunks a stream looks at before it lets others have a turn.
 const ROUNDS_MAX: usize = 64;
-
-/// What streams of one gateway share.
-#[derive(Debug)]
-pub struct Shared {
-    /// Makes views.
-    pub maker: ViewMaker,
-    /// What a reload replaces.
-    pub live: Arc<Live>,
-    /// Brings frames.
-    pub hub: Hub,
-    /// Calls that are open, of every kind but these streams.
-    pub calls: Arc<Calls>,
-    /// For large messages that are half-way.
-    pub room: Arc<Room>,
-    /// Tells the time.
-    pub clock: Arc<Clock>,
-    /// Every open stream.
-    pub streams: Arc<Streams>,
-    /// What is counted.
-    pub counters: Arc<Counters>,
-    /// Where traces go, if anywhere.
-    pub traces: Option<Traces>,
-}
-
-impl Shared {
-    /// Whom a source's value means. Where the records can't be read nothing is known of what they agreed to, and nothing goes on.
-    pub(super) fn subject_of(&self, source: &Spiffe, value: &[u8]) -> Result<Option<Arc<Subject>>, Refuse> {
-        self.maker.ledger().subject_of(source, value).map_err(|refused| {
-            tracing::error!(code = refused.code(), "the records of a subject could not be read: nothing about it is sent");
-            Refuse::StoreDown
-        })
-    }
-}
 
 /// One recipient's stream.
 #[derive(Debug)]
 pub struct Stream {
-    pub(super) id: StreamId,
-    pub(super) ask: Ask,
-    pub(super) queue: Arc<Queue>,
+    opened: Opened,
     state: Mutex<Handover>,
 }
 
@@ -80,9 +38,9 @@ impl Stream {
 
     fn settled_in(&self, state: &Handover, view: u32) -> StreamSettled {
         StreamSettled {
-            stream: self.id,
-            recipient: self.ask.listener.spiffe.clone(),
-            purpose: self.ask.purpose.clone(),
+            stream: self.opened.id,
+            recipient: self.opened.ask.listener.spiffe.clone(),
+            purpose: self.opened.ask.purpose.clone(),
             last_handover: state.handed_over,
             view,
         }
@@ -99,7 +57,7 @@ impl Settle for Stream {
     fn tell(&self) {
         let says = self.lock().recheck.is_some();
         if says {
-            self.queue.nudge();
+            self.opened.queue.nudge();
         }
     }
 
@@ -134,7 +92,7 @@ pub struct SubscribeBody {
 
 impl std::fmt::Debug for SubscribeBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SubscribeBody({})", self.stream.id)
+        write!(f, "SubscribeBody({})", self.stream.opened.id)
     }
 }
 
@@ -147,10 +105,10 @@ impl SubscribeBody {
         state.begin(&shared, id, ask.schema.fingerprint());
         // A reload between the question and the answer counts.
         state.recheck = Some(0);
-        let stream = Arc::new(Stream { id, ask, queue: Arc::clone(&queue), state: Mutex::new(state) });
+        let stream = Arc::new(Stream { opened: Opened { id, ask, queue: Arc::clone(&queue) }, state: Mutex::new(state) });
         let settled: Weak<Stream> = Arc::downgrade(&stream);
         shared.streams.enter(id, settled);
-        shared.hub.join(stream.ask.schema.name(), queue);
+        shared.hub.join(stream.opened.ask.schema.name(), queue);
         shared.counters.streams_opened.add(1);
         Self { shared, stream, timer: None, lag }
     }
@@ -162,7 +120,7 @@ impl SubscribeBody {
         for _ in 0..ROUNDS_MAX {
             if state.doubt {
                 match shared.clock.now() {
-                    Ok(now) => state.resolve(&shared, &stream.ask, now),
+                    Ok(now) => state.resolve(&shared, &stream.opened.ask, now),
                     Err(_) => state.cut_off = true,
                 }
             }
@@ -187,21 +145,21 @@ impl SubscribeBody {
                 }
             };
             if state.recheck == Some(0)
-                && let Err(refuse) = shared.live.now().stands(&stream.ask)
+                && let Err(refuse) = shared.live.now().stands(&stream.opened.ask)
             {
                 state.recheck = None;
                 state.end(refuse);
                 continue;
             }
             if state.recheck.is_some() {
-                state.recheck_views(&shared, &stream, now);
+                state.recheck_views(&shared, &stream.opened, now);
                 continue;
             }
-            if lag == Lag::DropOldest && state.say_gap(&shared, &stream, now) {
+            if lag == Lag::DropOldest && state.say_gap(&shared, &stream.opened, now) {
                 continue;
             }
             if state.chunk.is_none() {
-                match stream.queue.poll_next(cx) {
+                match stream.opened.queue.poll_next(cx) {
                     Poll::Ready(Next::Chunk(chunk, at)) => state.chunk = Some((chunk, at)),
                     Poll::Ready(Next::Ended(ended)) => {
                         state.end(match ended {
@@ -220,7 +178,7 @@ impl SubscribeBody {
                 }
             }
             state.held_up = false;
-            state.collect(&shared, &stream, now, cx.waker());
+            state.collect(&shared, &stream.opened, now, cx.waker());
             state.hand_over(&shared);
             if state.held_up && state.out.is_empty() {
                 return Poll::Pending;
@@ -249,10 +207,10 @@ impl Body for SubscribeBody {
 
 impl Drop for SubscribeBody {
     fn drop(&mut self) {
-        self.shared.streams.leave(&self.stream.id);
-        self.shared.hub.leave(self.stream.ask.schema.name(), &self.stream.queue);
+        self.shared.streams.leave(&self.stream.opened.id);
+        self.shared.hub.leave(self.stream.opened.ask.schema.name(), &self.stream.opened.queue);
         self.shared.counters.streams_closed.add(1);
-        if let Some(releasing) = self.stream.ask.releasing() {
+        if let Some(releasing) = self.stream.opened.ask.releasing() {
             releasing.end();
             put_on_record(&self.shared);
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use super::ask::{Ask, Through};
-use super::counted::disclosed;
 use super::live::Live;
+use super::words::{disclosed, words};
 use crate::client::announce;
 use crate::judge::Judgement;
 use crate::ledger::disclosing::Counting;
@@ -23,7 +23,6 @@ use crate::veil::crypto::sign::SignKey;
 use crate::veil::name::{Fingerprint, Origin, SealKey, UnixMs, ViewId};
 use crate::veil::policy::{Decision, Holders};
 use crate::veil::schema::Schema;
-use crate::veil::terms::Treatment;
 use crate::veil::view::{Bindings, BindingsSource, Program, View};
 use crate::world::entropy;
 
@@ -268,7 +267,7 @@ impl ViewMaker {
         let was_open = seen.is_open();
         seen.delivers = judgement.delivers;
         seen.uses = judgement.spends.iter().map(|counted| self.ledger.uses(counted.record, counted.max)).collect();
-        if !judgement.delivers && !ask.expects(seen) {
+        if !judgement.delivers && !ask.expects(seen.subject.is_some()) {
             (seen.view, seen.counting) = (None, None);
             seen.keys.clear();
             seen.valid_until = judgement.valid_until;
@@ -391,19 +390,4 @@ impl ViewMaker {
         self.programs.insert(key, made.clone());
         (made, key)
     }
-}
-
-/// A view in words: every classified field and what is done to it.
-fn words(schema: &Schema, decision: &Decision) -> Vec<v1::FieldView> {
-    let sites = schema.sites().iter().zip(&decision.sites).filter(|(site, _)| site.facts.classified());
-    sites
-        .map(|(site, decided)| v1::FieldView {
-            path: site.path.to_string(),
-            treatment: v1::Treatment::from(decided.treatment).into(),
-            how: match (&site.facts.generalize, decided.treatment) {
-                (Some(how), Treatment::Generalize) => how.to_string(),
-                _ => String::new(),
-            },
-        })
-        .collect()
 }

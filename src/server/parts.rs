@@ -12,7 +12,7 @@ use super::StartError;
 use crate::config::{Config, Descriptor, Entry, Reach, TlsFiles};
 use crate::control::{consents::ConsentDesk, demands::DemandDesk, keys::KeyDesk};
 use crate::descriptors;
-use crate::gate::listen::Door;
+use crate::gate::live::Door;
 use crate::gate::live::{Desks, State};
 use crate::gate::proxy::Table;
 use crate::gate::tls::{self, PemFiles};

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::parts::{Parts, named, register, sources};
 use super::{StartError, in_force};
 use crate::config::{Config, ConfigError, Entry};
-use crate::gate::subscribe::Shared;
+use crate::gate::shared::Shared;
 use crate::log::Log;
 use crate::stop::Stop;
 use crate::world::Clock;

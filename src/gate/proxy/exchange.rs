@@ -20,9 +20,9 @@ use super::table::{Called, MessageSide};
 use super::unpack::{ACCEPTED, Packing};
 use crate::config::{May, Party, RoutePurpose, RouteSubject};
 use crate::gate::ask::{Ask, Through};
+use crate::gate::inbound::{Inbound, Wire};
 use crate::gate::live::State;
-use crate::gate::subscribe::Shared;
-use crate::gate::web::{Inbound, Wire};
+use crate::gate::shared::Shared;
 use crate::judge::Listener;
 use crate::status::{Refuse, trailers, upstream_trailers};
 use crate::stop::{Stop, Stopper, stop};
@@ -162,7 +162,7 @@ pub(in crate::gate) async fn exchange(
     let mut to_ask = to_ask(called, &head.headers);
     again.tell(to_ask.headers_mut());
     let asked = head.headers;
-    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.1.clone())) };
+    let mut ended = Ended { fate, deadline, over: called.streams().then(|| over(known.over.clone(), called.term.over())) };
     let mut tries = 0;
     let answer = loop {
         tries += 1;

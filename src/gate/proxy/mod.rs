@@ -13,4 +13,4 @@ mod upstream;
 
 pub(super) use exchange::exchange;
 pub use exchange::{Caller, Known, ResponseBody};
-pub use table::{Called, MessageSide, RouteError, Table, Term};
+pub use table::{Called, MessageSide, RouteError, Table};

@@ -11,9 +11,9 @@ use super::shown;
 use super::upstream::Pool;
 use crate::config::{Config, Reach, Route, RoutePurpose, RouteSubject, Undecidable, Upstream};
 use crate::descriptors::{self, Descriptors};
-use crate::gate::listen::to_upstreams;
+use crate::gate::ask::Term;
+use crate::gate::settings::to_upstreams;
 use crate::gate::tls::{ClientTls, PemFiles};
-use crate::stop::{Stop, Stopper, stop};
 use crate::veil::crypto::hash::sha256;
 use crate::veil::schema::changes::goes_on;
 use crate::veil::schema::{self, Method, Schema};
@@ -50,17 +50,6 @@ pub struct Called {
     pub(super) recompress: bool,
     /// Shared with what it goes on as after reloads.
     pub(in crate::gate) term: Arc<Term>,
-}
-
-/// How long open calls of a method may go on: until a reload brings what they can't go on under.
-#[derive(Debug)]
-pub struct Term(Stopper, pub(super) Stop);
-
-impl Term {
-    fn begin() -> Self {
-        let (stopper, stop) = stop();
-        Self(stopper, stop)
-    }
 }
 
 impl Called {
@@ -220,7 +209,7 @@ impl Table {
     pub fn end_what_is_gone(&self, new: &Self) {
         for (path, called) in &self.methods {
             if !new.find(path).is_some_and(|other| Arc::ptr_eq(&called.term, &other.term)) {
-                called.term.0.stop();
+                called.term.end();
             }
         }
     }
