@@ -172,6 +172,8 @@ impl Demands for DemandDesk {
         let (query, now) = self.query(query.as_ref(), None)?;
         let Asks::Disclosed(period) = query.asks else { return Err(Refuse::Malformed.into()) };
         let came = move |case: &Case| period.from <= case.taken() && case.taken() < period.until;
+        // Whoever asks for further answers with the same query has the same demands in all of them, though a gag ends meanwhile.
+        let now = now.min(query.at);
         let ledger = Arc::clone(&self.ledger);
         let answer = write(move || {
             let found = ledger.demands(place(skip), DISCLOSED_MAX, |case| came(case) && !case.demand().is_gagged(now));

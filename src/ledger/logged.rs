@@ -87,7 +87,8 @@ impl Ledger {
         let new = acts.iter().zip(bytes.chunks(33)).filter(|(_, written)| !known.contains(written));
         let leaves: Vec<_> = new.map(|((act, object), _)| Noted { leaf: Leaf::new(*act, now, &Salt::OPEN, object), of: None }).collect();
         if before == bytes {
-            return Ok(());
+            // An earlier attempt may have come so far and no further.
+            return self.log_all();
         }
         let mut batch = Batch { leaves, acts: Some(bytes), ..Batch::default() };
         let first = self.commit(&mut writer, &mut batch, now, &[])?;

@@ -162,6 +162,19 @@ fn what_institutions_put_in_force_is_logged_openly_when_it_changes() {
 }
 
 #[test]
+fn what_is_put_in_force_a_second_time_is_in_the_log_too_when_it_answers() {
+    let world = World::new();
+    let acts: BTreeSet<_> = [(Act::Policy, RecordId(sha256(&[b"one"])))].into();
+    world.disk.set_full(true);
+    for _ in 0..2 {
+        assert_eq!(world.ledger.in_force(&acts).expect_err("it is not in the log").code(), "TV-L10");
+    }
+    world.disk.set_full(false);
+    world.ledger.in_force(&acts).expect("room");
+    assert_eq!(world.ledger.log.size(), 1, "once");
+}
+
+#[test]
 fn the_log_names_nobody_and_nothing_that_can_be_looked_up() {
     let world = World::new();
     let given = grant(1, 1, None, |_| ());

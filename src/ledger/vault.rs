@@ -2,7 +2,7 @@
 //! and written together: no stream waits for the disk. What a crash loses of the last seconds its recipients have, too: the wrap for
 //! the vault is in their announcement.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prost::Message;
 
@@ -17,12 +17,22 @@ pub const WAITING_MAX: usize = 65_536;
 
 /// What is to be written.
 #[derive(Debug, Default)]
-pub(super) struct Vaults(Mutex<Vec<(Did, VaultWrap)>>);
+pub(super) struct Vaults {
+    waiting: Mutex<Vec<(Did, VaultWrap)>>,
+    /// Whoever writes: nobody reads what is kept while some of it is neither here nor there.
+    writing: Mutex<()>,
+}
+
+impl Vaults {
+    fn waiting(&self) -> MutexGuard<'_, Vec<(Did, VaultWrap)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Ledger {
     /// Notes an announcement that opens something for a subject's vault; false: too many wait.
     pub fn note_wrap(&self, did: Did, wrap: VaultWrap) -> bool {
-        let mut waiting = self.vaults.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.vaults.waiting();
         let room = waiting.len() < WAITING_MAX;
         if room {
             waiting.push((did, wrap));
@@ -32,7 +42,8 @@ impl Ledger {
 
     /// Writes what was noted. Call it every few seconds, and at the end.
     pub fn keep_wraps(&self) -> Result<(), Refused> {
-        let waiting = std::mem::take(&mut *self.vaults.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let _alone = self.vaults.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::take(&mut *self.vaults.waiting());
         if waiting.is_empty() {
             return Ok(());
         }
@@ -44,7 +55,7 @@ impl Ledger {
         let kept = self.sure_writer().and_then(|mut writer| self.commit(&mut writer, &mut batch, now, &[]));
         if kept.is_err() {
             // In front of what was noted meanwhile. Where it got to disk after all it is there twice, and opens twice.
-            let mut later = self.vaults.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut later = self.vaults.waiting();
             let newer = std::mem::replace(&mut *later, waiting);
             let room = WAITING_MAX.saturating_sub(later.len());
             later.extend(newer.into_iter().take(room));

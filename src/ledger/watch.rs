@@ -14,7 +14,7 @@ pub const WATCHING_MAX: usize = 1_024;
 /// Subjects that somebody waits for.
 #[derive(Debug, Default)]
 pub struct Watched {
-    by_subject: DashMap<Did, watch::Sender<()>>,
+    by_subject: Arc<DashMap<Did, watch::Sender<()>>>,
     count: Arc<AtomicUsize>,
     /// Whoever comes now comes too late.
     shut: Mutex<bool>,
@@ -23,7 +23,10 @@ pub struct Watched {
 /// Somebody who waits.
 #[derive(Debug)]
 pub struct Watching {
-    changes: watch::Receiver<()>,
+    subject: Did,
+    /// Until it is dropped.
+    changes: Option<watch::Receiver<()>>,
+    by_subject: Arc<DashMap<Did, watch::Sender<()>>>,
     count: Arc<AtomicUsize>,
 }
 
@@ -37,19 +40,20 @@ impl Watched {
         // Only here, and under the lock, does it grow.
         self.count.fetch_add(1, Ordering::Relaxed);
         let changes = self.by_subject.entry(subject).or_insert_with(|| watch::Sender::new(())).subscribe();
-        Some(Watching { changes, count: Arc::clone(&self.count) })
+        let (by_subject, count) = (Arc::clone(&self.by_subject), Arc::clone(&self.count));
+        Some(Watching { subject, changes: Some(changes), by_subject, count })
     }
 
     pub(super) fn changed(&self, subject: &Did) {
-        if self.by_subject.get(subject).is_some_and(|waiting| waiting.send(()).is_err()) {
-            self.by_subject.remove_if(subject, |_, waiting| waiting.receiver_count() == 0);
+        if let Some(waiting) = self.by_subject.get(subject) {
+            // An error: nobody waits any more, and whoever went last takes it away.
+            let _gone = waiting.send(());
         }
     }
 
     /// Something that whoever waits may want to know has happened, to anybody.
     pub(super) fn all_changed(&self) {
-        for waiting in &self.by_subject {
-            // Nobody waits any more: the next change of the subject removes it.
+        for waiting in self.by_subject.iter() {
             let _gone = waiting.send(());
         }
     }
@@ -64,12 +68,18 @@ impl Watched {
 impl Watching {
     /// Comes back after a change since the last call, or since it began; false: the gateway stops.
     pub async fn changed(&mut self) -> bool {
-        self.changes.changed().await.is_ok()
+        match &mut self.changes {
+            Some(changes) => changes.changed().await.is_ok(),
+            None => false,
+        }
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
+        self.changes = None;
+        // Nothing is kept of subjects that nobody waits for: anybody may ask, under any key.
+        self.by_subject.remove_if(&self.subject, |_, waiting| waiting.receiver_count() == 0);
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -98,8 +108,9 @@ mod tests {
         assert!(watched.watch(Did([2; 32])).is_none() && watched.watch(Did([2; 32])).is_none());
         waiting.pop();
         assert!(watched.watch(Did([2; 32])).is_some());
+        waiting.truncate(1);
+        assert!(watched.by_subject.contains_key(&Did([1; 32])), "one of them still waits");
         drop(waiting);
-        watched.changed(&Did([1; 32]));
-        assert!(watched.by_subject.get(&Did([1; 32])).is_none(), "nothing is left of who went");
+        assert!(watched.by_subject.is_empty(), "nothing is left of who went");
     }
 }

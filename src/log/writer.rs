@@ -324,14 +324,16 @@ fn entries(leaves: &[Leaf]) -> Vec<u8> {
     tiles::write_entries(leaves.iter().map(|leaf| &leaf.bytes()[..])).unwrap_or_default()
 }
 
-/// Tiles of a disk. A full one goes before the partial one, which it is the end of: a crash may have left that one broken.
+/// Tiles of a disk. A full one goes before the partial one, which it is the end of: a crash may have left that one broken. Where there is
+/// neither, it may have become full in between, and the partial one was tidied away.
 pub(super) fn source(disk: &dyn Disk) -> impl FnMut(Tile) -> std::io::Result<Vec<u8>> {
     move |tile| {
-        let found = match disk.read(&tile.full().to_string())? {
-            None => disk.read(&tile.to_string())?,
-            found => found,
-        };
-        found.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        for path in [tile.full(), tile, tile.full()] {
+            if let Some(bytes) = disk.read(&path.to_string())? {
+                return Ok(bytes);
+            }
+        }
+        Err(std::io::ErrorKind::NotFound.into())
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::super::connect::{Connection, refused};
+use super::super::connect::{Connection, MESSAGE_BYTES_MAX, refused};
 use super::super::wallet::{CARRIER, hex, load, unsigned};
 use super::super::{CliError, now};
 use crate::client::dsse;
@@ -24,7 +24,7 @@ use crate::veil::name::{Did, Origin, RecordId, Spiffe};
 use crate::world::entropy;
 
 /// More than a desk keeps of one case, or of a period.
-const RECORDS_MAX: u64 = 1 << 20;
+pub(super) const RECORDS_MAX: u64 = 1 << 20;
 
 /// One connection to it, and who speaks.
 pub(in crate::cli) struct Desk {
@@ -83,7 +83,8 @@ impl Desk {
             if more.records.is_empty() || shown.records.len() as u64 > RECORDS_MAX {
                 return Err(nonsense("records of a demand that never come"));
             }
-            shown = ShowDemandResponse { records: [shown.records, more.records].concat(), ..more };
+            shown.records.extend(more.records);
+            shown = ShowDemandResponse { records: shown.records, ..more };
         }
         Ok(shown)
     }
@@ -102,23 +103,23 @@ impl Desk {
     pub(in crate::cli) async fn disclosed(&mut self, period: Period) -> Result<(Vec<Envelope>, u64), CliError> {
         let mut records = Vec::new();
         let (mut skip, mut under_way) = (0u64, None::<(Bytes, u64)>);
+        // One query for all answers: what a gag forbids to tell when the first is asked for stays out of all.
+        let query = self.ask(&Asks::Disclosed(period))?;
         loop {
-            let query = Some(self.ask(&Asks::Disclosed(period))?);
             let skip_records = under_way.as_ref().map_or(0, |(_, told)| *told);
-            let request = DisclosedDemandsRequest { query, skip, skip_records };
+            let request = DisclosedDemandsRequest { query: Some(query.clone()), skip, skip_records };
             let page = self.client.disclosed(request).await.map_err(|status| refused(&status))?.into_inner();
             if let Some((demand, _)) = &under_way
                 && page.demands.first().is_none_or(|first| first.demand != demand || first.records.is_empty())
             {
-                // A gag that ended meanwhile moves those behind it.
-                return Err(CliError::found("what may be disclosed changed while it was read: do the same again"));
+                return Err(nonsense("a demand whose other records never come"));
             }
             if page.demands.is_empty() {
                 return Ok((records, page.withheld));
             }
             for DisclosedDemand { records: some, demand, records_in_all } in page.demands {
                 let told = under_way.take().map_or(0, |(_, told)| told) + some.len() as u64;
-                records.extend(envelopes(&some));
+                envelopes(&some, &mut records)?;
                 if told < records_in_all {
                     under_way = Some((demand, told));
                     break;
@@ -133,25 +134,24 @@ impl Desk {
 
     /// What the operator made public of itself, and what the gateway refused by itself, with its entries.
     pub(in crate::cli) async fn published(&mut self) -> Result<(Vec<Envelope>, Vec<LoggedRefusals>), CliError> {
-        let (mut records, mut refusals, mut skip) = (Vec::new(), Vec::<LoggedRefusals>::new(), 0u64);
+        let (mut records, mut refusals) = (Vec::new(), Vec::<LoggedRefusals>::new());
         loop {
             let query = Some(self.ask(&Asks::Published)?);
             let refusals_from = refusals.last().map_or(0, |last| last.entry.saturating_add(1));
-            let request = PublishedRequest { query, skip, refusals_from };
+            let request = PublishedRequest { query, skip: records.len() as u64, refusals_from };
             let page = self.client.published(request).await.map_err(|status| refused(&status))?.into_inner();
-            // In order, so that it comes to an end whatever a gateway answers.
-            if page.refusals.iter().any(|one| one.entry < refusals_from) || !page.refusals.is_sorted_by(|one, next| one.entry < next.entry)
-            {
-                return Err(nonsense("refusals that are not in the order of the log"));
-            }
             if page.records.is_empty() && page.refusals.is_empty() {
                 return Ok((records, refusals));
             }
-            skip += page.records.len() as u64;
-            records.extend(envelopes(&page.records));
-            refusals.extend(page.refusals);
-            if skip > RECORDS_MAX {
-                return Err(nonsense("statements without an end"));
+            envelopes(&page.records, &mut records)?;
+            for one in page.refusals {
+                if refusals.last().is_some_and(|last| one.entry <= last.entry) {
+                    return Err(nonsense("refusals that are not in the order of the log"));
+                }
+                refusals.push(one);
+            }
+            if records.len().max(refusals.len()) as u64 > RECORDS_MAX {
+                return Err(nonsense("statements or refusals without an end"));
             }
         }
     }
@@ -191,7 +191,8 @@ pub(in crate::cli) async fn hand_in(connection: &Connection, record: &Envelope) 
 }
 
 async fn client(connection: &Connection) -> Result<DemandsClient<Channel>, CliError> {
-    Ok(DemandsClient::new(connection.connect(Some(CARRIER)).await?))
+    // A record may be answered with where very many streams stand.
+    Ok(DemandsClient::new(connection.connect(Some(CARRIER)).await?).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }
 
 async fn submit(client: &mut DemandsClient<Channel>, record: &Envelope) -> Result<DemandTaken, Status> {
@@ -199,8 +200,11 @@ async fn submit(client: &mut DemandsClient<Channel>, record: &Envelope) -> Resul
     Ok(client.submit(request).await?.into_inner())
 }
 
-fn envelopes(records: &[DemandRecord]) -> impl Iterator<Item = Envelope> {
-    records.iter().filter_map(|record| record.envelope.as_ref().map(dsse::from_proto))
+fn envelopes(records: &[DemandRecord], into: &mut Vec<Envelope>) -> Result<(), CliError> {
+    for record in records {
+        into.push(dsse::from_proto(record.envelope.as_ref().ok_or_else(|| nonsense("a record without what was signed"))?));
+    }
+    Ok(())
 }
 
 /// The ids of the stages that are in force: those that no later one takes the place of.
@@ -215,6 +219,6 @@ fn member(envelope: &crate::proto::intoto::Envelope, name: &str) -> Option<Strin
     said.get(name)?.as_str().map(str::to_owned)
 }
 
-fn nonsense(what: &str) -> CliError {
+pub(super) fn nonsense(what: &str) -> CliError {
     CliError::broken(format!("the gateway's answer makes no sense: {what}"))
 }

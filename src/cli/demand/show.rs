@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::table::Table;
 use super::super::wallet::{hex, instant};
 use super::super::{CliError, certs, plain, say};
-use super::desk::Desk;
+use super::desk::{Desk, RECORDS_MAX, nonsense};
 use super::{Signer, Which};
 use crate::client::dsse;
 use crate::proto::v1::{Demand, DemandRecord};
@@ -47,6 +47,9 @@ pub(super) async fn list(args: &ListArgs) -> Result<(), CliError> {
             break;
         }
         seen += page.len() as u64;
+        if seen > RECORDS_MAX {
+            return Err(nonsense("demands without an end"));
+        }
         for demand in &page {
             if args.signer.output.is_json() {
                 say(as_json(demand))?;

@@ -3,7 +3,7 @@
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::super::connect::{Connection, code, refused};
+use super::super::connect::{Connection, MESSAGE_BYTES_MAX, code, refused};
 use super::super::{CliError, now};
 use super::receipts::Book;
 use super::unsigned;
@@ -38,7 +38,9 @@ pub(in crate::cli) struct Desk {
 impl Desk {
     /// Connects; `carrier` is who hands in unless the command line says.
     pub(in crate::cli) async fn open(connection: &Connection, carrier: Option<&str>) -> Result<Self, CliError> {
-        Ok(Self { client: ConsentsClient::new(connection.connect(carrier).await?) })
+        // Somebody may have very many records, or be in very many disclosures that the log does not have yet.
+        let client = ConsentsClient::new(connection.connect(carrier).await?).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { client })
     }
 
     /// The raw status, as one refusal has a remedy. `seen` is the newest checkpoint that the sender has of the gateway's log.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::public::Public;
-use super::row::{ReleaseId, Row, What};
+use super::row::{CHANGED, Kept, ReleaseId, Row, What};
 use crate::veil::consent::envelope::{Envelope, Signed, Verified};
 use crate::veil::consent::record::Consent;
 use crate::veil::demand::{Case, Demand, Field, Record, Register, stage};
@@ -35,19 +35,6 @@ pub(super) struct File {
     pub(super) drafts: Vec<Envelope>,
     /// Releases that have begun and are not on record to their end.
     pub(super) open: BTreeMap<ReleaseId, Open>,
-}
-
-/// A record that was taken.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// SHA-256 of its payload.
-    pub id: RecordId,
-    /// What it is.
-    pub act: Act,
-    /// When it was taken, by the gateway's clock.
-    pub taken: UnixMs,
-    /// As it was signed.
-    pub envelope: Arc<Envelope>,
 }
 
 /// A release that is not on record to its end.
@@ -193,9 +180,6 @@ impl Cases {
         self.all().filter(told)
     }
 }
-
-/// The store is not what this gateway left.
-pub(super) const CHANGED: &str = "TV-D05";
 
 fn verified<T: crate::veil::consent::envelope::Payload>(envelope: &Envelope, origin: &Origin) -> Result<Verified<T>, &'static str> {
     Signed::new(envelope).and_then(|signed| signed.verify(origin)).map_err(|refusal| refusal.code())

@@ -33,38 +33,39 @@ impl Ledger {
     pub fn mind_desk(&self) -> Result<(), Refused> {
         let now = self.clock.now()?;
         let mut writer = self.sure_writer()?;
-        let mut due = Due::default();
-        {
-            let cases = self.desk.cases();
-            cases.all().filter(|file| file.case.tells(now)).for_each(|file| self.tell(&file.case, now, &mut due));
-            let releasing = self.desk.releasing();
-            for going_on in releasing.iter() {
-                // Nobody else holds it: its caller went away before the stream was there.
-                if Arc::strong_count(going_on) == 1 {
-                    going_on.end();
-                }
-                if let Some(file) = cases.get(&going_on.demand()) {
-                    self.note_release(file, going_on, now, &mut due);
-                }
-            }
-            let cut_off = |release: &ReleaseId| !releasing.iter().any(|going_on| going_on.id == *release);
-            for file in cases.all() {
-                for (release, open) in file.open.iter().filter(|(release, _)| cut_off(release)) {
-                    self.finish(&file.case, *release, open, &mut due);
-                }
-            }
-        }
+        let due = self.due(now);
         if due.rows.is_empty() {
             return Ok(());
         }
-        let rows = due.rows.clone();
-        self.keep_rows(&mut writer, now, rows, &due.logged)?;
-        self.written(&due.rows);
+        self.keep_rows(&mut writer, now, due.rows, &due.logged)?;
         drop(writer);
         for demand in &due.told {
             self.settle_case(*demand, Act::Notice);
         }
         Ok(())
+    }
+
+    fn due(&self, now: UnixMs) -> Due {
+        let mut due = Due::default();
+        let cases = self.desk.cases();
+        cases.all().filter(|file| file.case.tells(now)).for_each(|file| self.tell(&file.case, now, &mut due));
+        let releasing = self.desk.releasing();
+        for going_on in releasing.iter() {
+            // Nobody else holds it: its caller went away before the stream was there.
+            if Arc::strong_count(going_on) == 1 {
+                going_on.end();
+            }
+            if let Some(file) = cases.get(&going_on.demand()) {
+                self.note_release(file, going_on, now, &mut due);
+            }
+        }
+        let cut_off = |release: &ReleaseId| !releasing.iter().any(|going_on| going_on.id == *release);
+        for file in cases.all() {
+            for (release, open) in file.open.iter().filter(|(release, _)| cut_off(release)) {
+                self.finish(&file.case, *release, open, &mut due);
+            }
+        }
+        due
     }
 
     fn tell(&self, case: &Case, now: UnixMs, due: &mut Due) {
@@ -154,32 +155,65 @@ impl Ledger {
         None
     }
 
-    /// What is on disk need not be written again.
-    fn written(&self, rows: &[Row]) {
+    /// What is on disk of releases that go on need not be written again.
+    pub(super) fn written(&self, row: &Row) {
         let mut releasing = self.desk.releasing();
-        for row in rows {
-            let of = |release: &ReleaseId| releasing.iter().find(|going_on| going_on.id == *release);
-            match &row.what {
-                What::Counted { release, frames, .. } => {
-                    if let Some(going_on) = of(release) {
-                        going_on.noted().counted = *frames;
-                    }
+        let of = |release: &ReleaseId| releasing.iter().find(|going_on| going_on.id == *release);
+        match &row.what {
+            What::Counted { release, frames, .. } => {
+                if let Some(going_on) = of(release) {
+                    going_on.noted().counted = *frames;
                 }
-                What::Released { release, ended: false, envelope } => {
-                    let said = Record::verify(envelope, &self.config.origin);
-                    if let (Some(going_on), Ok(Record::Release(said))) = (of(release), said) {
-                        let mut noted = going_on.noted();
-                        noted.frames += said.get().frames;
-                        (noted.from, noted.counted) = (said.get().period.until, 0);
-                    }
-                }
-                What::Released { release, ended: true, .. } => releasing.retain(|going_on| going_on.id != *release),
-                _ => {}
             }
+            What::Released { release, ended: false, envelope } => {
+                if let Some(going_on) = of(release)
+                    && let Ok(Record::Release(said)) = Record::verify(envelope, &self.config.origin)
+                {
+                    let mut noted = going_on.noted();
+                    noted.frames += said.get().frames;
+                    (noted.from, noted.counted) = (said.get().period.until, 0);
+                }
+            }
+            What::Released { release, ended: true, .. } => releasing.retain(|going_on| going_on.id != *release),
+            _ => {}
         }
     }
 }
 
 fn nonce() -> String {
     data_encoding::HEXLOWER.encode(&random::<16>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{approved, begin, world};
+    use crate::store::{Batch, Noted};
+    use crate::veil::consent::testing::HOUR;
+    use crate::veil::merkle::leaf::{Leaf, Salt};
+
+    #[test]
+    fn what_was_released_is_on_record_once_where_a_write_failed_after_it_got_to_disk() {
+        let world = world();
+        let ledger = &world.ledger;
+        let demand = approved(&world, false);
+        let frames =
+            || -> Vec<u64> { ledger.demand(&demand).expect("a case").case.releases().iter().map(|release| release.get().frames).collect() };
+        let releasing = begin(&world, demand).expect("it may");
+        releasing.handed_over(7);
+        ledger.clock().shift(HOUR);
+        // The disk has the record of the hour, and the desk was told that it failed.
+        let now = ledger.clock().now().expect("right");
+        let due = ledger.due(now);
+        let leaves = due.logged.iter().map(|(act, id)| Noted { leaf: Leaf::new(*act, now, &Salt::OPEN, id), of: None });
+        let desk = due.rows.iter().map(|row| ledger.seal_row(row));
+        let batch = Batch { desk: desk.collect(), leaves: leaves.collect(), ..Batch::default() };
+        world.store.commit(&ledger.rest_key, &batch).expect("room");
+        ledger.writer().unsure = Some(Vec::new());
+        releasing.handed_over(2);
+        ledger.mind_desk().expect("room");
+        assert_eq!(frames(), [7], "an hour of it");
+        releasing.end();
+        ledger.mind_desk().expect("room");
+        assert_eq!(frames(), [7, 2]);
+    }
 }

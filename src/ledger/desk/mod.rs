@@ -13,12 +13,12 @@ mod take;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use self::cases::Kept;
-use self::cases::{CHANGED, Cases};
+use self::cases::Cases;
 pub use self::file::CaseFile;
 pub use self::public::MadePublic;
 pub use self::release::Releasing;
-use self::row::Row;
+pub use self::row::Kept;
+use self::row::{CHANGED, Row};
 pub use self::take::DemandTaken;
 use super::logged::Receipt;
 use super::{Ledger, Refused, Writer};
@@ -104,7 +104,7 @@ impl Ledger {
         let (register, mut cases) = (self.desk.register(), self.desk.change());
         for sealed in &rows {
             let opened = self.rest_key.open_desk(sealed).and_then(|row| Row::read(&row)).ok_or(CHANGED);
-            let applied = opened.and_then(|row| cases.apply(row, &self.config.origin, &register));
+            let applied = opened.and_then(|row| self.take_row(&mut cases, row, &register));
             applied.map_err(|code| (Some(cases.rows), Refused::Unread { fact: None, code }))?;
         }
         Ok(!rows.is_empty())
@@ -129,7 +129,12 @@ impl Ledger {
     fn apply_rows(&self, rows: Vec<Row>) -> Result<(), Refused> {
         let (register, mut cases) = (self.desk.register(), self.desk.change());
         let mut rows = rows.into_iter();
-        rows.try_for_each(|row| cases.apply(row, &self.config.origin, &register)).map_err(|code| Refused::Unread { fact: None, code })
+        rows.try_for_each(|row| self.take_row(&mut cases, row, &register)).map_err(|code| Refused::Unread { fact: None, code })
+    }
+
+    fn take_row(&self, cases: &mut Cases, row: Row, register: &Arc<Register>) -> Result<(), &'static str> {
+        self.written(&row);
+        cases.apply(row, &self.config.origin, register)
     }
 
     /// That a record of the desk is in the log; none, where it is not.

@@ -4,8 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::cases::{CHANGED, Kept};
-use super::row::{Row, What};
+use super::row::{CHANGED, Kept, Row, What};
 use super::{Ledger, PUBLIC_BYTES_MAX, PUBLIC_MAX, PUBLIC_MS, PUBLIC_OF_ONE_MAX, Receipt, Refused};
 use crate::store::StoreError;
 use crate::veil::consent::envelope::Envelope;

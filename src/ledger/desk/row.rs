@@ -2,6 +2,7 @@
 //! the rows again gives the same cases.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -11,10 +12,26 @@ use crate::proto::intoto;
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::crypto::secret::{Secret, Zeroizing};
 use crate::veil::demand::{About, Field};
+use crate::veil::merkle::leaf::Act;
 use crate::veil::name::{Did, FieldPath, RecordId, SchemaName, UnixMs};
 
+/// The store is not what this gateway left.
+pub(super) const CHANGED: &str = "TV-D05";
 /// Names one release, from its beginning to its last record.
 pub(super) type ReleaseId = [u8; 16];
+
+/// A record that was taken.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// SHA-256 of its payload.
+    pub id: RecordId,
+    /// What it is.
+    pub act: Act,
+    /// When it was taken, by the gateway's clock.
+    pub taken: UnixMs,
+    /// As it was signed.
+    pub envelope: Arc<Envelope>,
+}
 
 /// What happened, and when.
 #[derive(Clone, Debug)]

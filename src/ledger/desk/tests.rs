@@ -113,7 +113,7 @@ fn deferred(said: &mut Value) {
 }
 
 /// A case in which something may leave.
-fn approved(world: &World, gag: bool) -> RecordId {
+pub(super) fn approved(world: &World, gag: bool) -> RecordId {
     let demand = if gag { filed(world, gagged) } else { filed(world, |_| ()) };
     let stages = stages(world, demand);
     let half = if gag { decision(world, demand, &stages, deferred) } else { decision(world, demand, &stages, |_| ()) };
@@ -128,7 +128,7 @@ fn approved(world: &World, gag: bool) -> RecordId {
     demand
 }
 
-fn begin(world: &World, demand: RecordId) -> Result<Arc<Releasing>, Refused> {
+pub(super) fn begin(world: &World, demand: RecordId) -> Result<Arc<Releasing>, Refused> {
     world.ledger.begin_release(demand, &court(), &SchemaName::new(SCHEMA))
 }
 
