@@ -13,6 +13,7 @@ mod proxy;
 mod rest;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

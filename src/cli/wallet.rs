@@ -16,6 +16,7 @@ mod renew;
 pub(super) mod rule;
 mod speaker;
 mod standing;
+mod told;
 mod withdraw;
 
 use std::path::{Path, PathBuf};
@@ -188,12 +189,12 @@ async fn submit(args: &SubmitArgs) -> Result<(), CliError> {
     let mut desk = Desk::open(&args.connection, Some(CARRIER)).await?;
     if is_withdrawal(&envelope) {
         let answer = desk.withdraw(&envelope, String::new()).await?;
-        return withdraw::tell(&answer, args.output);
+        return told::ended(&answer, args.output);
     }
     match desk.submit(&envelope, String::new()).await {
-        Ok(answer) => grant::tell(&answer, args.output),
+        Ok(answer) => told::taken(&answer, args.output),
         // Whoever sends it again is not sure that it arrived: it did.
-        Err(status) if super::connect::code(&status) == TAKEN_BEFORE => grant::tell(&as_taken(&envelope), args.output),
+        Err(status) if super::connect::code(&status) == TAKEN_BEFORE => told::taken(&as_taken(&envelope), args.output),
         Err(status) => Err(super::connect::refused(&status)),
     }
 }

@@ -12,10 +12,11 @@ use super::limits::{LimitsTable, SealTable, within};
 use super::people::{PartyTable, PersonTable, parties, persons};
 use super::proxy::{RouteTable, UpstreamTable, proxy};
 use super::rest::{LogTable, StoreTable, rest};
-use super::{Config, Descriptor, DescriptorFile, Entry, Keys, Policy, Pseudonym, SchemaSource, TlsFiles, Web};
+use super::value::{descriptor_file, did, exists, is_loopback};
+use super::{Config, Descriptor, Entry, Keys, Policy, Pseudonym, SchemaSource, TlsFiles, Web};
 use super::{check_private, read_key};
 use crate::veil::crypto::sign::SignKey;
-use crate::veil::name::{Did, Origin, SchemaName};
+use crate::veil::name::{Origin, SchemaName};
 
 const BUILTIN: [&str; 2] = ["twinveil.sample.PatientFrame", "twinveil.sample.TurbineFrame"];
 
@@ -235,43 +236,6 @@ fn address((key, text): (String, Option<String>), default_port: u16) -> Result<S
     }
 }
 
-pub(super) fn did(key: &str, text: &str) -> Result<Did, ConfigError> {
-    Did::parse(text).map_err(|bad| ConfigError::value(key, text, format!("{bad}; keys are written `did:key:z6Mk…`")))
-}
-
-/// Names that people type and policies quote.
-pub(super) fn word(key: &str, text: &str) -> Result<Arc<str>, ConfigError> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
-        return Err(ConfigError::value(key, text.escape_debug(), "must be 1 to 64 letters, digits, `.`, `_` or `-`"));
-    }
-    Ok(text.into())
-}
-
-pub(super) fn exists(key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(ConfigError::value(key, path.display(), "there is no such file; paths start at the folder of the configuration"))
-    }
-}
-
-/// A descriptor set or a `.proto`, and the folders of its imports.
-pub(super) fn descriptor_file(table: &str, folder: &Path, path: PathBuf, proto_paths: Vec<PathBuf>) -> Result<DescriptorFile, ConfigError> {
-    let path = exists(&format!("{table}.descriptor"), folder.join(path))?;
-    let key = format!("{table}.proto_paths");
-    if !proto_paths.is_empty() && path.extension().is_none_or(|ending| ending != "proto") {
-        return Err(ConfigError::key(&key, "only where `descriptor` is a `.proto`; delete it"));
-    }
-    let proto_paths: Vec<_> = proto_paths.into_iter().map(|path| folder.join(path)).collect();
-    match proto_paths.iter().find(|path| !path.is_dir()) {
-        Some(none) => {
-            Err(ConfigError::value(&key, none.display(), "there is no such folder; paths start at the folder of the configuration"))
-        }
-        None => Ok(DescriptorFile { path, proto_paths }),
-    }
-}
-
 impl TracesTable {
     /// In the clear, so to this machine only; a collector there sends them on.
     fn check(self) -> Result<Option<Arc<str>>, ConfigError> {
@@ -283,11 +247,6 @@ impl TracesTable {
         }
         Ok(Some(endpoint.into()))
     }
-}
-
-/// Whether a host is this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 impl WebTable {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::file::{did, word};
+use super::value::{did, word};
 use super::{May, PARTIES_MAX, Party, Person};
 use crate::veil::demand::Role;
 use crate::veil::demand::register::{KEYS_MAX, PERSONS_MAX};

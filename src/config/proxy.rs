@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
 use super::error::ConfigError;
-use super::file::{descriptor_file, exists, is_loopback, word};
+use super::value::{descriptor_file, exists, is_loopback, word};
 use super::{DescriptorFile, Party, TlsFiles, check_private};
 use crate::veil::name::Purpose;
 use crate::veil::terms;

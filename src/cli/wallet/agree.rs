@@ -6,8 +6,8 @@ use super::super::connect::Connection;
 use super::super::words;
 use super::super::{CliError, OutputArgs, now};
 use super::desk::{self, Desk};
-use super::grant::tell;
 use super::receipts::Book;
+use super::told;
 use super::{CARRIER, Role, cosign, load, rule, unsigned, write_envelope};
 use crate::proto::v1::StandingResponse;
 use crate::veil::consent::agreement::QuorumDocument;
@@ -91,7 +91,7 @@ async fn send(args: &Args) -> Result<(), CliError> {
     }
     let book = Book::open(&wallet, &args.connection)?;
     let answer = desk.submit_next((&wallet, &voice), &origin, &book, sign).await?;
-    tell(&answer, args.output)?;
+    told::taken(&answer, args.output)?;
     book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::connect::Connection;
 use super::super::{CliError, OutputArgs};
 use super::receipts::Book;
-use super::{enrol, grant, load, read_envelope, unsigned, write_envelope};
+use super::{enrol, load, read_envelope, told, unsigned, write_envelope};
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::name::Origin;
 
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         None => {
             let book = Book::open(&load(&args.wallet)?, &args.connection)?;
             let answer = super::super::block_on(enrol::send(&record, &args.connection, book.seen()))?;
-            grant::tell(&answer, args.output)?;
+            told::taken(&answer, args.output)?;
             book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
         }
     }

@@ -6,9 +6,10 @@ use super::super::connect::Connection;
 use super::super::words;
 use super::super::{CliError, OutputArgs, now};
 use super::desk::{self, Desk};
-use super::grant::{MS_PER_DAY, recipient, tell};
+use super::grant::{MS_PER_DAY, recipient};
 use super::receipts::Book;
-use super::{CARRIER, Speaker, cosign, load, rule, unsigned, withdraw, write_envelope};
+use super::told;
+use super::{CARRIER, Speaker, cosign, load, rule, unsigned, write_envelope};
 use crate::client::authority::DelegationTerms;
 use crate::proto::v1::StandingResponse;
 use crate::veil::consent::delegation::{Capacity, Right};
@@ -139,7 +140,7 @@ async fn send(args: &Args) -> Result<(), CliError> {
     let both = |standing: &StandingResponse| cosign::with(std::slice::from_ref(delegate), sign(standing)?, &origin);
     let book = Book::open(&wallet, &args.connection)?;
     let answer = desk.submit_next((&wallet, &voice), &origin, &book, both).await?;
-    tell(&answer, args.output)?;
+    told::taken(&answer, args.output)?;
     book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
 
@@ -185,7 +186,7 @@ async fn send_end(args: &EndArgs) -> Result<(), CliError> {
     let record = wallet.end_delegations(&voice, &ids, &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
     let book = Book::open(&wallet, &args.connection)?;
     let answer = desk.withdraw(&record, book.seen()).await?;
-    withdraw::tell(&answer, args.output)?;
+    told::ended(&answer, args.output)?;
     book.keep_if_any(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
 

@@ -8,7 +8,7 @@ use super::super::words;
 use super::super::{CliError, OutputArgs, now};
 use super::desk::Desk;
 use super::receipts::Book;
-use super::{CARRIER, from_key, grant, load, read_envelope, unsigned, write_envelope};
+use super::{CARRIER, from_key, load, read_envelope, told, unsigned, write_envelope};
 use crate::proto::v1::SubmitResponse;
 use crate::veil::consent::envelope::Envelope;
 use crate::veil::name::Spiffe;
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let both = from_key("--source-key", key)?.countersign(&half, &origin).map_err(|refusal| unsigned(&refusal))?;
     let book = Book::open(&wallet, &args.connection)?;
     let answer = super::super::block_on(send(&both, &args.connection, book.seen()))?;
-    grant::tell(&answer, args.output)?;
+    told::taken(&answer, args.output)?;
     book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
 }
 
@@ -89,7 +89,7 @@ pub(super) fn countersign(args: &CountersignArgs) -> Result<(), CliError> {
     match &args.out {
         Some(out) => write_envelope(&both, Some(out)),
         // The receipt is the wallet's: it asks for it.
-        None => grant::tell(&super::super::block_on(send(&both, &args.connection, String::new()))?, args.output),
+        None => told::taken(&super::super::block_on(send(&both, &args.connection, String::new()))?, args.output),
     }
 }
 

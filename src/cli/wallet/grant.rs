@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_json::json;
 
 use super::super::connect::Connection;
-use super::super::{CliError, OutputArgs, now, plain, read_text, say, words};
+use super::super::{CliError, OutputArgs, now, plain, read_text, words};
 use super::desk::{self, Desk};
 use super::receipts::Book;
-use super::{CARRIER, Role, Speaker, cosign, hex, hours, load, rule, unsigned, write_envelope};
+use super::{CARRIER, Role, Speaker, cosign, hours, load, rule, told, unsigned, write_envelope};
 use crate::client::wallet::{Terms, Voice, Wallet};
-use crate::proto::v1::{StandingResponse, SubmitResponse};
+use crate::proto::v1::StandingResponse;
 use crate::veil::consent::document::{
     ControllerDocument, NoticeDocument, RecipientDocument, RuleDocument, StorageDocument, WithdrawalDocument,
 };
@@ -182,18 +181,8 @@ async fn send(args: &Args, wallet: &Wallet, origin: &Origin, terms: Terms) -> Re
     };
     let book = Book::open(wallet, &args.connection)?;
     let answer = desk.submit_next((wallet, &voice), origin, &book, sign).await?;
-    tell(&answer, args.output)?;
+    told::taken(&answer, args.output)?;
     book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
-}
-
-/// The id of the record that was taken, and its number.
-pub(super) fn tell(answer: &SubmitResponse, output: OutputArgs) -> Result<(), CliError> {
-    let record = hex(&answer.record);
-    match (output.is_json(), answer.seq) {
-        (true, seq) => say(json!({"record": record, "seq": seq})),
-        (false, 0) => say(format_args!("enrolled  {record}")),
-        (false, seq) => say(format_args!("record  {record}\nnumber  {seq}")),
-    }
 }
 
 impl Args {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::super::connect::Connection;
 use super::super::{CliError, OutputArgs, now};
 use super::desk::{self, Desk};
-use super::grant::{MS_PER_DAY, tell};
+use super::grant::MS_PER_DAY;
 use super::receipts::Book;
+use super::told;
 use super::{CARRIER, Role, Speaker, cosign, load, unsigned};
 use crate::client::wallet::{Terms, Voice};
 use crate::proto::v1::StandingResponse;
@@ -71,6 +72,6 @@ async fn send(args: &Args) -> Result<(), CliError> {
         cosign::with(&args.cosign, renewed.map_err(|refusal| unsigned(&refusal))?, &origin)
     };
     let answer = desk.submit_next((&wallet, &voice), &origin, &book, sign).await?;
-    tell(&answer, args.output)?;
+    told::taken(&answer, args.output)?;
     book.keep(&args.wallet, &answer.record, answer.receipt.as_ref())
 }

@@ -9,7 +9,7 @@ use super::super::table::Table;
 use super::super::{CliError, OutputArgs, say};
 use super::desk::{self, Desk};
 use super::instant;
-use super::withdraw::{stream_json, streams};
+use super::told::{stream_json, streams};
 use super::{CARRIER, Speaker, hex, load};
 use crate::proto::v1::{Grant, StandingResponse};
 use crate::veil::consent::record::SignerRole;

@@ -2,17 +2,14 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
-
 use super::super::connect::Connection;
-use super::super::table::Table;
 use super::super::words;
-use super::super::{CliError, OutputArgs, now, say};
+use super::super::{CliError, OutputArgs, now};
 use super::desk::{self, Desk};
 use super::receipts::Book;
-use super::{CARRIER, Role, Speaker, hex, load, speaker, unsigned, write_envelope};
+use super::{CARRIER, Role, Speaker, load, speaker, told, unsigned, write_envelope};
 use crate::client::wallet::{Voice, Wallet};
-use crate::proto::v1::{StreamBarrier, WithdrawResponse};
+use crate::proto::v1::WithdrawResponse;
 use crate::veil::consent::record::SignerRole;
 use crate::veil::consent::withdrawal::Reach;
 use crate::veil::name::{Did, RecordId};
@@ -109,7 +106,7 @@ async fn send(args: &Args) -> Result<(), CliError> {
         None => {
             let standing = desk.standing(&wallet, &voice, &origin).await?;
             if args.all && standing.seq == 0 {
-                return tell(&WithdrawResponse::default(), args.output);
+                return told::ended(&WithdrawResponse::default(), args.output);
             }
             if args.all { Reach::UpTo(standing.seq) } else { Reach::Records(desk::whole_ids(&args.ids, &standing)?) }
         }
@@ -117,34 +114,8 @@ async fn send(args: &Args) -> Result<(), CliError> {
     let record = wallet.withdraw_as(&voice, &reach, &origin, now()?).map_err(|refusal| unsigned(&refusal))?;
     let book = Book::open(&wallet, &args.connection)?;
     let answer = desk.withdraw(&record, book.seen()).await?;
-    tell(&answer, args.output)?;
+    told::ended(&answer, args.output)?;
     book.keep_if_any(&args.wallet, &answer.record, answer.receipt.as_ref())
-}
-
-/// How many grants ended, and where each open stream stood.
-pub(super) fn tell(answer: &WithdrawResponse, output: OutputArgs) -> Result<(), CliError> {
-    if output.is_json() {
-        let record = if answer.record.is_empty() { None } else { Some(hex(&answer.record)) };
-        let streams: Vec<_> = answer.streams.iter().map(stream_json).collect();
-        return say(json!({"record": record, "ended": answer.ended, "streams": streams}));
-    }
-    say(format_args!("ended {}", answer.ended))?;
-    if answer.streams.is_empty() { Ok(()) } else { say(format_args!("\n{}", streams(&answer.streams))) }
-}
-
-pub(super) fn stream_json(stream: &StreamBarrier) -> serde_json::Value {
-    json!({
-        "stream": hex(&stream.stream_id), "recipient": stream.recipient, "purpose": stream.purpose,
-        "view": stream.view, "last_handover": stream.last_handover,
-    })
-}
-
-pub(super) fn streams(streams: &[StreamBarrier]) -> Table {
-    let mut table = Table::new(&["open stream", "recipient", "purpose", "view", "last hand-over"]);
-    for stream in streams {
-        table.push([&hex(&stream.stream_id), &stream.recipient, &stream.purpose, &stream.view, &stream.last_handover]);
-    }
-    table
 }
 
 #[cfg(test)]
