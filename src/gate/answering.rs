@@ -48,7 +48,16 @@ struct Handing {
 impl Handing {
     fn poll(&mut self, writing: &mut Writing, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         while !self.ended {
-            ready!(writing.poll_room(cx))?;
+            let Poll::Ready(room) = writing.poll_room(cx) else {
+                // What the caller still sends goes on, whether or not they take what they are answered.
+                self.body.drive(cx);
+                ready!(self.body.poll_over(cx));
+                // What waits would come too late, and nothing can be told behind it.
+                self.ended = true;
+                writing.reset(Reason::CANCEL);
+                break;
+            };
+            room?;
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {

@@ -317,6 +317,29 @@ pub enum AnswerBody {
     Empty,
 }
 
+impl AnswerBody {
+    /// What goes the other way meanwhile, and needs no room in the answer.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(proxied) = self.proxied() {
+            proxied.drive(cx);
+        }
+    }
+
+    /// Resolves when a call is over that waits for who is answered.
+    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.proxied().map_or(Poll::Pending, |proxied| proxied.poll_over(cx))
+    }
+
+    fn proxied(&mut self) -> Option<&mut ResponseBody> {
+        match self {
+            Self::Proxied(body, _) => Some(body),
+            Self::Page(page) => page.body().proxied(),
+            Self::Traced(traced) => traced.body().proxied(),
+            Self::Frames(_) | Self::Acks(..) | Self::Control(..) | Self::Empty => None,
+        }
+    }
+}
+
 impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;

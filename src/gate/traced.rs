@@ -30,6 +30,12 @@ fn status(headers: &HeaderMap) -> Option<i32> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 
+impl TracedBody {
+    pub(super) fn body(&mut self) -> &mut AnswerBody {
+        &mut self.body
+    }
+}
+
 impl Body for TracedBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -139,6 +139,12 @@ pub struct PageBody {
     text: bool,
 }
 
+impl PageBody {
+    pub(super) fn body(&mut self) -> &mut AnswerBody {
+        &mut self.body
+    }
+}
+
 impl Body for PageBody {
     type Data = Bytes;
     type Error = BoxError;

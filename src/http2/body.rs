@@ -141,6 +141,10 @@ impl Writing {
         }
         stream.written_by(cx);
         loop {
+            // Behind the end nothing comes: nobody has to open a window for it.
+            if self.rest.is_empty() && self.ends {
+                return Poll::Ready(Ok(()));
+            }
             let room = core.room(self.place);
             if room == 0 {
                 return Poll::Pending;

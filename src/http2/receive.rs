@@ -131,9 +131,8 @@ impl Core {
                 () if early => Reason::PROTOCOL_ERROR,
                 () => Reason::FLOW_CONTROL_ERROR,
             };
-            self.refuse(head.stream, place, reason);
             self.grant();
-            return Ok(());
+            return self.refuse(head.stream, place, reason);
         }
         stream.unreleased += (head.len - body.len()) as u32;
         if stream.has_reader {
@@ -155,15 +154,28 @@ impl Core {
     }
 
     /// A frame that a stream can't take ends it, also one that has ended on our side. One that was reset stays so: what comes on it was
-    /// on its way (§5.1).
-    fn refuse(&mut self, id: u32, place: Place, reason: Reason) {
-        let Some(stream) = self.streams.get(place) else { return };
+    /// on its way (§5.1). A peer that makes us reset streams pays as one that resets them.
+    fn refuse(&mut self, id: u32, place: Place, reason: Reason) -> Result<(), Reason> {
+        let Some(stream) = self.streams.get(place) else { return Ok(()) };
+        let pays = stream.broken.is_none() && self.role == Role::Server;
         if stream.remote_open || stream.local_open {
             self.reset(place, reason);
         } else if stream.broken.is_none() {
             frame::push_reset(&mut self.out, id, reason);
         }
-        self.tidy(place);
+        self.leave(place);
+        if pays { self.spend(RESET_COST) } else { Ok(()) }
+    }
+
+    /// Lets go of a stream that broke off: of its request, too, where nobody has begun with it.
+    fn leave(&mut self, place: Place) {
+        if let Some(at) = self.arrived.iter().position(|arrived| arrived.place == place) {
+            self.arrived.remove(at);
+            self.leave_reader(place);
+            self.leave_writer(place);
+        } else {
+            self.tidy(place);
+        }
     }
 
     fn headers(&mut self, head: Head, payload: &[u8]) -> Result<(), Reason> {
@@ -257,7 +269,7 @@ impl Core {
                 self.touch(place);
                 self.tidy(place);
             }
-            _ => self.refuse(id, place, Reason::PROTOCOL_ERROR),
+            _ => return self.refuse(id, place, Reason::PROTOCOL_ERROR),
         }
         Ok(())
     }
@@ -267,8 +279,7 @@ impl Core {
         let Some(stream) = self.streams.get(place) else { return Ok(()) };
         if !stream.remote_open {
             self.spend(COST)?;
-            self.refuse(id, place, Reason::STREAM_CLOSED);
-            return Ok(());
+            return self.refuse(id, place, Reason::STREAM_CLOSED);
         }
         match trailers {
             Some(trailers) => {
@@ -277,7 +288,7 @@ impl Core {
                 self.touch(place);
                 self.tidy(place);
             }
-            None => self.refuse(id, place, Reason::PROTOCOL_ERROR),
+            None => return self.refuse(id, place, Reason::PROTOCOL_ERROR),
         }
         Ok(())
     }
@@ -292,14 +303,7 @@ impl Core {
         if let Some(stream) = self.streams.get(place) {
             stream.break_off(Broken { reason, unprocessed: reason == Reason::REFUSED_STREAM });
         }
-        if let Some(at) = self.arrived.iter().position(|arrived| arrived.place == place) {
-            // Nobody has begun with it.
-            self.arrived.remove(at);
-            self.leave_reader(place);
-            self.leave_writer(place);
-        } else {
-            self.tidy(place);
-        }
+        self.leave(place);
         Ok(())
     }
 
@@ -415,7 +419,7 @@ impl Core {
             () => None,
         };
         match broken {
-            Some(reason) => self.refuse(head.stream, place, reason),
+            Some(reason) => return self.refuse(head.stream, place, reason),
             None => stream.wake_writer(),
         }
         Ok(())

@@ -33,6 +33,8 @@ use crate::veil::terms;
 const DEADLINE_MAX: Duration = Duration::from_secs(100 * 24 * 60 * 60);
 /// How many connections a request is offered to that close before they take it.
 const TRIES_MAX: usize = 3;
+/// After so many pieces of an answer it is looked at whether the call is over.
+const OVER_EVERY: usize = 64;
 /// The longest value of a metadata key that names a subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1024;
 
@@ -199,11 +201,11 @@ pub(in crate::gate) async fn exchange(
     let body = if over {
         // All there is, is in the headers (gRPC, "Trailers-Only").
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
-        ResponseBody { pipe: None, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+        ResponseBody { pipe: None, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared), pieces: 0 }
     } else {
         again.tell(&mut response_headers);
         let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing, again));
-        ResponseBody { pipe: Some(pipe), forward, called: Arc::clone(called), ended, shared: Arc::clone(shared) }
+        ResponseBody { pipe: Some(pipe), forward, called: Arc::clone(called), ended, shared: Arc::clone(shared), pieces: 0 }
     };
     let mut response = Response::new(body);
     *response.headers_mut() = response_headers;
@@ -315,11 +317,35 @@ pub struct ResponseBody {
     called: Arc<Called>,
     ended: Ended,
     shared: Arc<Shared>,
+    /// How many pieces since it was looked at whether the call is over.
+    pieces: usize,
 }
 
 impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ResponseBody({})", self.called.path)
+    }
+}
+
+impl ResponseBody {
+    /// What the caller still sends goes on as far as it can.
+    pub(in crate::gate) fn drive(&mut self, cx: &mut Context<'_>) {
+        if self.pipe.is_some() {
+            self.forward.drive(cx);
+        }
+    }
+
+    /// Resolves when the deadline has passed, or the operator has ended the call.
+    pub(in crate::gate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let refuse = std::task::ready!(self.ended.poll_over(cx));
+        self.tell(refuse);
+        self.pipe = None;
+        Poll::Ready(())
+    }
+
+    fn tell(&self, refuse: Refuse) {
+        self.shared.counters.calls_refused.add(1);
+        self.shared.counters.refused_for(refuse.code());
     }
 }
 
@@ -330,8 +356,19 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
         let this = self.get_mut();
         let Some(pipe) = &mut this.pipe else { return Poll::Ready(None) };
-        this.forward.drive(cx);
-        let end = match pipe.poll(cx) {
+        this.pieces += 1;
+        // An upstream that always has something to say does not keep a call open. A message that is half-way out is finished.
+        let over = if this.pieces >= OVER_EVERY && pipe.is_between() {
+            this.pieces = 0;
+            this.ended.poll_over(cx)
+        } else {
+            Poll::Pending
+        };
+        let polled = match over {
+            Poll::Ready(refuse) => Poll::Ready(Piece::Refused(refuse)),
+            Poll::Pending => pipe.poll(cx),
+        };
+        let end = match polled {
             Poll::Ready(Piece::Data(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Poll::Pending => Err(std::task::ready!(this.ended.poll_over(cx))),
             Poll::Ready(Piece::End(Some(headers))) if headers.contains_key("grpc-status") => Ok(headers),
@@ -346,8 +383,7 @@ impl Body for ResponseBody {
                 Ok(Frame::trailers(trailers))
             }
             Err(refuse) => {
-                this.shared.counters.calls_refused.add(1);
-                this.shared.counters.refused_for(refuse.code());
+                this.tell(refuse);
                 match refuse {
                     // A message is half-way out: only a reset takes it back.
                     Refuse::CutOff => Err(refuse),

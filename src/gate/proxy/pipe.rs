@@ -28,6 +28,9 @@ use crate::veil::view::Raw;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
 /// How many messages that nobody may see are passed over before others have a turn.
 const ROUNDS_MAX: usize = 64;
+/// So many bytes of messages are looked at under the lane's lock, packed ones as they are when they are open, and no further one begins: a
+/// withdrawal waits for the lock, and others for their turn.
+const TURN_BYTES_MAX: usize = 1 << 20;
 
 /// Whom the messages of a call are about.
 #[derive(Clone, Debug)]
@@ -97,6 +100,8 @@ pub(super) struct Pipe {
     failed: Option<Refuse>,
     /// The next message waits until uses of a consent are reserved; the waker is called then.
     held_up: bool,
+    /// As much was looked at as may be in one turn.
+    had_enough: bool,
     /// By view: the announcement that this call has had, and when.
     announced: HashMap<Mark, Instant>,
 }
@@ -117,6 +122,7 @@ impl Pipe {
             out: Out::default(),
             failed: None,
             held_up: false,
+            had_enough: false,
             announced: HashMap::new(),
         }
     }
@@ -124,6 +130,11 @@ impl Pipe {
     /// Whether a message was looked at.
     pub(super) fn has_begun(&self) -> bool {
         self.messages > 0
+    }
+
+    /// Whether no message is half-way out.
+    pub(super) fn is_between(&self) -> bool {
+        self.out.bytes.is_empty()
     }
 
     /// Whether everything was handed on.
@@ -136,6 +147,8 @@ impl Pipe {
             let waits = !self.held_up && self.gather(cx);
             match self.piece(cx.waker()) {
                 Ok(Some(piece)) => return Poll::Ready(Piece::Data(piece)),
+                // Much came by and nothing of it may be seen: let others have a turn, and whoever waits for the lane.
+                Ok(None) if self.had_enough => break,
                 Ok(None) if waits || self.held_up => return Poll::Pending,
                 Ok(None) if self.from.is_some() => {}
                 Ok(None) if self.broke || self.deframer.is_midway() => return Poll::Ready(Piece::Broke),
@@ -143,7 +156,6 @@ impl Pipe {
                 Err(refuse) => return Poll::Ready(Piece::Refused(refuse)),
             }
         }
-        // Much came by and nothing of it may be seen: let others have a turn.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -181,6 +193,7 @@ impl Pipe {
         if self.out.bytes.is_empty() && self.chunks.is_empty() && !self.deframer.is_midway() {
             return Ok(None);
         }
+        self.had_enough = false;
         let lane = Arc::clone(&self.fitting.lane);
         let now = lane.shared.clock.now().map_err(|_| Refuse::ClockBehind)?;
         let mut views = lane.lock();
@@ -214,10 +227,11 @@ impl Pipe {
     /// Transforms what is at hand until a piece is full.
     fn fill(&mut self, lane: &Lane, views: &mut Views, now: (UnixMs, &Waker)) -> Result<(), Refuse> {
         let Self { chunks, deframer, fitting, messages, out, announced, .. } = self;
-        let mut judge = Judging { lane, views, fitting, now, out, announced, told: None, handed_over: 0, withheld: 0, held_up: false };
+        let mut judge =
+            Judging { lane, views, fitting, now, out, announced, told: None, handed_over: 0, withheld: 0, held_up: false, looked_at: 0 };
         let done = judge.messages(chunks, deframer, messages);
-        let Judging { views, handed_over, withheld, held_up, .. } = judge;
-        self.held_up = held_up;
+        let Judging { views, handed_over, withheld, held_up, looked_at, .. } = judge;
+        (self.held_up, self.had_enough) = (held_up, looked_at >= TURN_BYTES_MAX);
         lane.hand_over(views, handed_over);
         if withheld > 0 {
             lane.shared.counters.messages_withheld.add(withheld);
@@ -247,13 +261,15 @@ struct Judging<'a> {
     handed_over: u64,
     withheld: u64,
     held_up: bool,
+    /// Bytes of messages, as they are when they are open.
+    looked_at: usize,
 }
 
 impl Judging<'_> {
     /// Judges what is at hand until a piece is full.
     fn messages(&mut self, chunks: &mut VecDeque<Bytes>, deframer: &mut Deframer, messages: &mut u64) -> Result<(), Refuse> {
         let Fitting { packing, again, bytes_max, .. } = *self.fitting;
-        while self.out.bytes.len() < PIECE_BYTES {
+        while self.out.bytes.len() < PIECE_BYTES && self.looked_at < TURN_BYTES_MAX {
             let (packed, message) = match deframer.peek(bytes_max) {
                 Ok(Some(found)) => found,
                 Ok(None) => match chunks.pop_front() {
@@ -275,7 +291,10 @@ impl Judging<'_> {
             let fared = if packed {
                 let start = self.out.bytes.len();
                 let fared = match packing.open(message, bytes_max) {
-                    Ok(message) => self.message(&message)?,
+                    Ok(message) => {
+                        self.looked_at += message.len();
+                        self.message(&message)?
+                    }
                     Err(Unopened::Malformed) => return Err(Refuse::Malformed),
                     Err(Unopened::TooLarge) => return Err(Refuse::TooLarge),
                 };
@@ -284,6 +303,7 @@ impl Judging<'_> {
                 }
                 fared
             } else {
+                self.looked_at += taken;
                 self.message(message)?
             };
             match fared {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
@@ -42,11 +42,19 @@ pub(in crate::gate) struct Pool {
     pem: Option<[u8; 32]>,
     settings: Settings,
     /// By worker and address: a worker's calls go over its own connections.
-    places: Vec<Vec<Mutex<Place>>>,
+    places: Vec<Vec<Door>>,
     next: AtomicUsize,
 }
 
-/// An address, and the connections to it.
+/// The way to an address.
+#[derive(Debug, Default)]
+struct Door {
+    place: Arc<Mutex<Place>>,
+    /// How often nobody was there: whoever waits for somebody else's attempt has its outcome, and does not make it again.
+    failures: AtomicUsize,
+}
+
+/// The connections to an address.
 #[derive(Debug, Default)]
 struct Place {
     links: Vec<Opener>,
@@ -73,7 +81,7 @@ impl Place {
 
 impl Pool {
     pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, settings: Settings) -> Self {
-        let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Mutex::default()).collect()).collect();
+        let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Door::default()).collect()).collect();
         let (tls, pem) = tls.unzip();
         Self { upstream, tls, pem, settings, places, next: AtomicUsize::new(0) }
     }
@@ -84,14 +92,14 @@ impl Pool {
     }
 
     /// Whether an address of it can be reached now.
-    pub(in crate::gate) async fn is_reachable(&self) -> bool {
+    pub(in crate::gate) async fn is_reachable(self: &Arc<Self>) -> bool {
         self.sender().await.is_ok()
     }
 
     /// Lets go of its connections; those with calls on them close when these have ended.
     pub(super) async fn close(&self) {
-        for place in self.places.iter().flatten() {
-            place.lock().await.links.clear();
+        for door in self.places.iter().flatten() {
+            door.place.lock().await.links.clear();
         }
     }
 
@@ -115,23 +123,25 @@ impl Pool {
     }
 
     /// A connection that takes a request now.
-    pub(super) async fn sender(&self) -> Result<Opener, Refuse> {
+    pub(super) async fn sender(self: &Arc<Self>) -> Result<Opener, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let places = self.places.get(workers::index()).map(Vec::as_slice).unwrap_or_default();
+        let worker = workers::index();
+        let places = self.places.get(worker).map(Vec::as_slice).unwrap_or_default();
+        let failures: Vec<_> = places.iter().map(|door| door.failures.load(Ordering::Acquire)).collect();
         let mut failed = Vec::new();
         let mut full = false;
         // First whom nothing speaks against, then those that somebody connects to just now; if all rest, whoever comes next.
         for (resting, waiting) in [(false, false), (false, true), (true, true)] {
             for turn in 0..places.len() {
                 let index = (first + turn) % places.len();
-                let (Some(place), Some(address)) = (places.get(index), self.upstream.addresses.get(index)) else { continue };
+                let Some(door) = places.get(index) else { continue };
                 // Who has failed this call is not tried again for it: another wait for the same answer.
                 if failed.contains(&index) {
                     continue;
                 }
-                let mut place = match place.try_lock() {
+                let mut place = match Arc::clone(&door.place).try_lock_owned() {
                     Ok(place) => place,
-                    Err(_) if waiting => place.lock().await,
+                    Err(_) if waiting => Arc::clone(&door.place).lock_owned().await,
                     Err(_) => continue,
                 };
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
@@ -144,23 +154,39 @@ impl Pool {
                     full = true;
                     continue;
                 }
-                match self.connect(address).await {
-                    Ok(link) => {
-                        (place.failures, place.rests_until) = (0, None);
-                        place.links.push(link.clone());
-                        return Ok(link);
-                    }
-                    Err(why) => {
-                        failed.push(index);
-                        place.failures = place.failures.saturating_add(1);
-                        let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);
-                        place.rests_until = Some(Instant::now() + rest);
-                        tracing::warn!(upstream = %self.upstream.name, %address, why, "an upstream could not be reached");
-                    }
+                if failures.get(index).is_some_and(|before| *before != door.failures.load(Ordering::Acquire)) {
+                    // Whom this call waited for has tried it meanwhile.
+                    failed.push(index);
+                    continue;
+                }
+                // A task of its own: where a caller's deadline passes first, what comes of it is known to the next.
+                match tokio::spawn(Arc::clone(self).connect_to(worker, index, place)).await {
+                    Ok(Some(link)) => return Ok(link),
+                    Ok(None) | Err(_) => failed.push(index),
                 }
             }
         }
         Err(if full { Refuse::TooMany } else { Refuse::NoUpstream })
+    }
+
+    /// Connects to an address, and notes what came of it.
+    async fn connect_to(self: Arc<Self>, worker: usize, index: usize, mut place: OwnedMutexGuard<Place>) -> Option<Opener> {
+        let (address, door) = (self.upstream.addresses.get(index)?, self.places.get(worker)?.get(index)?);
+        match self.connect(address).await {
+            Ok(link) => {
+                (place.failures, place.rests_until) = (0, None);
+                place.links.push(link.clone());
+                Some(link)
+            }
+            Err(why) => {
+                door.failures.fetch_add(1, Ordering::Release);
+                place.failures = place.failures.saturating_add(1);
+                let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);
+                place.rests_until = Some(Instant::now() + rest);
+                tracing::warn!(upstream = %self.upstream.name, %address, why, "an upstream could not be reached");
+                None
+            }
+        }
     }
 
     async fn connect(&self, address: &str) -> Result<Opener, &'static str> {
