@@ -6,6 +6,7 @@ mod exported;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Code;
@@ -21,6 +22,7 @@ use twinveil::veil::consent::record::SignerRole;
 use twinveil::veil::consent::standing::Head;
 use twinveil::veil::merkle::note::VerifierKey;
 use twinveil::veil::name::{RecordId, UnixMs};
+use twinveil::world::Clock;
 
 use crate::harness::child::Process;
 use crate::harness::front::{self, Client, ask};
@@ -208,7 +210,12 @@ async fn a_field_that_no_frame_had_looks_like_one_that_every_frame_had() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_withdrawal_cuts_the_interval_and_another_grant_begins_another() {
-    let world = World::start().await;
+    // No hour ends before the test says so.
+    const HOUR_MS: i64 = 3_600_000;
+    let clock = Arc::new(Clock::new());
+    let into_the_hour = clock.now().unwrap().0.rem_euclid(HOUR_MS);
+    clock.shift((HOUR_MS / 2 - into_the_hour).rem_euclid(HOUR_MS));
+    let world = World::at(made_folder(), clock).await.expect("the sample configuration starts");
     let person = world.patient("p-1").await;
     let first = world.grant(&person, &Given::to(&world, &["clinician"], CARE)).await;
     let mut sub = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
@@ -234,7 +241,7 @@ async fn a_withdrawal_cuts_the_interval_and_another_grant_begins_another() {
         assert_eq!((under(before), under(after)), (vec![first], vec![second]));
         assert!(before.fields.len() > after.fields.len());
         if !is_logged {
-            world.clock.shift(3_600_000);
+            world.clock.shift(HOUR_MS);
             world.logged(&person).await;
         }
     }
@@ -321,8 +328,11 @@ async fn after_a_kill_the_history_says_what_is_known_and_from_when_on_it_may_lac
     let mut sub = process.world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
     process.world.publish("hospital", PATIENT, &frames("p-1", 7)).await;
     sub.frames(7).await;
-    // Noted, if not logged.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    eventually("the first to be on disk", async || {
+        let (lines, _) = process.world.history(&person).await;
+        (lines.iter().map(|line| line.disclosure.frames).sum::<u64>() == 7).then_some(())
+    })
+    .await;
     process.world.publish("hospital", PATIENT, &frames("p-1", 4)).await;
     sub.frames(4).await;
     let process = Process::start(process.kill()).await;
