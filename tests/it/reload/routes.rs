@@ -252,7 +252,7 @@ async fn the_gateway_says_whether_a_service_behind_it_can_be_reached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_calls_get_their_time_at_a_stop_and_upstreams_are_let_go() {
-    let (mut world, _) = ward("[limits]\ndrain_ms_max = 2000").await;
+    let (mut world, _) = ward("[limits]\ndrain_ms_max = 9000").await;
     patient(&world, "p-1").await;
     let channel = world.channel("clinician").await;
     let mut client = Client::on(channel.clone());
@@ -269,7 +269,7 @@ async fn open_calls_get_their_time_at_a_stop_and_upstreams_are_let_go() {
     });
     let began = std::time::Instant::now();
     world.stop_serving().await;
-    assert!(began.elapsed() < std::time::Duration::from_millis(1_900), "it ends with the last call");
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "it ends with the last call");
     assert_eq!(talking.await.unwrap(), (Some(chart("p-1", 2)), None));
     // A call that does not end is cut when its time is over.
     let (mut short, _) = ward("[limits]\ndrain_ms_max = 200").await;
@@ -278,7 +278,8 @@ async fn open_calls_get_their_time_at_a_stop_and_upstreams_are_let_go() {
     let mut waiting = soon("the head", client.watch(asking("p-1", "stall"))).await.unwrap();
     let began = std::time::Instant::now();
     short.stop_serving().await;
-    assert!(began.elapsed() >= std::time::Duration::from_millis(200) && began.elapsed() < std::time::Duration::from_secs(2));
+    // Less than where nothing is configured.
+    assert!(began.elapsed() >= std::time::Duration::from_millis(200) && began.elapsed() < std::time::Duration::from_secs(5));
     assert!(soon("the cut", waiting.message()).await.is_err());
 }
 
