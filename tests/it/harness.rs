@@ -290,6 +290,19 @@ impl World {
         line.parse().unwrap()
     }
 
+    /// Waits until a number of the metrics has begun to grow and grows no more: as often as it is looked at, for a while.
+    pub(crate) async fn settled(&self, name: &str) -> u64 {
+        const ALIKE: u32 = 10;
+        let (mut before, mut alike) = (0, 0);
+        eventually(&format!("`{name}` to grow no more"), async || {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = self.metric(name).await;
+            alike = if std::mem::replace(&mut before, now) == now { alike + 1 } else { 0 };
+            (now > 0 && alike == ALIKE).then_some(now)
+        })
+        .await
+    }
+
     /// Waits until no stream of a recipient is open.
     pub(crate) async fn no_stream_left(&self) {
         eventually("the last stream to be closed", async || {
