@@ -35,7 +35,7 @@ use twinveil::veil::name::{Origin, Spiffe, UnixMs};
 use twinveil::world::Clock;
 
 pub(crate) use people::{Given, forbid, permit, permit_all, permit_category, sealed_for_recipient};
-pub(crate) use streams::{Ask, NO_ROOM, Source, Sub, acks, filled, prefixed, raw_call, status_of};
+pub(crate) use streams::{Ask, NO_ROOM, Source, Sub, acks, end_of, filled, prefixed, raw_call, status_of};
 
 /// Nothing in a test takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
