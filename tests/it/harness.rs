@@ -161,6 +161,15 @@ impl World {
         Self::at(folder, Arc::new(Clock::new())).await.expect("the sample configuration starts")
     }
 
+    /// The sample configuration, and a clock that stands at half past: no hour ends before a test says so.
+    pub(crate) async fn in_mid_hour() -> Self {
+        const HOUR_MS: i64 = 3_600_000;
+        let clock = Arc::new(Clock::new());
+        let past = clock.now().expect("the test's clock is right").0.rem_euclid(HOUR_MS);
+        clock.shift((HOUR_MS / 2 - past).rem_euclid(HOUR_MS));
+        Self::at(made_folder(), clock).await.expect("the sample configuration starts")
+    }
+
     /// A gateway on a folder that is there.
     pub(crate) async fn at(folder: Folder, clock: Arc<Clock>) -> Result<Self, StartError> {
         let gateway = open(&folder, &clock).await?;

@@ -6,7 +6,6 @@ mod exported;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Code;
@@ -22,7 +21,6 @@ use twinveil::veil::consent::record::SignerRole;
 use twinveil::veil::consent::standing::Head;
 use twinveil::veil::merkle::note::VerifierKey;
 use twinveil::veil::name::{RecordId, UnixMs};
-use twinveil::world::Clock;
 
 use crate::harness::child::Process;
 use crate::harness::front::{self, Client, ask};
@@ -210,12 +208,7 @@ async fn a_field_that_no_frame_had_looks_like_one_that_every_frame_had() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_withdrawal_cuts_the_interval_and_another_grant_begins_another() {
-    // No hour ends before the test says so.
-    const HOUR_MS: i64 = 3_600_000;
-    let clock = Arc::new(Clock::new());
-    let into_the_hour = clock.now().unwrap().0.rem_euclid(HOUR_MS);
-    clock.shift((HOUR_MS / 2 - into_the_hour).rem_euclid(HOUR_MS));
-    let world = World::at(made_folder(), clock).await.expect("the sample configuration starts");
+    let world = World::in_mid_hour().await;
     let person = world.patient("p-1").await;
     let first = world.grant(&person, &Given::to(&world, &["clinician"], CARE)).await;
     let mut sub = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
@@ -241,7 +234,7 @@ async fn a_withdrawal_cuts_the_interval_and_another_grant_begins_another() {
         assert_eq!((under(before), under(after)), (vec![first], vec![second]));
         assert!(before.fields.len() > after.fields.len());
         if !is_logged {
-            world.clock.shift(HOUR_MS);
+            world.clock.shift(3_600_000);
             world.logged(&person).await;
         }
     }
