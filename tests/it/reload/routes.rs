@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::harness::ward::{self, Chart, chart};
-use crate::harness::{prefixed, soon, status_of};
+use crate::harness::{prefixed, soon, status_of, unheard};
 use crate::proxy::{Client, ask, asking, at, bare, patient, ward};
 use tonic::transport::Channel;
 use twinveil::cli::certs;
@@ -224,9 +224,7 @@ async fn reflection_shows_what_the_caller_may_call_and_nothing_of_side_files() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateway_says_whether_a_service_behind_it_can_be_reached() {
-    let place = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = place.local_addr().unwrap();
-    drop(place);
+    let (place, address) = unheard();
     let world = at(&address.to_string(), "").await;
     let of = |name: &str| HealthCheckRequest { service: name.to_owned() };
     let mut client = HealthClient::new(world.channel("clinician").await);
@@ -238,7 +236,7 @@ async fn the_gateway_says_whether_a_service_behind_it_can_be_reached() {
     }
     let mut watched = client.watch(of("ward.v1.Ward")).await.unwrap().into_inner();
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    let got = ward::serve_at(&address.to_string()).await.1;
+    let got = ward::serve_on(place.listen(16).unwrap()).1;
     assert_eq!(soon("a change", watched.message()).await.unwrap().unwrap().status(), ServingStatus::Serving);
     assert_eq!(client.check(of("ward.v1.Ward")).await.unwrap().into_inner().status(), ServingStatus::Serving);
     assert!(got.calls.lock().unwrap().is_empty(), "nothing of it is forwarded");
