@@ -57,8 +57,12 @@ async fn a_consent_for_two_uses_lets_two_frames_through_and_closes() {
     let world = world.restart().await;
     assert_eq!(world.standing(&ada).await.grants[0].state, "used up");
     let mut stream = clinician(&world).await;
-    world.publish("hospital", PATIENT, &[frame("ada", 6)]).await;
-    assert_eq!(taken(&mut stream, closed_after(0)).await, (vec![], false));
+    // Somebody else's frame behind it: when that comes, the first one was judged.
+    let ben = world.patient("ben").await;
+    world.grant(&ben, &for_clinician(&world)).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 6), frame("ben", 60)]).await;
+    assert_eq!(taken(&mut stream, |frames, _| !frames.is_empty()).await, (vec![60], true));
+    assert_eq!(stream.views.iter().filter(|view| view.open).count(), 1, "ben's");
     // What is granted again counts anew.
     world.grant(&ada, &for_clinician(&world).uses(1)).await;
     world.publish("hospital", PATIENT, &[frame("ada", 7), frame("ada", 8)]).await;
