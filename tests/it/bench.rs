@@ -27,10 +27,25 @@ fn command(configured: &Folder, temporary: &Folder, words: &[&str]) -> Command {
     command
 }
 
+/// What it found. What the gateway's allocator gives back meanwhile is missing in the figures of memory, which then may be nothing: who
+/// sees that measures again.
 fn found(configured: &Folder, words: &[&str]) -> Value {
-    let output = bench(configured, words);
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let mut tries = 0;
+    loop {
+        let output = bench(configured, words);
+        assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        tries += 1;
+        if tries == 3 || has_memory(&found) {
+            return found;
+        }
+    }
+}
+
+fn has_memory(found: &Value) -> bool {
+    let ways = found["ways"].as_array().unwrap();
+    let streams = ways.iter().filter(|way| !way["stream_bytes"].is_null()).all(|way| number(way, "stream_bytes") > 100.0);
+    streams && number(found, "connection_bytes") > 1e3
 }
 
 fn number(value: &Value, key: &str) -> f64 {
@@ -167,9 +182,11 @@ fn an_interrupt_ends_the_gateway_and_takes_the_folder_away() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"), "{output:?}");
     assert_eq!(std::fs::read_dir(&temporary.0).unwrap().count(), 0);
+    // With a slash behind it: other tests' folders have longer numbers that begin like this one's.
+    let inside = format!("{}/", temporary.0.display());
     let with_its_name = |entry: std::fs::DirEntry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains(&*temporary.0.to_string_lossy())
+        String::from_utf8_lossy(&line).contains(&inside)
     };
     assert!(!std::fs::read_dir("/proc").unwrap().flatten().any(with_its_name), "its gateway is gone");
 }

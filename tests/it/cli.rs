@@ -6,19 +6,14 @@ mod stories;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-const TWINVEIL: &str = env!("CARGO_BIN_EXE_twinveil");
+use crate::harness::Folder;
 
-fn fresh(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
+const TWINVEIL: &str = env!("CARGO_BIN_EXE_twinveil");
 
 /// A transcript runs in the folder of its own name, copied, so that it may write there.
 fn copy(from: &Path, to: &Path) {
@@ -35,9 +30,9 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn every_command_prints_what_its_transcript_says() {
-    let folder = fresh("cmd");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd"), &folder);
-    for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+    let folder = Folder::new();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd"), &folder.0);
+    for entry in fs::read_dir(&folder.0).unwrap().map(Result::unwrap) {
         if entry.path().extension().is_some_and(|ending| ending == "md") {
             fs::create_dir_all(entry.path().with_extension("in")).unwrap();
         }
@@ -48,7 +43,7 @@ fn every_command_prints_what_its_transcript_says() {
 
 /// A gateway of its own in a fresh folder; it ends with the test.
 struct Gateway {
-    folder: PathBuf,
+    folder: Folder,
     address: String,
     process: Child,
 }
@@ -76,16 +71,16 @@ fn serve(folder: &Path) -> (Child, String) {
 }
 
 impl Gateway {
-    fn start(name: &str) -> Self {
-        Self::start_with(name, |_| ())
+    fn start() -> Self {
+        Self::start_with(|_| ())
     }
 
     /// After something was done in its folder.
-    fn start_with(name: &str, first: impl FnOnce(&Path)) -> Self {
-        let folder = fresh(name);
-        assert!(Command::new(TWINVEIL).args(["init", "demo"]).current_dir(&folder).output().unwrap().status.success());
-        first(&folder);
-        let (process, address) = serve(&folder);
+    fn start_with(first: impl FnOnce(&Path)) -> Self {
+        let folder = Folder::new();
+        assert!(Command::new(TWINVEIL).args(["init", "demo"]).current_dir(&folder.0).output().unwrap().status.success());
+        first(&folder.0);
+        let (process, address) = serve(&folder.0);
         Self { folder, address, process }
     }
 
@@ -93,12 +88,12 @@ impl Gateway {
     fn restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        (self.process, self.address) = serve(&self.folder);
+        (self.process, self.address) = serve(&self.folder.0);
     }
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(TWINVEIL);
-        command.args(line.split_whitespace()).args(["--dir", "demo", "--gateway", &self.address]).current_dir(&self.folder);
+        command.args(line.split_whitespace()).args(["--dir", "demo", "--gateway", &self.address]).current_dir(&self.folder.0);
         command
     }
 
@@ -115,7 +110,7 @@ impl Gateway {
 
     /// Makes a wallet; its public half.
     fn wallet(&self, name: &str) -> Value {
-        let output = Command::new(TWINVEIL).args(["wallet", "new", name, "--output", "json"]).current_dir(&self.folder).output().unwrap();
+        let output = Command::new(TWINVEIL).args(["wallet", "new", name, "--output", "json"]).current_dir(&self.folder.0).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
@@ -156,7 +151,7 @@ fn event(lines: &mut impl BufRead) -> Value {
 
 #[test]
 fn a_patient_grants_a_clinician_reads_and_a_withdrawal_ends_it() {
-    let gateway = Gateway::start("cli-path");
+    let gateway = Gateway::start();
     gateway.wallet("patient.json");
     let clinician = gateway.wallet("clinician.json");
     gateway.json(
@@ -199,7 +194,7 @@ fn a_patient_grants_a_clinician_reads_and_a_withdrawal_ends_it() {
 
 #[test]
 fn records_signed_offline_are_sent_once_and_again_without_harm() {
-    let gateway = Gateway::start("cli-offline");
+    let gateway = Gateway::start();
     gateway.wallet("patient.json");
     let enrol = "wallet enrol --wallet patient.json --value p-17 --source spiffe://example.org/source/hospital --out half.json";
     assert!(gateway.run(enrol).status.success());
@@ -221,10 +216,10 @@ fn records_signed_offline_are_sent_once_and_again_without_harm() {
 
 #[test]
 fn an_operators_mandate_opens_what_is_not_about_persons() {
-    let gateway = Gateway::start("cli-mandate");
+    let gateway = Gateway::start();
     let made = Command::new(TWINVEIL)
         .args(["wallet", "new", "operator.json", "--from-key", "demo/keys/operator.key"])
-        .current_dir(&gateway.folder)
+        .current_dir(&gateway.folder.0)
         .output();
     assert!(made.unwrap().status.success());
     let to = "--to spiffe://example.org/recipient/vendor --purpose dpv:TechnicalServiceProvision";
@@ -246,7 +241,7 @@ fn an_operators_mandate_opens_what_is_not_about_persons() {
 
 #[test]
 fn whoever_may_not_is_denied_and_strangers_are_refused() {
-    let gateway = Gateway::start("cli-denied");
+    let gateway = Gateway::start();
     let frames = gateway.publish(&[frame(1, "a")]);
     assert_eq!(frames.status.code(), Some(1), "not enrolled");
     assert!(String::from_utf8_lossy(&frames.stderr).contains("frames were refused: `TV-G01`"));
@@ -257,7 +252,7 @@ fn whoever_may_not_is_denied_and_strangers_are_refused() {
     // A certificate of the right authority's name, and of none that the gateway believes.
     let other = gateway.folder.join("other");
     let certs = ["certs", "--dir", "other", "--party", "portal=spiffe://example.org/portal"];
-    assert!(Command::new(TWINVEIL).args(certs).current_dir(&gateway.folder).output().unwrap().status.success());
+    assert!(Command::new(TWINVEIL).args(certs).current_dir(&gateway.folder.0).output().unwrap().status.success());
     fs::copy(gateway.folder.join("demo/certs/ca.pem"), other.join("ca.pem")).unwrap();
     gateway.wallet("patient.json");
     let refused = gateway.run("wallet standing --wallet patient.json --certs other");

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -35,7 +35,7 @@ use twinveil::veil::name::{Origin, Spiffe, UnixMs};
 use twinveil::world::Clock;
 
 pub(crate) use people::{Given, forbid, permit, permit_all, permit_category, sealed_for_recipient};
-pub(crate) use streams::{Ask, NO_ROOM, Source, Sub, acks, filled, prefixed, raw_call, status_of};
+pub(crate) use streams::{Ask, NO_ROOM, Source, Sub, acks, end_of, filled, prefixed, raw_call, status_of};
 
 /// Nothing in a test takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,6 +88,14 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// An address where nobody listens, nor can anybody else as long as the socket is held.
+pub(crate) fn unheard() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// Two folders as `twinveil init` makes them, once for all tests that run together: `own`, which gateways are started from, and
@@ -159,6 +167,15 @@ impl World {
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, format!("{text}\n{lines}\n")).unwrap();
         Self::at(folder, Arc::new(Clock::new())).await.expect("the sample configuration starts")
+    }
+
+    /// The sample configuration, and a clock that stands at half past: no hour ends before a test says so.
+    pub(crate) async fn in_mid_hour() -> Self {
+        const HOUR_MS: i64 = 3_600_000;
+        let clock = Arc::new(Clock::new());
+        let past = clock.now().expect("the test's clock is right").0.rem_euclid(HOUR_MS);
+        clock.shift((HOUR_MS / 2 - past).rem_euclid(HOUR_MS));
+        Self::at(made_folder(), clock).await.expect("the sample configuration starts")
     }
 
     /// A gateway on a folder that is there.
@@ -288,6 +305,19 @@ impl World {
         let text = self.http("/metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap_or_else(|| panic!("no metric `{name}`"));
         line.parse().unwrap()
+    }
+
+    /// Waits until a number of the metrics has begun to grow and grows no more: as often as it is looked at, for a while.
+    pub(crate) async fn settled(&self, name: &str) -> u64 {
+        const ALIKE: u32 = 10;
+        let (mut before, mut alike) = (0, 0);
+        eventually(&format!("`{name}` to grow no more"), async || {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = self.metric(name).await;
+            alike = if std::mem::replace(&mut before, now) == now { alike + 1 } else { 0 };
+            (now > 0 && alike == ALIKE).then_some(now)
+        })
+        .await
     }
 
     /// Waits until no stream of a recipient is open.

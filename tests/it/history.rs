@@ -208,7 +208,7 @@ async fn a_field_that_no_frame_had_looks_like_one_that_every_frame_had() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_withdrawal_cuts_the_interval_and_another_grant_begins_another() {
-    let world = World::start().await;
+    let world = World::in_mid_hour().await;
     let person = world.patient("p-1").await;
     let first = world.grant(&person, &Given::to(&world, &["clinician"], CARE)).await;
     let mut sub = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
@@ -321,8 +321,11 @@ async fn after_a_kill_the_history_says_what_is_known_and_from_when_on_it_may_lac
     let mut sub = process.world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
     process.world.publish("hospital", PATIENT, &frames("p-1", 7)).await;
     sub.frames(7).await;
-    // Noted, if not logged.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    eventually("the first to be on disk", async || {
+        let (lines, _) = process.world.history(&person).await;
+        (lines.iter().map(|line| line.disclosure.frames).sum::<u64>() == 7).then_some(())
+    })
+    .await;
     process.world.publish("hospital", PATIENT, &frames("p-1", 4)).await;
     sub.frames(4).await;
     let process = Process::start(process.kill()).await;

@@ -1,25 +1,25 @@
 //! Does `twinveil leak-test` hold with what monitors and turbines really recorded, and with consents that wallets signed?
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn twinveil(folder: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_twinveil")).args(words).current_dir(folder).output().unwrap()
+use crate::harness::Folder;
+
+fn twinveil(folder: &Folder, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_twinveil")).args(words).current_dir(&folder.0).output().unwrap()
 }
 
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+fn folder() -> Folder {
+    let folder = Folder::new();
     assert!(twinveil(&folder, &["init", "demo"]).status.success());
     folder
 }
 
 /// What it tried, when it found nothing.
-fn tried(folder: &Path, words: &[&str]) -> Value {
+fn tried(folder: &Folder, words: &[&str]) -> Value {
     let words = [&["leak-test", "--config", "demo/twinveil.toml", "--output", "json"], words].concat();
     let output = twinveil(folder, &words);
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -29,7 +29,7 @@ fn tried(folder: &Path, words: &[&str]) -> Value {
 #[test]
 fn nothing_hidden_is_learned_from_recorded_frames() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = folder("leak-test-recorded");
+    let folder = folder();
     let recordings = [
         ("patients/mitdb-100/ecg_360hz.csv", "twinveil.sample.PatientFrame"),
         ("patients", "twinveil.sample.PatientFrame"),
@@ -49,7 +49,7 @@ fn nothing_hidden_is_learned_from_recorded_frames() {
 
 #[test]
 fn a_signed_consent_makes_views_of_its_own() {
-    let folder = folder("leak-test-consent");
+    let folder = folder();
     assert!(twinveil(&folder, &["wallet", "new", "patient.json"]).status.success());
     let grant = "wallet grant --dir demo --wallet patient.json --to spiffe://example.org/recipient/clinician --purpose dpv:ServiceProvision \
                  --days 30 --permit health=generalize --permit note=encrypt --offline --head 0 --out consent.json";

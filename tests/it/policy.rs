@@ -11,19 +11,17 @@ use twinveil::cli::input::Replay;
 use twinveil::proto::sample::{PatientFrame, TurbineFrame};
 
 use crate::harness::recompute;
-use crate::harness::{PATIENT, TURBINE};
+use crate::harness::{Folder, PATIENT, TURBINE};
 
-fn twinveil(folder: &Path, words: &[&str]) -> (Option<i32>, Vec<Value>) {
-    let output = Command::new(env!("CARGO_BIN_EXE_twinveil")).args(words).current_dir(folder).output().unwrap();
+fn twinveil(folder: &Folder, words: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_twinveil")).args(words).current_dir(&folder.0).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     (output.status.code(), lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 /// A fresh folder with `demo` in it, and a policy `old.cedar` that lacks one of the sample's.
-fn folder(name: &str, without: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+fn folder(without: &str) -> Folder {
+    let folder = Folder::new();
     twinveil(&folder, &["init", "demo"]);
     let policy = fs::read_to_string(folder.join("demo/policy.cedar")).unwrap();
     let (before, from) = policy.split_once(&format!("@id(\"{without}\")")).unwrap();
@@ -59,7 +57,7 @@ fn said(lines: &[Value], path: &str) -> (usize, Option<Value>) {
     (line["frames"].as_u64().unwrap() as usize, line["after"]["example"].get("value").cloned())
 }
 
-fn diff(folder: &Path, schema: &str, to: [&str; 2], recording: &Path) -> Vec<Value> {
+fn diff(folder: &Folder, schema: &str, to: [&str; 2], recording: &Path) -> Vec<Value> {
     let words = ["policy", "diff", "old.cedar", "demo/policy.cedar", "--config", "demo/twinveil.toml", "--schema", schema];
     let recording = recording.display().to_string();
     let words = [&words[..], &["--to", to[0], "--purpose", to[1], "--frames", &recording, "--output", "json"]].concat();
@@ -81,7 +79,7 @@ fn same(said: (usize, Option<Value>), expected: (usize, Option<Value>)) -> bool 
 
 #[test]
 fn an_avatar_would_get_what_monitors_and_tracks_recorded_in_coarse() {
-    let folder = folder("policy-avatar", "rendering-avatar");
+    let folder = folder("rendering-avatar");
     for (name, fields) in [("patients/mimic2-s00001", &["heart", "spo2"][..]), ("tracks", &["latitude", "longitude", "speed"])] {
         let Some((recording, frames)) = frames(name, PATIENT) else { continue };
         let lines = diff(&folder, PATIENT, ["renderer", "dpv:ServicePersonalisation"], &recording);
@@ -120,7 +118,7 @@ fn an_avatar_would_get_what_monitors_and_tracks_recorded_in_coarse() {
 #[test]
 fn a_vendor_would_get_the_condition_of_recorded_turbines_and_what_is_sealed_stays_sealed() {
     let Some((recording, frames)) = frames("assets", TURBINE) else { return };
-    let folder = folder("policy-turbine", "maintenance-condition");
+    let folder = folder("maintenance-condition");
     let lines = diff(&folder, TURBINE, ["vendor", "dpv:TechnicalServiceProvision"], &recording);
     let wind = |frame: TurbineFrame| frame.production.map(|of| of.wind_speed_m_s).filter(|wind| *wind != 0.0).map(float);
     assert!(same(said(&lines, "production.wind_speed_m_s"), expected(&frames, wind)));

@@ -2,30 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
 use crate::foreign::otlp::TRACES;
 use crate::foreign::published;
-use crate::harness::{PATIENT, TURBINE};
+use crate::harness::{Folder, PATIENT, TURBINE};
 
 const TWINVEIL: &str = env!("CARGO_BIN_EXE_twinveil");
 
-fn twinveil(folder: &Path, line: &str) -> Output {
-    Command::new(TWINVEIL).args(line.split_whitespace()).current_dir(folder).output().unwrap()
+fn twinveil(folder: &Folder, line: &str) -> Output {
+    Command::new(TWINVEIL).args(line.split_whitespace()).current_dir(&folder.0).output().unwrap()
 }
 
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+fn folder() -> Folder {
+    let folder = Folder::new();
     assert!(twinveil(&folder, "init demo").status.success());
     folder
 }
 
-fn risk(folder: &Path, line: &str) -> Output {
+fn risk(folder: &Folder, line: &str) -> Output {
     twinveil(folder, &format!("risk --config demo/twinveil.toml {line}"))
 }
 
@@ -35,7 +32,7 @@ fn json(ran: &Output) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
 }
 
-fn assessed(folder: &Path, line: &str) -> Value {
+fn assessed(folder: &Folder, line: &str) -> Value {
     let ran = risk(folder, &format!("{line} --output json"));
     assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
     json(&ran).remove(0)
@@ -62,7 +59,7 @@ fn set(words: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn the_samples_give_away_what_the_rules_know() {
-    let folder = folder("risk-samples");
+    let folder = folder();
     let document = assessed(&folder, "");
     let has = |name: &str, purpose: &str, rules: &[&str], not: &[&str]| {
         let [now, _] = bites(&document, name, purpose);
@@ -108,7 +105,7 @@ fn the_samples_give_away_what_the_rules_know() {
 
 #[test]
 fn the_summary_counts_everything_and_names_no_recipient() {
-    let folder = folder("risk-summary");
+    let folder = folder();
     let document = assessed(&folder, "");
     let summary = &document["summary"];
     let total: u64 = ["shown", "with_keys", "pooled"]
@@ -132,7 +129,7 @@ fn the_summary_counts_everything_and_names_no_recipient() {
 
 #[test]
 fn two_who_pool_have_what_neither_has_where_times_join_them() {
-    let folder = folder("risk-pooled");
+    let folder = folder();
     let (config, policy) = (folder.join("demo/twinveil.toml"), folder.join("demo/policy.cedar"));
     let party = |name: &str| {
         format!(
@@ -168,7 +165,7 @@ fn two_who_pool_have_what_neither_has_where_times_join_them() {
 
 #[test]
 fn its_own_advice_in_force_leaves_nothing_that_bites() {
-    let folder = folder("risk-advice");
+    let folder = folder();
     assert_eq!(risk(&folder, "--fail-at low").status.code(), Some(1));
     let before = folder.join("before.json");
     fs::write(&before, risk(&folder, "--output json").stdout).unwrap();
@@ -193,7 +190,7 @@ fn its_own_advice_in_force_leaves_nothing_that_bites() {
 
 #[test]
 fn what_gets_worse_is_told_and_ends_with_1() {
-    let folder = folder("risk-against");
+    let folder = folder();
     let policy = folder.join("demo/policy.cedar");
     let original = fs::read_to_string(&policy).unwrap();
     fs::write(folder.join("sample.json"), risk(&folder, "--output json").stdout).unwrap();
@@ -238,7 +235,7 @@ fn what_gets_worse_is_told_and_ends_with_1() {
 
 #[test]
 fn records_that_are_given_decide_instead_of_the_widest() {
-    let folder = folder("risk-records");
+    let folder = folder();
     assert!(twinveil(&folder, "wallet new operator.json --from-key demo/keys/operator.key").status.success());
     let grant = |keys: &str, out: &str| {
         let line = format!(
@@ -267,7 +264,7 @@ fn records_that_are_given_decide_instead_of_the_widest() {
 
 #[test]
 fn rules_of_ones_own_are_read_strictly() {
-    let folder = folder("risk-rules");
+    let folder = folder();
     let own = "[[rule]]\nid = \"our-own\"\ninfers = \"what we make\"\nseverity = \"critical\"\nreason = \"we know\"\n\
                [[rule.needs]]\nname = \"model\"\nany = [{ selector = [\"nameplate\"] }]\nfloor = \"strip\"\n";
     let run = |text: &str, line: &str| {
@@ -305,7 +302,7 @@ fn rules_of_ones_own_are_read_strictly() {
 #[test]
 fn telemetry_that_nobody_here_wrote_is_assessed_through_its_side_file() {
     let Some(set_of) = published("opentelemetry/descriptor.binpb") else { return };
-    let folder = folder("risk-otlp");
+    let folder = folder();
     fs::write(folder.join("demo/otlp.binpb"), set_of).unwrap();
     fs::write(folder.join("demo/traces.toml"), TRACES).unwrap();
     let config = folder.join("demo/twinveil.toml");
@@ -356,7 +353,7 @@ fn the_example_of_the_readme_is_what_it_says() {
     let readme = crate::manual::read("README.md");
     let block = readme.split("**What recipients could infer.**").nth(1).and_then(|rest| rest.split("```text\n").nth(1)).unwrap();
     let block = block.split("```").next().unwrap();
-    let ran = risk(&folder("risk-readme"), &format!("--schema {TURBINE} --to vendor --purpose dpv:TechnicalServiceProvision"));
+    let ran = risk(&folder(), &format!("--schema {TURBINE} --to vendor --purpose dpv:TechnicalServiceProvision"));
     let said = String::from_utf8(ran.stdout).unwrap();
     assert!(said.contains(block), "README.md has\n{block}\nand it says\n{said}");
 }

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use tokio::net::TcpListener;
 
-use crate::harness::{eventually, prefixed, status_of};
+use crate::harness::{eventually, prefixed, status_of, unheard};
 use crate::proxy::{Client, ask, asking, bare, patient, ward};
 
 /// What of OTLP a span of ours uses, as its `.proto`s have it.
@@ -144,7 +144,7 @@ async fn calls_are_told_with_method_status_and_duration_and_nothing_of_what_they
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_costs_spans_and_no_call() {
-    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_held, dead) = unheard();
     let (world, _) = ward(&format!("[traces]\nendpoint = \"http://{dead}\"")).await;
     patient(&world, "p-1").await;
     Client::of(&world).await.look(ask("p-1")).await.unwrap();

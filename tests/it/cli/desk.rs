@@ -136,7 +136,7 @@ const LETTER: &str = "--kind court --jurisdiction DE --home --authority Amtsgeri
 
 #[test]
 fn a_court_order_under_a_gag_goes_from_the_letter_to_the_notice_by_the_command_line() {
-    let gateway = Gateway::start_with("desk-court", employ);
+    let gateway = Gateway::start_with(employ);
     gateway.wallet("patient.json");
     gateway.json(&format!("wallet enrol --wallet patient.json --value p-17 {HOSPITAL}"));
     assert!(
@@ -194,7 +194,7 @@ fn a_court_order_under_a_gag_goes_from_the_letter_to_the_notice_by_the_command_l
 
 #[test]
 fn a_letter_that_asks_for_a_back_door_is_refused_and_whoever_is_no_person_of_the_desk_is_told_so() {
-    let gateway = Gateway::start_with("desk-refused", employ);
+    let gateway = Gateway::start_with(employ);
     let filed = gateway.json(&format!("demand file --wallet clerk.json {LETTER} --asks redesign-backdoor --emergency"));
     let demand = filed["demand"].as_str().unwrap();
     gateway.wallet("stranger.json");

@@ -55,7 +55,7 @@ impl Gateway {
 
     fn verify(&self, report: &str) -> Output {
         let args = ["report", "verify", report, "--log", "demo/log", "--vkey", "demo/log.vkey"];
-        Command::new(TWINVEIL).args(args).current_dir(&self.folder).output().unwrap()
+        Command::new(TWINVEIL).args(args).current_dir(&self.folder.0).output().unwrap()
     }
 
     fn verified(&self, report: &str) -> String {
@@ -69,7 +69,7 @@ impl Gateway {
     fn soon_logged(&self, kind: &str) -> usize {
         for _ in 0..200 {
             let args = ["log", "list", "--dir", "demo/log", "--kind", kind, "--output", "json"];
-            let listed = Command::new(TWINVEIL).args(args).current_dir(&self.folder).output().unwrap();
+            let listed = Command::new(TWINVEIL).args(args).current_dir(&self.folder.0).output().unwrap();
             match String::from_utf8(listed.stdout).unwrap().lines().filter(|line| line.contains(kind)).count() {
                 0 => std::thread::sleep(std::time::Duration::from_millis(100)),
                 many => return many,
@@ -85,7 +85,7 @@ impl Gateway {
 
 #[test]
 fn a_statement_and_a_report_go_into_the_log_and_whoever_reads_the_report_finds_both() {
-    let gateway = Gateway::start_with("report-public", with_words);
+    let gateway = Gateway::start_with(with_words);
     let state = format!("report state --wallet clerk.json --name no-taps --text None. --renew-by {}", hour(24 * 300));
     let stated = gateway.json(&state);
     assert_eq!(stated["kind"], "statement");
@@ -146,7 +146,7 @@ fn a_statement_and_a_report_go_into_the_log_and_whoever_reads_the_report_finds_b
 
 #[test]
 fn what_nobody_who_may_has_signed_for_this_gateway_is_not_made_public() {
-    let gateway = Gateway::start_with("report-forged", with_words);
+    let gateway = Gateway::start_with(with_words);
     gateway.wallet("stranger.json");
     let state = |wallet: &str, more: &str| format!("report state --wallet {wallet}.json --name no-taps --text None. {more}");
     let soon = format!("--renew-by {}", hour(24));
@@ -180,7 +180,7 @@ fn what_nobody_who_may_has_signed_for_this_gateway_is_not_made_public() {
         ("endless", by(&mallory, document(seed(401), now)), "TV-C07"),
         ("unknown", by(&mallory, json!({"motto": "x"})), "TV-C06"),
     ] {
-        fs::write(gateway.folder.join(format!("{name}.json")), envelope.to_json()).unwrap();
+        fs::write(gateway.folder.join(&format!("{name}.json")), envelope.to_json()).unwrap();
         let told = gateway.refused(2, &format!("report state --record {name}.json"));
         assert!(told.contains(code), "{name}: {told}");
     }
@@ -205,7 +205,7 @@ fn figure<'r>(report: &'r Value, row: &str, column: usize) -> &'r Value {
 
 #[test]
 fn what_the_gateway_refused_is_in_the_report_by_reason_and_bound_to_the_log() {
-    let gateway = Gateway::start_with("report-refused", with_words);
+    let gateway = Gateway::start_with(with_words);
     gateway.publish(&[super::frame(1, "refused-canary"), super::frame(2, "b")]);
     assert_eq!(gateway.soon_logged("refusals"), 1);
     gateway.make("report");
@@ -245,7 +245,7 @@ fn what_the_gateway_refused_is_in_the_report_by_reason_and_bound_to_the_log() {
     let (from, until) = (hour(-2), hour(2));
     fs::create_dir(gateway.folder.join("none")).unwrap();
     let args = ["report", "make", "--from", &from, "--until", &until, "--dir", "demo", "--words", "report.toml", "--out", "other"];
-    let made = Command::new(TWINVEIL).args(args).args(["--disclosed", "none"]).current_dir(&gateway.folder).output().unwrap();
+    let made = Command::new(TWINVEIL).args(args).args(["--disclosed", "none"]).current_dir(&gateway.folder.0).output().unwrap();
     assert!(made.status.success(), "{}", said(&made));
     assert_eq!(figure(&gateway.report("other"), "unshown", 0)["value"], json!({"count": 1}));
     gateway.verified("other");
@@ -253,10 +253,10 @@ fn what_the_gateway_refused_is_in_the_report_by_reason_and_bound_to_the_log() {
 
 #[test]
 fn an_assessment_of_risks_is_in_the_report_by_groups_and_of_nobody() {
-    let gateway = Gateway::start_with("report-risk", with_words);
+    let gateway = Gateway::start_with(with_words);
     let assess = |name: &str, more: &str| {
         let line = format!("risk --config demo/twinveil.toml --output json {more}");
-        let ran = Command::new(TWINVEIL).args(line.split_whitespace()).current_dir(&gateway.folder).output().unwrap();
+        let ran = Command::new(TWINVEIL).args(line.split_whitespace()).current_dir(&gateway.folder.0).output().unwrap();
         assert!(ran.status.success(), "{}", said(&ran));
         fs::write(gateway.folder.join(name), &ran.stdout).unwrap();
         String::from_utf8(ran.stdout).unwrap()

@@ -30,7 +30,7 @@ pub(super) fn text(value: &Value) -> String {
 
 #[test]
 fn a_patients_guardian_grants_a_cardiologist_and_withdraws() {
-    let gateway = Gateway::start("story-guardian");
+    let gateway = Gateway::start();
     let (child, guardian) = (gateway.did("child.json"), gateway.did("guardian.json"));
     gateway.json(&format!("wallet enrol --wallet child.json --value p-17 {HOSPITAL}"));
     // The child's key signs here, the guardian's there; whoever has the whole record hands it in.
@@ -89,7 +89,7 @@ fn a_patients_guardian_grants_a_cardiologist_and_withdraws() {
 
 #[test]
 fn a_steward_of_a_wind_farm_grants_the_vendor_condition_data_and_not_load() {
-    let gateway = Gateway::start("story-steward");
+    let gateway = Gateway::start();
     let (turbine, steward) = (gateway.did("turbine.json"), gateway.did("steward.json"));
     gateway.json(
         "wallet enrol --wallet turbine.json --value wt-7 --source spiffe://example.org/source/windfarm --source-key demo/keys/windfarm.key",
@@ -124,7 +124,7 @@ fn a_steward_of_a_wind_farm_grants_the_vendor_condition_data_and_not_load() {
 
 #[test]
 fn a_patient_narrows_a_grant_while_it_streams() {
-    let gateway = Gateway::start("story-narrow");
+    let gateway = Gateway::start();
     gateway.wallet("patient.json");
     gateway.json(&format!("wallet enrol --wallet patient.json --value p-17 {HOSPITAL}"));
     let wide = gateway.json(&format!("wallet grant --wallet patient.json {CLINICIAN} --permit health=keep --permit time=keep --days 30"));
@@ -180,10 +180,10 @@ fn a_patient_narrows_a_grant_while_it_streams() {
 
 #[test]
 fn what_operators_do_is_shown_when_the_works_council_signs_too() {
-    let gateway = Gateway::start("story-council");
+    let gateway = Gateway::start();
     let (operator, council) = (gateway.did("operator-own.json"), gateway.did("council.json"));
     let made = ["wallet", "new", "operator.json", "--from-key", "demo/keys/operator.key", "--output", "json"];
-    let made = Command::new(TWINVEIL).args(made).current_dir(&gateway.folder).output().unwrap();
+    let made = Command::new(TWINVEIL).args(made).current_dir(&gateway.folder.0).output().unwrap();
     let mandate_key = text(&serde_json::from_slice::<Value>(&made.stdout).unwrap()["did"]);
     let agree = format!("wallet agree --wallet operator.json --role operator --match operation --need 2 --of {mandate_key},{council}");
     let agreement = text(&gateway.json(&agree)["record"]);
@@ -207,7 +207,7 @@ fn what_operators_do_is_shown_when_the_works_council_signs_too() {
 
 #[test]
 fn a_patient_renews_what_comes_to_its_end() {
-    let gateway = Gateway::start("story-renew");
+    let gateway = Gateway::start();
     gateway.wallet("patient.json");
     let grant = format!("wallet grant --wallet patient.json {CLINICIAN} --permit health=keep --days 10");
     let first = text(&gateway.json(&grant)["record"]);
@@ -222,7 +222,7 @@ fn a_patient_renews_what_comes_to_its_end() {
     let hours = Command::new(TWINVEIL)
         .args(grant.split(' '))
         .args(["--hours", "mon-fri 08:00-16:30 Europe/Wien", "--dir", "demo", "--gateway", &gateway.address])
-        .current_dir(&gateway.folder)
+        .current_dir(&gateway.folder.0)
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&hours.stderr).contains("`windows[0].zone` is not an IANA time zone"), "{hours:?}");
@@ -230,7 +230,7 @@ fn a_patient_renews_what_comes_to_its_end() {
 
 #[test]
 fn a_stream_of_notices_goes_on_until_it_has_told_enough() {
-    let gateway = Gateway::start("story-notices");
+    let gateway = Gateway::start();
     gateway.wallet("patient.json");
     let mut listening = gateway.command("wallet notices --wallet patient.json --past --count 2").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufReader::new(listening.stdout.take().unwrap()).lines();
@@ -243,7 +243,7 @@ fn a_stream_of_notices_goes_on_until_it_has_told_enough() {
 
 #[test]
 fn a_researcher_keeps_sealed_vitals_and_opens_those_that_the_patient_releases_later() {
-    let gateway = Gateway::start("story-release");
+    let gateway = Gateway::start();
     let researcher = gateway.wallet("researcher.json");
     gateway.wallet("patient.json");
     gateway.wallet("stranger.json");
@@ -290,7 +290,7 @@ fn a_researcher_keeps_sealed_vitals_and_opens_those_that_the_patient_releases_la
     // Nobody asks the gateway any more.
     let open = |with: &str| -> Vec<(u64, Value, Value)> {
         let line = format!("open frames.kept --schema {PATIENT} {with}");
-        let output = Command::new(TWINVEIL).args(line.split_whitespace()).current_dir(&gateway.folder).output().unwrap();
+        let output = Command::new(TWINVEIL).args(line.split_whitespace()).current_dir(&gateway.folder.0).output().unwrap();
         assert!(output.status.success(), "{line}: {output:?}");
         let lines = String::from_utf8(output.stdout).unwrap();
         let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).filter(|event| event["event"] == "frame");
@@ -315,7 +315,7 @@ fn a_researcher_keeps_sealed_vitals_and_opens_those_that_the_patient_releases_la
     std::fs::write(gateway.folder.join("bent.json"), bent).unwrap();
     let refused = Command::new(TWINVEIL)
         .args(["open", "frames.kept", "--schema", PATIENT, "--open", "researcher.json", "--release", "bent.json"])
-        .current_dir(&gateway.folder)
+        .current_dir(&gateway.folder.0)
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("TV-C04"), "{refused:?}");

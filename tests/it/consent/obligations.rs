@@ -44,11 +44,13 @@ async fn one_record_to_two_recipients_obliges_both_and_names_itself_to_neither()
     for party in ["clinician", "researcher"] {
         let mut stream = world.subscribe(party, Ask::of(PATIENT, CARE)).await;
         world.publish("hospital", PATIENT, &[frame("ada", 1)]).await;
-        if let Ok(view) = tokio::time::timeout(std::time::Duration::from_millis(500), stream.view()).await {
-            views.push((stream.header.clone(), view));
-        }
+        // The policy lets clinicians have something. A researcher may get no view for this purpose.
+        let view = match party {
+            "clinician" => Some(stream.view().await),
+            _ => tokio::time::timeout(std::time::Duration::from_millis(500), stream.view()).await.ok(),
+        };
+        views.extend(view.map(|view| (stream.header.clone(), view)));
     }
-    assert!(!views.is_empty());
     for (header, view) in &views {
         assert_eq!(view.obligations, [obligation(&["AT"], "P30D")]);
         let said = format!("{header:?}{view:?}");

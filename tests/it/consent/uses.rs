@@ -1,6 +1,7 @@
 //! Consents that count their uses: so many messages and no more, whoever takes them, also across a restart.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use twinveil::client::dsse;
 use twinveil::client::subscriber::Event;
@@ -9,22 +10,33 @@ use twinveil::proto::v1::{Notice, NoticesRequest};
 use twinveil::veil::consent::query::Asks;
 
 use super::{CARE, clinician, for_clinician, frame};
-use crate::harness::{Ask, Given, PATIENT, World, permit, soon};
+use crate::harness::{Ask, Given, PATIENCE, PATIENT, Sub, World, permit, soon};
 
-/// Everything that comes until nothing does: frames, and whether the last view is open.
-async fn taken(stream: &mut crate::harness::Sub) -> (Vec<u64>, bool) {
-    let (mut frames, mut open) = (Vec::new(), false);
-    while let Ok(Ok(Some(event))) = tokio::time::timeout(Duration::from_millis(700), stream.next()).await {
-        match event {
-            Event::Frame(received) => {
-                let frame: PatientFrame = prost::Message::decode(&received.message[..]).unwrap();
-                frames.push(frame.sequence);
+/// Everything that comes until there is enough and then, for a while, nothing: frames, and whether the last view is open.
+async fn taken(stream: &mut Sub, enough: impl Fn(&[u64], bool) -> bool) -> (Vec<u64>, bool) {
+    let mut frames = Vec::new();
+    let mut last = Instant::now();
+    loop {
+        let open = stream.views.last().is_some_and(|view| view.open);
+        match tokio::time::timeout(Duration::from_millis(700), stream.next()).await {
+            Ok(Ok(Some(event))) => {
+                last = Instant::now();
+                if let Event::Frame(received) = event {
+                    let frame: PatientFrame = prost::Message::decode(&received.message[..]).unwrap();
+                    frames.push(frame.sequence);
+                }
             }
-            Event::View(view) => open = view.open,
-            _ => {}
+            Ok(ended) => panic!("the stream ended: {ended:?}"),
+            Err(_) if enough(&frames, open) => return (frames, open),
+            // Each use is on disk before its frame goes: that may take a while.
+            Err(_) => assert!(last.elapsed() < PATIENCE, "no more than {frames:?} came, and the view is open: {open}"),
         }
     }
-    (frames, open)
+}
+
+/// So many frames, and that there will be no more.
+fn closed_after(count: usize) -> impl Fn(&[u64], bool) -> bool {
+    move |frames, open| frames.len() >= count && !open
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +47,7 @@ async fn a_consent_for_two_uses_lets_two_frames_through_and_closes() {
     let mut stream = clinician(&world).await;
     let frames: Vec<_> = (1..=5).map(|n| frame("ada", n)).collect();
     world.publish("hospital", PATIENT, &frames).await;
-    assert_eq!(taken(&mut stream).await, (vec![1, 2], false), "closed after the last one, and nothing is made up for");
+    assert_eq!(taken(&mut stream, closed_after(2)).await, (vec![1, 2], false), "closed after the last one, and nothing is made up for");
     let grant = world.standing(&ada).await.grants[0].clone();
     assert_eq!((grant.state.as_str(), grant.max_uses, grant.used), ("used up", 2, 2));
     assert!(!world.explain(&ada, "clinician", CARE, PATIENT).await.delivers);
@@ -45,12 +57,16 @@ async fn a_consent_for_two_uses_lets_two_frames_through_and_closes() {
     let world = world.restart().await;
     assert_eq!(world.standing(&ada).await.grants[0].state, "used up");
     let mut stream = clinician(&world).await;
-    world.publish("hospital", PATIENT, &[frame("ada", 6)]).await;
-    assert_eq!(taken(&mut stream).await, (vec![], false));
+    // Somebody else's frame behind it: when that comes, the first one was judged.
+    let ben = world.patient("ben").await;
+    world.grant(&ben, &for_clinician(&world)).await;
+    world.publish("hospital", PATIENT, &[frame("ada", 6), frame("ben", 60)]).await;
+    assert_eq!(taken(&mut stream, |frames, _| !frames.is_empty()).await, (vec![60], true));
+    assert_eq!(stream.views.iter().filter(|view| view.open).count(), 1, "ben's");
     // What is granted again counts anew.
     world.grant(&ada, &for_clinician(&world).uses(1)).await;
     world.publish("hospital", PATIENT, &[frame("ada", 7), frame("ada", 8)]).await;
-    assert_eq!(taken(&mut stream).await, (vec![7], false));
+    assert_eq!(taken(&mut stream, closed_after(1)).await, (vec![7], false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -64,12 +80,21 @@ async fn uses_are_counted_for_all_recipients_together() {
     let frames = |from: u64| (from..from + 30).map(|n| frame("ada", n)).collect::<Vec<_>>();
     let (first, second) = (frames(1), frames(31));
     tokio::join!(world.publish("hospital", PATIENT, &first), world.publish("hospital", PATIENT, &second));
-    let ((of_one, open_one), (of_two, open_two)) = tokio::join!(taken(&mut one), taken(&mut two));
+    let came = [Cell::new(0), Cell::new(0)];
+    let all_of = |at: usize| {
+        let came = &came;
+        move |frames: &[u64], open: bool| {
+            came[at].set(frames.len());
+            came[0].get() + came[1].get() >= 40 && !open
+        }
+    };
+    let ((of_one, open_one), (of_two, open_two)) = tokio::join!(taken(&mut one, all_of(0)), taken(&mut two, all_of(1)));
     assert_eq!(of_one.len() + of_two.len(), 40, "{of_one:?} {of_two:?}");
     assert!(!open_one && !open_two, "both know that it is over");
     // Whoever does not count goes on.
     world.publish("hospital", PATIENT, &[frame("ada", 99), frame("ben", 100)]).await;
-    assert_eq!((taken(&mut one).await, taken(&mut two).await), ((vec![100], true), (vec![100], true)));
+    let goes_on = |frames: &[u64], _: bool| !frames.is_empty();
+    assert_eq!((taken(&mut one, goes_on).await, taken(&mut two, goes_on).await), ((vec![100], true), (vec![100], true)));
     let standing = world.standing(&ada).await;
     assert_eq!((standing.grants[0].used, standing.grants[0].state.as_str()), (40, "used up"));
 }

@@ -175,13 +175,8 @@ async fn what_waits_for_a_recipient_who_stopped_reading_is_judged_again_before_i
     let frames: Vec<_> =
         (0..1_000).flat_map(|n| ["ada", "ben"].map(|id| frame(id, n, "a note of a hundred and some bytes, for weight"))).collect();
     world.publish("hospital", PATIENT, &frames).await;
-    let mut before = 0;
-    eventually("the stream to be stuck", async || {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        let now = world.metric("twinveil_frames_out_total").await;
-        (std::mem::replace(&mut before, now) == now && now > 0).then_some(())
-    })
-    .await;
+    // Until the stream is stuck.
+    world.settled("twinveil_frames_out_total").await;
     let answer = world.withdraw_all(&ada).await;
     let barrier = &answer.streams[0];
     assert!(barrier.last_handover < 2_000, "most of it waits");
@@ -207,7 +202,9 @@ async fn a_mandate_that_is_withdrawn_ends_what_it_opened() {
     let answer = world.withdraw(&operator, &Reach::Records(vec![mandate]), SignerRole::Operator).await;
     assert_eq!((answer.ended, answer.streams.len(), answer.streams[0].last_handover), (1, 1, 1));
     assert!(!vendor.view().await.open);
-    world.publish("windfarm", TURBINE, &[frame(2)]).await;
+    let last = super::last_before_a_mandate(&world).await;
+    world.publish("windfarm", TURBINE, &[frame(2), last]).await;
+    assert_eq!(vendor.message::<twinveil::proto::sample::TurbineFrame>().await.sequence, 0, "the last one, and the first that comes");
     world.mandate(&Given::to(&world, &["vendor"], MAINTENANCE)).await;
     world.publish("windfarm", TURBINE, &[frame(3)]).await;
     // The second frame waited for nobody: it was judged when it came.

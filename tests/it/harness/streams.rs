@@ -293,8 +293,13 @@ pub(crate) async fn raw_call(
 
 /// How a call ended, wherever that is said.
 pub(crate) async fn status_of(response: http::Response<tonic::body::Body>) -> (Code, String) {
+    soon("the end of a call", end_of(response)).await
+}
+
+/// The same of a call that ends whenever it does.
+pub(crate) async fn end_of(response: http::Response<tonic::body::Body>) -> (Code, String) {
     let (parts, body) = response.into_parts();
-    let trailers = soon("the end of a call", body.collect()).await.ok().and_then(|body| body.trailers().cloned());
+    let trailers = body.collect().await.ok().and_then(|body| body.trailers().cloned());
     let headers = if parts.headers.contains_key("grpc-status") { parts.headers } else { trailers.expect("a status") };
     let status = Status::from_header_map(&headers).expect("a status");
     (status.code(), status.message().to_owned())
@@ -330,7 +335,7 @@ pub(crate) async fn filled(world: &World) -> Vec<HalfWay> {
             let begun = prefixed(0, &[0x0a; 30_000]).slice(..25_000);
             let (response, _sender) =
                 raw_call(channel.clone(), "/twinveil.v1.Frames/Publish", "application/grpc", vec![begun], false).await;
-            halves.push(HalfWay { _sender, ended: tokio::spawn(status_of(response)) });
+            halves.push(HalfWay { _sender, ended: tokio::spawn(end_of(response)) });
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
         // Of three one is refused, and that there is no room says that the others have theirs.

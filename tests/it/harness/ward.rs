@@ -170,7 +170,7 @@ impl Got {
 
 /// Serves until the test ends.
 pub(crate) async fn serve() -> (SocketAddr, Got) {
-    serve_at("127.0.0.1:0").await
+    serve_on(TcpListener::bind("127.0.0.1:0").await.unwrap())
 }
 
 /// The same behind mutual TLS; of two certificates the first counts until the other end of the channel says otherwise.
@@ -192,9 +192,8 @@ pub(crate) async fn serve_tls(tls: tokio::sync::watch::Receiver<Arc<rustls::Serv
     (address, got)
 }
 
-/// The same at an address that is given.
-pub(crate) async fn serve_at(address: &str) -> (SocketAddr, Got) {
-    let listener = TcpListener::bind(address).await.unwrap();
+/// The same where somebody listens already.
+pub(crate) fn serve_on(listener: TcpListener) -> (SocketAddr, Got) {
     let (address, got) = (listener.local_addr().unwrap(), Got::default());
     let seen = got.clone();
     tokio::spawn(async move {

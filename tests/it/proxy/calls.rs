@@ -9,7 +9,7 @@ use tower::ServiceExt;
 
 use super::{Client, ask, asking, at, bare, patient, ward};
 use crate::harness::ward::{chart, serve};
-use crate::harness::{prefixed, soon, status_of};
+use crate::harness::{prefixed, soon, status_of, unheard};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unary_and_streaming_calls_go_through_both_ways() {
@@ -154,7 +154,7 @@ async fn a_message_of_a_known_subject_that_is_broken_further_in_is_not_forwarded
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_several_addresses_those_that_answer_serve() {
-    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_held, dead) = unheard();
     let alive = serve().await.0;
     let world = at(&format!("{dead},{alive}"), "").await;
     patient(&world, "p-1").await;

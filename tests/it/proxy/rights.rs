@@ -1,14 +1,12 @@
 //! Who may see what in a call, and until when.
 
-use std::time::Duration;
-
 use tonic::Code;
 use twinveil::proto::intoto;
 use twinveil::proto::v1::EpochKey;
 
 use super::{CARE, Client, ask, patient, ward};
 use crate::harness::ward::{Chart, WardAsk, chart};
-use crate::harness::{Given, permit, permit_all, soon};
+use crate::harness::{Given, eventually, permit, permit_all, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_consent_a_call_is_answered_and_says_nothing() {
@@ -68,7 +66,8 @@ async fn a_message_that_is_half_way_out_at_a_withdrawal_is_cut_off() {
     let mut client = Client(tonic::client::Grpc::new(channel).max_decoding_message_size(16 << 20));
     // The client reads only the head of the answer: the window is full long before the message is out.
     let mut watched = soon("the head", client.watch(super::asking("p-1", "large"))).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // What was asked, and the answer.
+    eventually("the answer to be on its way", async || (world.metric("twinveil_messages_out_total").await == 2).then_some(())).await;
     world.withdraw_all(&person).await;
     let error = soon("the reset", watched.message()).await.unwrap_err();
     assert!(matches!(error.code(), Code::Internal | Code::Aborted | Code::Cancelled | Code::Unknown), "{error:?}");

@@ -1,7 +1,6 @@
 //! Lists about several patients: is each element judged by its own patient's standing, and nothing learnt of the others?
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
@@ -12,7 +11,7 @@ use tonic_prost::ProstCodec;
 
 use super::{CARE, patient, started, ward};
 use crate::harness::ward::{Bed, Chart, Got, Remark, Room, Round, WardAsk, chart, serve};
-use crate::harness::{Given, World, permit, permit_all, sealed_for_recipient, soon};
+use crate::harness::{Given, World, eventually, permit, permit_all, sealed_for_recipient, soon};
 
 const ROUTE: &str = "methods = \"ward.v1.Rounds\"\nupstream = \"ward\"\ndescriptor = \"ward.binpb\"\nside_file = \"ward.fields.toml\"\n\
                      purpose = \"dpv:ServiceProvision\"";
@@ -178,8 +177,8 @@ async fn half_way(who: &str) -> (World, Result<Option<Round>, Status>) {
     answers(&got, &[round]);
     let mut client = Client(Grpc::new(world.narrow_channel("clinician").await).max_decoding_message_size(16 << 20));
     let mut followed = soon("the head", client.follow()).await.unwrap();
-    // The window is full long before the message is out.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // What was asked and the list; the window is full long before it is out.
+    eventually("the list to be on its way", async || (world.metric("twinveil_messages_out_total").await == 2).then_some(())).await;
     world.withdraw_all(&people[who]).await;
     let arrived = soon("the list, or a reset", followed.message()).await;
     (world, arrived)

@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::harness::ward::{self, Chart, chart};
-use crate::harness::{prefixed, soon, status_of};
+use crate::harness::{prefixed, soon, status_of, unheard};
 use crate::proxy::{Client, ask, asking, at, bare, patient, ward};
 use tonic::transport::Channel;
 use twinveil::cli::certs;
@@ -224,9 +224,7 @@ async fn reflection_shows_what_the_caller_may_call_and_nothing_of_side_files() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateway_says_whether_a_service_behind_it_can_be_reached() {
-    let place = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = place.local_addr().unwrap();
-    drop(place);
+    let (place, address) = unheard();
     let world = at(&address.to_string(), "").await;
     let of = |name: &str| HealthCheckRequest { service: name.to_owned() };
     let mut client = HealthClient::new(world.channel("clinician").await);
@@ -238,7 +236,7 @@ async fn the_gateway_says_whether_a_service_behind_it_can_be_reached() {
     }
     let mut watched = client.watch(of("ward.v1.Ward")).await.unwrap().into_inner();
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    let got = ward::serve_at(&address.to_string()).await.1;
+    let got = ward::serve_on(place.listen(16).unwrap()).1;
     assert_eq!(soon("a change", watched.message()).await.unwrap().unwrap().status(), ServingStatus::Serving);
     assert_eq!(client.check(of("ward.v1.Ward")).await.unwrap().into_inner().status(), ServingStatus::Serving);
     assert!(got.calls.lock().unwrap().is_empty(), "nothing of it is forwarded");
@@ -252,7 +250,7 @@ async fn the_gateway_says_whether_a_service_behind_it_can_be_reached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_calls_get_their_time_at_a_stop_and_upstreams_are_let_go() {
-    let (mut world, _) = ward("[limits]\ndrain_ms_max = 2000").await;
+    let (mut world, _) = ward("[limits]\ndrain_ms_max = 9000").await;
     patient(&world, "p-1").await;
     let channel = world.channel("clinician").await;
     let mut client = Client::on(channel.clone());
@@ -269,7 +267,7 @@ async fn open_calls_get_their_time_at_a_stop_and_upstreams_are_let_go() {
     });
     let began = std::time::Instant::now();
     world.stop_serving().await;
-    assert!(began.elapsed() < std::time::Duration::from_millis(1_900), "it ends with the last call");
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "it ends with the last call");
     assert_eq!(talking.await.unwrap(), (Some(chart("p-1", 2)), None));
     // A call that does not end is cut when its time is over.
     let (mut short, _) = ward("[limits]\ndrain_ms_max = 200").await;
@@ -278,7 +276,8 @@ async fn open_calls_get_their_time_at_a_stop_and_upstreams_are_let_go() {
     let mut waiting = soon("the head", client.watch(asking("p-1", "stall"))).await.unwrap();
     let began = std::time::Instant::now();
     short.stop_serving().await;
-    assert!(began.elapsed() >= std::time::Duration::from_millis(200) && began.elapsed() < std::time::Duration::from_secs(2));
+    // Less than where nothing is configured.
+    assert!(began.elapsed() >= std::time::Duration::from_millis(200) && began.elapsed() < std::time::Duration::from_secs(5));
     assert!(soon("the cut", waiting.message()).await.is_err());
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tonic::Code;
 use twinveil::client::dsse;
@@ -18,10 +19,13 @@ use super::{Ceiling, long};
 use crate::gateway::CARE;
 use crate::harness::Given;
 use crate::harness::child::Process;
-use crate::harness::{World, soon, ward};
+use crate::harness::{World, ward};
 
 /// More than may be at work and wait of one carrier.
 const AT_ONCE: usize = 320;
+
+/// For one answer to the flood: as many records wait as may, and each is written to the disk in its turn.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How the flood was answered.
 #[derive(Debug, Default)]
@@ -71,7 +75,8 @@ async fn a_flood_of_records_is_bounded_and_nobody_elses_records_or_frames_wait_f
                         return;
                     }
                     let request = SubmitRequest { record: Some(dsse::to_proto(record)), ..SubmitRequest::default() };
-                    let counter = match soon("an answer in a flood", portal.submit(request)).await {
+                    let answer = tokio::time::timeout(PATIENCE, portal.submit(request)).await;
+                    let counter = match answer.expect("an answer in a flood") {
                         Ok(_) => &answers.taken,
                         Err(status) if status.code() == Code::ResourceExhausted => &answers.too_many,
                         Err(status) if status.message().starts_with("TV-") => &answers.refused,

@@ -163,7 +163,8 @@ async fn whatever_a_service_does_in_mid_message_the_caller_gets_the_whole_ones_a
     }
     *then.lock().unwrap() = Then::Stalls;
     let mut late = tonic::Request::new(ask("p-1"));
-    late.set_timeout(Duration::from_millis(300));
+    // The head has to come before that, also over a connection that is made anew.
+    late.set_timeout(Duration::from_secs(3));
     let mut answers = soon("the head", client.watch_until(late)).await.unwrap();
     assert_eq!(soon("the whole one", answers.message()).await.unwrap(), Some(chart("p-1", 0)));
     let status = soon("the deadline", answers.message()).await.unwrap_err();

@@ -12,7 +12,7 @@ fn beat(patient: &str, sequence: u32) -> Value {
 
 #[test]
 fn a_police_request_that_fails_the_third_stage_releases_nothing() {
-    let gateway = Gateway::start_with("desk-police", employ);
+    let gateway = Gateway::start_with(employ);
     gateway.wallet("patient.json");
     gateway.json(&format!("wallet enrol --wallet patient.json --value p-17 {HOSPITAL}"));
     let period = format!("--from {} --until {}", at(-60), at(3_600));
@@ -37,7 +37,7 @@ fn a_police_request_that_fails_the_third_stage_releases_nothing() {
 
 #[test]
 fn a_person_consents_to_one_release_in_her_own_case_and_takes_it_back() {
-    let mut gateway = Gateway::start_with("desk-consent", employ);
+    let mut gateway = Gateway::start_with(employ);
     let mut about = String::new();
     for (wallet, value) in [("ada.json", "p-17"), ("ben.json", "p-18")] {
         gateway.wallet(wallet);

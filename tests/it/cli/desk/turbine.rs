@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use twinveil::veil::consent::envelope::Envelope;
 
 use super::super::stories::text;
-use super::super::{Gateway, TWINVEIL, fresh};
+use super::super::{Gateway, TWINVEIL};
 use super::stories::pause;
 use super::{AUTHORITY, LETTER, Receiving, at, employ};
+use crate::harness::Folder;
 
 const TURBINE: &str = "twinveil.sample.TurbineFrame";
 const WINDFARM: &str = "spiffe://example.org/source/windfarm";
@@ -58,9 +59,9 @@ impl Row {
 }
 
 /// A month of a turbine, read with nothing of ours: of a real one; where no recording is on this machine, one made up in its form.
-fn recording() -> (PathBuf, Vec<Row>) {
+fn recording(made: &Folder) -> (PathBuf, Vec<Row>) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../shared/data/assets/{ASSET}/telemetry.csv"));
-    let file = if file.exists() { file } else { made_up() };
+    let file = if file.exists() { file } else { made_up(made) };
     let csv = std::fs::read_to_string(&file).unwrap();
     let row = |line: &str| {
         let mut cells = line.split(',');
@@ -74,9 +75,9 @@ fn recording() -> (PathBuf, Vec<Row>) {
     (file, rows)
 }
 
-fn made_up() -> PathBuf {
+fn made_up(made: &Folder) -> PathBuf {
     eprintln!("SKIPPED that the recording is a real one: there is none on this machine");
-    let folder = fresh("desk-recording").join("assets").join(ASSET);
+    let folder = made.join("assets").join(ASSET);
     std::fs::create_dir_all(&folder).unwrap();
     let plate = json!({"Wind_turbine_name": "R80711", "Latitude": "48.4569", "Longitude": "5.5847", "Rated_power": "2050",
                        "Manufacturer": "Senvion", "Model": "MM82"});
@@ -161,12 +162,13 @@ fn disclosed(history: &Value, recipient: &str, purpose: &str) -> (u64, Vec<Strin
 
 #[test]
 fn a_turbines_steward_lets_the_maker_in_a_company_gets_no_shift_pattern_and_history_and_report_say_so() {
-    let (file, rows) = recording();
+    let made = Folder::new();
+    let (file, rows) = recording(&made);
     let week: Vec<&Row> = rows.iter().filter(|row| ("2014-01-19".."2014-01-26").contains(&&row.local[..10])).collect();
     let acted = acts(&rows);
     let acted = |row: &Row| &acted[rows.iter().position(|other| other.ms == row.ms).unwrap()];
     assert!(week.iter().filter(|row| !acted(row).is_empty()).count() > 10, "there is a pattern to be found");
-    let gateway = Gateway::start_with("desk-turbine", |folder| {
+    let gateway = Gateway::start_with(|folder| {
         employ(folder);
         let config = std::fs::read_to_string(folder.join("demo/twinveil.toml")).unwrap();
         std::fs::write(folder.join("demo/twinveil.toml"), config + "\n[log]\ndisclosure_s = 1\n").unwrap();
@@ -289,7 +291,7 @@ fn a_turbines_steward_lets_the_maker_in_a_company_gets_no_shift_pattern_and_hist
     assert!(made.status.success(), "{made:?}");
     let verify = || {
         let verify = ["report", "verify", "report", "--log", "demo/log", "--vkey", "demo/log.vkey"];
-        Command::new(TWINVEIL).args(verify).current_dir(&gateway.folder).output().unwrap()
+        Command::new(TWINVEIL).args(verify).current_dir(&gateway.folder.0).output().unwrap()
     };
     assert!(verify().status.success(), "{:?}", verify());
     let document = std::fs::read_to_string(gateway.folder.join("report/report.json")).unwrap();
