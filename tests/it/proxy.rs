@@ -6,6 +6,7 @@ mod recompress;
 mod refusals;
 mod rights;
 mod several;
+mod turns;
 mod upstreams;
 mod uses;
 

@@ -356,6 +356,7 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refuse>>> {
         let this = self.get_mut();
         let Some(pipe) = &mut this.pipe else { return Poll::Ready(None) };
+        this.forward.drive(cx);
         this.pieces += 1;
         // An upstream that always has something to say does not keep a call open. A message that is half-way out is finished.
         let over = if this.pieces >= OVER_EVERY && pipe.is_between() {

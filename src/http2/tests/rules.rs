@@ -188,6 +188,18 @@ fn whoever_asks_too_much_is_told_to_calm_down() {
         (0..20_000).flat_map(|n| [asks(2 * n + 1, END_STREAM), written(frame::RST_STREAM, 0, 2 * n + 1, &[0; 4])].concat()).collect();
     assert_eq!(core.receive(&rapid), Err(Reason::ENHANCE_YOUR_CALM));
     assert!(core.arrived.len() <= 1 && core.streams.len() <= 1);
+    // And those that the server has to reset, by data or headers behind their end, or trailers that are none; nobody begins with them.
+    let breaks: [fn(u32) -> Vec<u8>; 3] = [
+        |id| [asks(id, END_STREAM), written(frame::DATA, 0, id, b"x")].concat(),
+        |id| [asks(id, END_STREAM), asks(id, END_STREAM)].concat(),
+        |id| [asks(id, 0), written(frame::HEADERS, END_HEADERS, id, &[])].concat(),
+    ];
+    for breaks in breaks {
+        let mut core = greeted();
+        let provoked: Vec<u8> = (0..20_000).flat_map(|n| breaks(2 * n + 1)).collect();
+        assert_eq!(core.receive(&provoked), Err(Reason::ENHANCE_YOUR_CALM));
+        assert!(core.arrived.len() <= 1 && core.streams.len() <= 1, "{} {}", core.arrived.len(), core.streams.len());
+    }
     // And more of them than may be open, each of which is answered.
     let mut core = greeted();
     let many: Vec<u8> = (0..20_000).flat_map(|n| asks(2 * n + 1, 0)).collect();

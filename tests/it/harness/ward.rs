@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -156,6 +156,8 @@ pub(crate) struct Got {
     pub connections: Arc<(AtomicUsize, AtomicUsize)>,
     /// Messages that its connections took from it.
     pub sent: Arc<AtomicUsize>,
+    /// It takes all that it is sent, whether or not anybody takes what it answers.
+    pub hoards: Arc<AtomicBool>,
 }
 
 impl Got {
@@ -246,12 +248,30 @@ async fn messages(mut body: Incoming, got: Got, to: mpsc::Sender<Bytes>) {
     }
 }
 
+/// What comes, however late somebody takes it.
+fn hoarded(mut from: mpsc::Receiver<Bytes>) -> mpsc::Receiver<Bytes> {
+    let (keep, mut kept) = mpsc::unbounded_channel();
+    let (to, taken) = mpsc::channel(1);
+    tokio::spawn(async move { while from.recv().await.is_some_and(|message| keep.send(message).is_ok()) {} });
+    tokio::spawn(async move {
+        while let Some(message) = kept.recv().await {
+            if to.send(message).await.is_err() {
+                return;
+            }
+        }
+    });
+    taken
+}
+
 async fn answer(got: Got, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
     got.calls.lock().unwrap().push((head.uri.path().to_owned(), head.headers.clone()));
     let (rounds, sent) = (got.rounds.lock().unwrap().clone(), Arc::clone(&got.sent));
     let (to, out) = mpsc::channel(4);
     let (sender, mut incoming) = mpsc::channel(4);
+    if got.hoards.load(Ordering::Relaxed) {
+        incoming = hoarded(incoming);
+    }
     tokio::spawn(messages(body, got, sender));
     let mut response = Response::new(StreamBody::new(ReceiverStream::new(out)));
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));

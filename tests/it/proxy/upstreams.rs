@@ -233,6 +233,19 @@ async fn an_upstream_that_never_finishes_its_handshake_is_given_up() {
     assert_eq!(refused(&status), (Code::Unavailable, "TV-G19".to_owned()));
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(9), "once, and not again for the same call: {took:?}");
+    // Whoever comes meanwhile waits for the attempt that is made, and for none of their own.
+    let hellos = |bytes: &Mutex<Vec<u8>>| bytes.lock().unwrap().windows(3).filter(|window| *window == [0x16, 3, 1]).count();
+    let before = hellos(&bytes);
+    let calls = (0..20).map(|_| {
+        let mut client = Client(client.0.clone());
+        tokio::spawn(async move { client.look(ask("p-1")).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let status = soon("an end", call).await.unwrap().unwrap_err();
+        assert_eq!(refused(&status), (Code::Unavailable, "TV-G19".to_owned()));
+    }
+    let more = hellos(&bytes) - before;
+    assert!((1..=3).contains(&more), "{more} attempts for 20 calls at once");
     // The first words of TLS, and never a call.
     assert!(bytes.lock().unwrap().first() == Some(&0x16) && bytes.lock().unwrap().len() < 4096);
 }
