@@ -148,7 +148,10 @@ impl Router {
         if !caller.may.contains(&May::Subscribe) {
             return Err(Refuse::NotAllowed);
         }
-        let body = Limited::new(request.into_body(), SUBSCRIBE_BYTES_MAX + PREFIX_BYTES).collect().await.map_err(|_| Refuse::TooLarge)?;
+        // What is large and half-way takes its room here, too.
+        let held = Held::none(Arc::clone(&self.shared.room));
+        let asked = Limited::new(Asked { body: request.into_body(), bytes: 0, held }, SUBSCRIBE_BYTES_MAX + PREFIX_BYTES);
+        let body = asked.collect().await.map_err(|error| if error.is::<tonic::Status>() { Refuse::NoRoom } else { Refuse::TooLarge })?;
         let mut deframer = Deframer::default();
         deframer.push(body.to_bytes());
         let message = match deframer.next(SUBSCRIBE_BYTES_MAX) {
@@ -248,7 +251,7 @@ async fn desk(
     Ok(if is_unknown(&response) { refused(Refuse::UnknownMethod) } else { response.map(|body| AnswerBody::Control(body, open)) })
 }
 
-/// What a service of ours is asked: it collects messages itself, so the room for them is held here.
+/// What is asked and collected as a whole, by a service of ours or where a stream begins: the room for it is held here.
 struct Asked {
     body: Inbound,
     bytes: usize,

@@ -19,7 +19,8 @@ use twinveil::world::Clock;
 
 use super::{ADVERTISING, CARE, START_MS};
 use crate::harness::{
-    Ask, Given, PATIENT, Source, Sub, World, acks, channel, made_folder, pem_files, prefixed, raw_call, soon, status_of, strangers_folder,
+    Ask, Given, NO_ROOM, PATIENT, Source, Sub, World, acks, channel, filled, made_folder, pem_files, prefixed, raw_call, soon, status_of,
+    strangers_folder,
 };
 
 const PUBLISH: &str = "/twinveil.v1.Frames/Publish";
@@ -252,6 +253,18 @@ async fn more_calls_than_the_gateway_takes_are_refused_and_streams_of_recipients
     let _stream = world.subscribe("clinician", Ask::of(PATIENT, CARE)).await;
     drop(first);
     crate::harness::eventually("room for another call", async || Source::open(channel.clone(), PATIENT).await.ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_half_asked_for_takes_its_room_like_other_messages() {
+    let world = World::with(NO_ROOM).await;
+    let _halves = filled(&world).await;
+    let large = SubscribeRequest { schema: "x".repeat(60_000), ..SubscribeRequest::default() };
+    let half = prefixed(0, &large.encode_to_vec()).slice(..50_000);
+    let channel = world.channel("clinician").await;
+    let (response, _rest) = raw_call(channel, SUBSCRIBE, "application/grpc", vec![half], false).await;
+    let (code, text) = status_of(response).await;
+    assert_eq!((code, text.split(':').next()), (Code::ResourceExhausted, Some("TV-G27")));
 }
 
 /// Whether a caller with these files gets any answer but a closed door.
