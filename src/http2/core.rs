@@ -343,9 +343,15 @@ impl Core {
     /// Somebody took so many bytes out of a stream's inbox.
     pub(super) fn release(&mut self, place: Place, bytes: usize) {
         self.held -= bytes;
+        self.allow(place, bytes as u32);
+        self.grant();
+    }
+
+    /// Allows the peer so much more on a stream, once it is worth a frame.
+    pub(super) fn allow(&mut self, place: Place, bytes: u32) {
         let half = self.settings.stream_window_bytes / 2;
         if let Some(stream) = self.streams.get(place) {
-            stream.unreleased += bytes as u32;
+            stream.unreleased += bytes;
             if stream.remote_open && stream.unreleased >= half {
                 let more = std::mem::take(&mut stream.unreleased);
                 stream.recv_window += i64::from(more);
@@ -353,7 +359,6 @@ impl Core {
                 self.wake();
             }
         }
-        self.grant();
     }
 
     /// Allows the peer as much as may still be held.

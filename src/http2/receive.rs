@@ -134,7 +134,6 @@ impl Core {
             self.grant();
             return self.refuse(head.stream, place, reason);
         }
-        stream.unreleased += (head.len - body.len()) as u32;
         if stream.has_reader {
             stream.append(body);
             self.held += body.len();
@@ -148,6 +147,9 @@ impl Core {
         }
         if ends {
             self.tidy(place);
+        } else if body.len() < head.len {
+            // Nobody reads padding, so nobody else gives it back.
+            self.allow(place, (head.len - body.len()) as u32);
         }
         self.grant();
         Ok(())

@@ -162,6 +162,18 @@ fn a_list_of_fields_has_its_bounds() {
 }
 
 #[test]
+fn padding_is_given_back_though_nobody_reads_it() {
+    let mut core = greeted();
+    let padded = written(frame::DATA, frame::PADDED, 1, &[&[255][..], &[0; 255]].concat());
+    core.receive(&asks(1, 0)).expect("well-formed");
+    for _ in 0..10 {
+        // Each time most of the window of the stream, and not one byte of data.
+        core.receive(&padded.repeat(150)).expect("within the window");
+        assert!(said(&mut core).contains(&(frame::WINDOW_UPDATE, 1, None)));
+    }
+}
+
+#[test]
 fn whoever_asks_too_much_is_told_to_calm_down() {
     let cases = [
         ("pings", written(frame::PING, 0, 0, &[0; 8])),
