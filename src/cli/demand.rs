@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use self::desk::Desk;
 use super::connect::Connection;
 use super::wallet::hex;
 use super::{CliError, OutputArgs, say, words};
@@ -55,6 +56,13 @@ struct Signer {
     output: OutputArgs,
     #[command(flatten)]
     connection: Connection,
+}
+
+impl Signer {
+    /// The desk, as the person sees it.
+    async fn desk(&self) -> Result<Desk, CliError> {
+        Desk::open(&self.connection, &self.wallet).await
+    }
 }
 
 /// Which demand.

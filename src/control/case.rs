@@ -13,14 +13,7 @@ use crate::veil::name::{RecordId, UnixMs};
 
 /// As many records as have room, the first `skip` left out, each with its receipt.
 pub(super) fn records(page: &mut Page, ledger: &Ledger, all: &[Kept], skip: usize) -> Result<Vec<DemandRecord>, Refused> {
-    let mut records = Vec::new();
-    for kept in all.iter().skip(skip) {
-        if page.is_full() {
-            break;
-        }
-        records.extend(page.add(record(ledger, kept)?));
-    }
-    Ok(records)
+    page.fill(all.iter().skip(skip).map(|kept| record(ledger, kept)))
 }
 
 fn record(ledger: &Ledger, kept: &Kept) -> Result<DemandRecord, Refused> {

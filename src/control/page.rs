@@ -1,5 +1,7 @@
 //! What has room in one answer.
 
+use std::convert::Infallible;
+
 use prost::Message;
 
 /// So many bytes, and nothing further begins: clients take answers of 4 MiB. The largest that begins is a signed document, 128 KiB.
@@ -17,17 +19,23 @@ impl Page {
         self.bytes >= PAGE_BYTES_MAX
     }
 
-    /// Hands it back if it has room.
-    pub(super) fn add<M: Message>(&mut self, one: M) -> Option<M> {
-        let begins = !self.is_full();
-        self.bytes += one.encoded_len();
-        begins.then_some(one)
+    /// As many of them as have room; the others are not made.
+    pub(super) fn fill<M: Message, E>(&mut self, all: impl IntoIterator<Item = Result<M, E>>) -> Result<Vec<M>, E> {
+        let (mut all, mut some) = (all.into_iter(), Vec::new());
+        while !self.is_full()
+            && let Some(one) = all.next()
+        {
+            let one = one?;
+            self.bytes += one.encoded_len();
+            some.push(one);
+        }
+        Ok(some)
     }
 
-    /// As many of them as have room.
-    pub(super) fn of<M: Message>(all: impl Iterator<Item = M>) -> Vec<M> {
-        let mut page = Self::default();
-        all.map_while(|one| page.add(one)).collect()
+    /// An answer of nothing but these.
+    pub(super) fn of<M: Message>(all: impl IntoIterator<Item = M>) -> Vec<M> {
+        let Ok(some) = Self::default().fill(all.into_iter().map(Ok::<_, Infallible>));
+        some
     }
 }
 

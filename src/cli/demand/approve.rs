@@ -88,7 +88,7 @@ pub(super) struct RefuseArgs {
 }
 
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     if args.cosign {
         return cosign(args, &mut desk).await;
     }
@@ -106,7 +106,7 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
 }
 
 pub(super) async fn refuse(args: &RefuseArgs) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     let said = said(&args.outcome, Some(&args.reasoning), &args.reason)?;
     decide(&mut desk, args.which.demand, said, &args.signer).await
 }

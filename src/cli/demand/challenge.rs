@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::super::{CliError, now, words};
-use super::desk::Desk;
 use super::{Signer, Which, digest, set, tell};
 use crate::veil::demand::Challenge;
 use crate::veil::name::RecordId;
@@ -46,6 +45,6 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     };
     let mut said = json!({"where": args.court, "filed": filed, "result": args.result, "reasoning_sha256": digest(&args.reasoning)?});
     set(&mut said, "replaces", args.replaces.map(|id| id.to_string()));
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     tell(&desk.say::<Challenge>(args.which.demand, said).await?, args.signer.output)
 }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::super::wallet::unsigned;
 use super::super::{CliError, now};
-use super::desk::Desk;
 use super::{PeriodArgs, Signer, digest, field, set, tell};
 use crate::veil::name::{Did, Spiffe};
 use crate::world::entropy;
@@ -99,7 +98,7 @@ fn whom(text: &str) -> Result<Whom, String> {
 
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     let said = args.said()?;
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     let mut subjects = BTreeSet::new();
     let mut values = Vec::new();
     for whom in &args.about {

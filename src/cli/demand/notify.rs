@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::super::CliError;
-use super::desk::Desk;
 use super::{Signer, Which, tell};
 use crate::veil::demand::Notice;
 
@@ -25,6 +24,6 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     tell(&desk.say::<Notice>(args.which.demand, json!({"how": args.how})).await?, args.signer.output)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::table::Table;
 use super::super::wallet::{hex, instant};
 use super::super::{CliError, certs, plain, say};
-use super::desk::{Desk, RECORDS_MAX, nonsense};
+use super::desk::{RECORDS_MAX, nonsense};
 use super::{Signer, Which};
 use crate::client::dsse;
 use crate::proto::v1::{Demand, DemandRecord};
@@ -38,7 +38,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn list(args: &ListArgs) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     let mut table = Table::new(&["taken", "demand", "state", "from", "asks", "outcome", "gag until"]);
     let mut seen = 0;
     loop {
@@ -75,7 +75,7 @@ fn gag(demand: &Demand) -> String {
 }
 
 pub(super) async fn run(args: &Args) -> Result<(), CliError> {
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     let shown = desk.show(args.which.demand).await?;
     let demand = shown.demand.unwrap_or_default();
     if let Some(out) = &args.out {

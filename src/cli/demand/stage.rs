@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::super::{CliError, words};
-use super::desk::Desk;
 use super::{Signer, Which, digest, set, tell};
 use crate::veil::demand::Stage;
 use crate::veil::name::RecordId;
@@ -76,6 +75,6 @@ pub(super) async fn run(args: &Args) -> Result<(), CliError> {
     let evidence = args.evidence.iter().map(|file| digest(file)).collect::<Result<Vec<_>, _>>()?;
     set(&mut said, "evidence", Some(evidence).filter(|evidence| !evidence.is_empty()));
     set(&mut said, "replaces", args.replaces.map(|id| id.to_string()));
-    let mut desk = Desk::open(&args.signer.connection, &args.signer.wallet).await?;
+    let mut desk = args.signer.desk().await?;
     tell(&desk.say::<Stage>(args.which.demand, said).await?, args.signer.output)
 }

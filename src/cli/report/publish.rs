@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tonic::Code;
 
-use super::super::connect::{Connection, refused};
+use super::super::connect::Connection;
 use super::super::demand::desk::{Unheard, hand_in};
 use super::super::wallet::{load, unsigned};
 use super::super::{CliError, OutputArgs, block_on, now};
@@ -73,13 +73,12 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     };
     match block_on(async { Ok(hand_in(&args.connection, &record).await) })? {
         Ok(taken) => desk::tell(&taken, args.output),
-        Err(Unheard::Refused(status)) => {
-            if !may_have_arrived(status.code()) {
+        Err(unheard) => {
+            if matches!(&unheard, Unheard::Refused(status) if !may_have_arrived(status.code())) {
                 let _gone = std::fs::remove_file(below.join(name(&record)));
             }
-            Err(refused(&status))
+            Err(unheard.into())
         }
-        Err(Unheard::Unsent(error)) => Err(error),
     }
 }
 

@@ -198,16 +198,16 @@ pub(in crate::gate) async fn exchange(
     let over = head.headers.contains_key("grpc-status");
     let packing = Packing::of(&head.headers).ok_or(Refuse::NotGrpc)?;
     let again = if called.recompress { packing.again_for(&asked) } else { Packing::None };
-    let body = if over {
+    let pipe = if over {
         // All there is, is in the headers (gRPC, "Trailers-Only").
         response_headers.extend(upstream_trailers(&head.headers, called.errors_pass));
-        ResponseBody { pipe: None, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared), pieces: 0 }
+        None
     } else {
         again.tell(&mut response_headers);
-        let pipe = Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing, again));
-        ResponseBody { pipe: Some(pipe), forward, called: Arc::clone(called), ended, shared: Arc::clone(shared), pieces: 0 }
+        Some(Pipe::new(Inbound::Plain(Wire::Stream(body)), fitting(back, about_back, packing, again)))
     };
-    let mut response = Response::new(body);
+    let mut response =
+        Response::new(ResponseBody { pipe, forward, called: Arc::clone(called), ended, shared: Arc::clone(shared), pieces: 0 });
     *response.headers_mut() = response_headers;
     Ok(response)
 }

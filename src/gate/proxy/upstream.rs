@@ -42,16 +42,16 @@ pub(in crate::gate) struct Pool {
     pem: Option<[u8; 32]>,
     settings: Settings,
     /// By worker and address: a worker's calls go over its own connections.
-    places: Vec<Vec<Door>>,
+    ways: Vec<Vec<Way>>,
     next: AtomicUsize,
 }
 
 /// The way to an address.
 #[derive(Debug, Default)]
-struct Door {
+struct Way {
     place: Arc<Mutex<Place>>,
     /// How often nobody was there: whoever waits for somebody else's attempt has its outcome, and does not make it again.
-    failures: AtomicUsize,
+    failed: AtomicUsize,
 }
 
 /// The connections to an address.
@@ -81,9 +81,9 @@ impl Place {
 
 impl Pool {
     pub(super) fn new(upstream: Upstream, tls: Option<(ClientTls, [u8; 32])>, settings: Settings) -> Self {
-        let places = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Door::default()).collect()).collect();
+        let ways = (0..workers::count()).map(|_| upstream.addresses.iter().map(|_| Way::default()).collect()).collect();
         let (tls, pem) = tls.unzip();
-        Self { upstream, tls, pem, settings, places, next: AtomicUsize::new(0) }
+        Self { upstream, tls, pem, settings, ways, next: AtomicUsize::new(0) }
     }
 
     /// Whether its connections are as good as new ones of these settings.
@@ -98,8 +98,8 @@ impl Pool {
 
     /// Lets go of its connections; those with calls on them close when these have ended.
     pub(super) async fn close(&self) {
-        for door in self.places.iter().flatten() {
-            door.place.lock().await.links.clear();
+        for way in self.ways.iter().flatten() {
+            way.place.lock().await.links.clear();
         }
     }
 
@@ -126,22 +126,22 @@ impl Pool {
     pub(super) async fn sender(self: &Arc<Self>) -> Result<Opener, Refuse> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let worker = workers::index();
-        let places = self.places.get(worker).map(Vec::as_slice).unwrap_or_default();
-        let failures: Vec<_> = places.iter().map(|door| door.failures.load(Ordering::Acquire)).collect();
+        let ways = self.ways.get(worker).map(Vec::as_slice).unwrap_or_default();
+        let failed_before: Vec<_> = ways.iter().map(|way| way.failed.load(Ordering::Acquire)).collect();
         let mut failed = Vec::new();
         let mut full = false;
         // First whom nothing speaks against, then those that somebody connects to just now; if all rest, whoever comes next.
         for (resting, waiting) in [(false, false), (false, true), (true, true)] {
-            for turn in 0..places.len() {
-                let index = (first + turn) % places.len();
-                let Some(door) = places.get(index) else { continue };
+            for turn in 0..ways.len() {
+                let index = (first + turn) % ways.len();
+                let Some(way) = ways.get(index) else { continue };
                 // Who has failed this call is not tried again for it: another wait for the same answer.
                 if failed.contains(&index) {
                     continue;
                 }
-                let mut place = match Arc::clone(&door.place).try_lock_owned() {
+                let mut place = match Arc::clone(&way.place).try_lock_owned() {
                     Ok(place) => place,
-                    Err(_) if waiting => Arc::clone(&door.place).lock_owned().await,
+                    Err(_) if waiting => Arc::clone(&way.place).lock_owned().await,
                     Err(_) => continue,
                 };
                 if place.rests_until.is_some_and(|until| until > Instant::now()) != resting {
@@ -154,7 +154,7 @@ impl Pool {
                     full = true;
                     continue;
                 }
-                if failures.get(index).is_some_and(|before| *before != door.failures.load(Ordering::Acquire)) {
+                if failed_before.get(index).is_some_and(|before| *before != way.failed.load(Ordering::Acquire)) {
                     // Whom this call waited for has tried it meanwhile.
                     failed.push(index);
                     continue;
@@ -171,7 +171,7 @@ impl Pool {
 
     /// Connects to an address, and notes what came of it.
     async fn connect_to(self: Arc<Self>, worker: usize, index: usize, mut place: OwnedMutexGuard<Place>) -> Option<Opener> {
-        let (address, door) = (self.upstream.addresses.get(index)?, self.places.get(worker)?.get(index)?);
+        let (address, way) = (self.upstream.addresses.get(index)?, self.ways.get(worker)?.get(index)?);
         match self.connect(address).await {
             Ok(link) => {
                 (place.failures, place.rests_until) = (0, None);
@@ -179,7 +179,7 @@ impl Pool {
                 Some(link)
             }
             Err(why) => {
-                door.failures.fetch_add(1, Ordering::Release);
+                way.failed.fetch_add(1, Ordering::Release);
                 place.failures = place.failures.saturating_add(1);
                 let rest = REST_MIN.saturating_mul(1 << place.failures.min(10)).min(REST_MAX);
                 place.rests_until = Some(Instant::now() + rest);

@@ -28,9 +28,8 @@ pub struct MadePublic {
 /// Everything that was made public, in order.
 #[derive(Debug, Default)]
 pub(super) struct Public {
-    records: Vec<Kept>,
-    /// Who made each of them public.
-    authors: Vec<Did>,
+    /// Each with who made it public.
+    records: Vec<(Kept, Did)>,
     ids: HashSet<RecordId>,
     /// When the last statement of each name was signed.
     stated: HashMap<String, UnixMs>,
@@ -41,8 +40,8 @@ impl Public {
     pub(super) fn keep(&mut self, taken: UnixMs, envelope: Envelope, origin: &Origin) -> Result<(), RecordRefusal> {
         let record = PublicRecord::verify(&envelope, origin)?;
         if self.ids.insert(record.id()) {
-            self.records.push(Kept { id: record.id(), act: record.act(), taken, envelope: Arc::new(envelope) });
-            self.authors.push(record.author());
+            let kept = Kept { id: record.id(), act: record.act(), taken, envelope: Arc::new(envelope) };
+            self.records.push((kept, record.author()));
         }
         if let PublicRecord::Statement(statement) = record {
             self.stated.insert(statement.get().name.clone(), statement.get().at);
@@ -53,7 +52,7 @@ impl Public {
     /// How many the person with this key made public within a day, with whichever key.
     fn of_late(&self, author: &Did, register: &Register, now: UnixMs) -> usize {
         let person = register.person(author);
-        let late = self.records.iter().zip(&self.authors).rev().take_while(|(kept, _)| now.0.saturating_sub(kept.taken.0) < PUBLIC_MS);
+        let late = self.records.iter().rev().take_while(|(kept, _)| now.0.saturating_sub(kept.taken.0) < PUBLIC_MS);
         late.filter(|(_, by)| register.person(by) == person).count()
     }
 
@@ -110,7 +109,7 @@ impl Ledger {
 
     /// What was made public, in the order in which it was taken, the first `skip` left out, `most` of it.
     pub fn public(&self, skip: usize, most: usize) -> Vec<Kept> {
-        self.desk.cases().public.records.iter().skip(skip).take(most).cloned().collect()
+        self.desk.cases().public.records.iter().skip(skip).take(most).map(|(kept, _)| kept.clone()).collect()
     }
 }
 
