@@ -287,6 +287,41 @@ fn the_subjects_own_word_goes_before_a_delegates() {
     assert_eq!(decides(&standing, NOW), [location]);
 }
 
+/// Whether it comes before the refusal or behind it, by name or by number: else a delegate's permit would decide where the subject said
+/// no.
+#[test]
+fn a_withdrawal_leaves_a_refusal_standing_whichever_came_first() {
+    for (ahead, by_number) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut standing = Standing::default();
+        let id = standing.delegate(GUARDIAN, |_| ());
+        standing.by(GUARDIAN, id, NOW, |document| rules(document, &[("health", "keep")])).expect("good");
+        let (seq, prev) = standing.next();
+        let refusal = grant(ADA, seq, prev, |document| {
+            document["status"] = json!("ConsentRefused");
+            document["rules"] = json!([]);
+        });
+        let named = withdraw_records(ADA, NOW, &[refusal.id()]);
+        let withdrawal = if by_number { withdraw_up_to(ADA, NOW, seq) } else { named };
+        let guardians = u32::from(by_number);
+        if ahead {
+            assert_eq!(standing.withdraw(&withdrawal, NOW), Ok(guardians));
+        }
+        let refused = standing.submit(&refusal, NOW).expect("the next of the chain");
+        if !ahead {
+            assert_eq!(standing.withdraw(&withdrawal, NOW), Ok(guardians));
+        }
+        standing.by(GUARDIAN, id, NOW, |document| rules(document, &[("health", "keep")])).expect("made later");
+        assert_eq!(standing.states(NOW)[1], GrantState::Live, "ahead: {ahead}, by number: {by_number}");
+        assert_eq!(decides(&standing, NOW), [], "ahead: {ahead}, by number: {by_number}");
+        // The subject ends it with another word.
+        standing.own(|document| {
+            rules(document, &[("health", "generalize")]);
+            document["replaces"] = json!([refused.to_string()]);
+        });
+        assert_eq!(decides(&standing, NOW), [(Some(Category::Health), Treatment::Generalize)]);
+    }
+}
+
 #[test]
 fn a_delegate_replaces_what_the_delegate_said_and_nothing_of_the_subjects() {
     let mut standing = Standing::default();

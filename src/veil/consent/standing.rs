@@ -186,7 +186,8 @@ impl Standing {
         self.head = Head { seq: consent.seq, record: Some(id) };
         let by_name = self.unseen.iter().filter(|(unseen, _)| *unseen == id).map(|(_, by)| *by);
         let by_number = self.bounds.iter().filter(|bound| consent.seq <= bound.seq && consent.at <= bound.signed_by).map(|bound| bound.by);
-        let withdrawn = by_name.chain(by_number).find(|by| self.reaches(*by, &record));
+        // What ends is what was permitted, whichever came first: a refusal has nothing to end, and stands.
+        let withdrawn = by_name.chain(by_number).find(|by| consent.permits() && self.reaches(*by, &record));
         self.unseen.retain(|(unseen, _)| *unseen != id);
         // Without `not_before` it is in force as soon as it is taken, also where the signer's clock is a little ahead.
         let from = consent.not_before.unwrap_or(consent.at.min(now));
