@@ -14,6 +14,7 @@ pub use self::parts::schemas;
 use self::parts::{Acts, Parts, register, sources};
 pub use self::reload::Reloader;
 use crate::config::{Config, ConfigError};
+use crate::gate::arrival::KEPT_BYTES_MAX;
 use crate::gate::hub::Hub;
 use crate::gate::listen;
 use crate::gate::live::Live;
@@ -146,6 +147,7 @@ impl Gateway {
             hub: Hub::new(config.limits.lossless_stall_ms_max),
             calls: Arc::default(),
             room: Arc::new(Room::new(config.limits.unfinished_bytes_max)),
+            kept: Arc::new(Room::new(KEPT_BYTES_MAX)),
             clock: Arc::clone(&clock),
             streams,
             counters,

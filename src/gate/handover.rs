@@ -48,8 +48,6 @@ pub(super) struct Handover {
     pub(super) handed_over: u64,
     pub(super) seen: Vec<Seen>,
     pub(super) by_subject: HashMap<Option<Did>, usize>,
-    /// The chunk at hand, the next frame in it, and where each of its subjects stands in `seen`.
-    pub(super) chunk: Option<(Arc<Chunk>, usize)>,
     /// How many views were ever opened: the next one's number is one more.
     pub(super) shown: u32,
     pub(super) writer: BatchWriter,
@@ -88,7 +86,6 @@ impl Handover {
             handed_over: 0,
             seen: Vec::new(),
             by_subject: HashMap::new(),
-            chunk: None,
             shown: 0,
             writer: BatchWriter::default(),
             space: Space::default(),
@@ -131,28 +128,34 @@ impl Handover {
         piece
     }
 
-    /// Transforms frames that are at hand until a batch is full, or a view has to be announced first.
-    pub(super) fn collect(&mut self, shared: &Shared, stream: &Opened, now: UnixMs, waker: &Waker) {
+    /// Transforms frames from `first` on until a batch is full, or a view has to be announced first.
+    pub(super) fn collect(&mut self, shared: &Shared, stream: &Opened, first: (Arc<Chunk>, usize), now: UnixMs, waker: &Waker) {
+        let mut next = Some(first);
+        while let Some((chunk, at)) = next {
+            let at = self.collect_from(shared, stream, (&chunk, at), now, waker);
+            let whole = chunk.get(at).is_none();
+            stream.queue.put_back(chunk, at);
+            next = if whole && self.writer.bytes() < BATCH_BYTES { stream.queue.try_next() } else { None };
+        }
+    }
+
+    /// Transforms frames of one chunk; which is the next, where it did not come to the end.
+    fn collect_from(&mut self, shared: &Shared, stream: &Opened, (chunk, mut at): (&Chunk, usize), now: UnixMs, waker: &Waker) -> usize {
         let mandate_generation = shared.maker.ledger().mandate_generation();
-        while self.writer.bytes() < BATCH_BYTES {
-            let Some((chunk, at)) = self.chunk.take().or_else(|| stream.queue.try_next()) else { break };
-            let Some((raw, subject)) = chunk.get(at) else { continue };
+        while self.writer.bytes() < BATCH_BYTES
+            && let Some((raw, subject)) = chunk.get(at)
+        {
             let index = self.place_of(subject);
             if !self.seen.get(index).is_some_and(|seen| seen.is_current(mandate_generation, now)) {
                 self.refresh(shared, stream, index, now);
-                if self.ended.is_some() {
-                    return;
-                }
-                if !self.out.is_empty() {
-                    // The frame waits until the announcement has gone: what is transformed ahead of the connection stays small.
-                    self.chunk = Some((chunk, at));
-                    return;
+                // The frame waits until the announcement has gone: what is transformed ahead of the connection stays small.
+                if self.ended.is_some() || !self.out.is_empty() {
+                    break;
                 }
             }
             if self.seen.get(index).is_some_and(|seen| !seen.uses().is_empty() && seen.is_open()) && !self.use_one(shared, index, waker) {
-                self.chunk = Some((chunk, at));
                 if self.held_up {
-                    return;
+                    break;
                 }
                 continue;
             }
@@ -180,8 +183,9 @@ impl Handover {
                     }
                 }
             }
-            self.chunk = Some((chunk, at + 1));
+            at += 1;
         }
+        at
     }
 
     /// Takes one use of each counted consent that the view rests on. False: the frame waits until some are reserved, or the view has to
@@ -338,7 +342,6 @@ impl Handover {
         let end = End { code: refuse.code().to_owned(), reason: refuse.text().to_owned() };
         self.out.extend_from_slice(&framed(&SubscribeResponse { kind: Some(Kind::End(end)) }));
         self.ended = Some(Some(refuse));
-        self.chunk = None;
     }
 
     /// Sets the timer to the next instant at which a view ends by itself; true: it is there.

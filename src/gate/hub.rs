@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::arrival::Kept;
 use crate::ledger::Subject;
 use crate::stop::{Stop, Stopper, stop};
 use crate::veil::name::{Did, SchemaName, Spiffe};
@@ -24,13 +25,21 @@ pub struct Chunk {
     subjects: Vec<Option<Arc<Subject>>>,
     source: Spiffe,
     tally: Arc<Tally>,
+    /// What it lies in is counted for as long as it is here.
+    _kept: Option<Arc<Kept>>,
 }
 
 impl Chunk {
     /// Joins frames with their subjects; `about` has one entry a frame.
-    pub fn new(frames: Frames, about: Vec<u16>, subjects: Vec<Option<Arc<Subject>>>, source: Spiffe, tally: Arc<Tally>) -> Self {
+    pub fn new(
+        (frames, kept): (Frames, Option<Arc<Kept>>),
+        about: Vec<u16>,
+        subjects: Vec<Option<Arc<Subject>>>,
+        source: Spiffe,
+        tally: Arc<Tally>,
+    ) -> Self {
         debug_assert_eq!(frames.len(), about.len());
-        Self { frames, about, subjects, source, tally }
+        Self { frames, about, subjects, source, tally, _kept: kept }
     }
 
     /// One frame and its subject.
@@ -137,7 +146,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next chunk; it leaves the queue.
+    /// The next chunk; it leaves the queue. Whoever does not come to its end gives back the rest.
     pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut state = self.lock();
         if let Some((chunk, at)) = state.chunks.pop_front() {
@@ -161,6 +170,15 @@ impl Queue {
         drop(state);
         self.space.notify_waiters();
         Some((chunk, at))
+    }
+
+    /// Takes the rest of a chunk back, from the first frame on that was not read: it counts, and may have to go, as what is behind it.
+    pub fn put_back(&self, chunk: Arc<Chunk>, at: usize) {
+        let mut state = self.lock();
+        if chunk.get(at).is_some() && !state.gone && state.ended != Some(Ended::TooSlow) {
+            state.bytes += chunk.frames.bytes();
+            state.chunks.push_front((chunk, at));
+        }
     }
 
     /// What was lost since the last call.
@@ -328,5 +346,54 @@ impl Hub {
         }
         drop(topics);
         self.stopper.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(frames: u32) -> Arc<Chunk> {
+        let frames = Frames::new(vec![7; frames as usize * 10].into(), (0..frames).map(|at| at * 10..at * 10 + 10).collect());
+        let frames = frames.expect("inside");
+        let about = vec![0; frames.len()];
+        let source = Spiffe::parse("spiffe://ward.example/source").expect("an id");
+        Arc::new(Chunk::new((frames, None), about, vec![None], source, Arc::default()))
+    }
+
+    fn lost(queue: &Queue) -> u64 {
+        queue.take_lost().map(|lost| lost.frames).sum()
+    }
+
+    #[test]
+    fn what_a_reader_gave_back_counts_and_goes_first_from_where_it_was_left() {
+        let queue = Queue::new(Lag::DropOldest, 100);
+        assert!(queue.offer(&chunk(6)) && queue.offer(&chunk(4)));
+        let (half_read, at) = queue.try_next().expect("the first");
+        assert_eq!(at, 0);
+        queue.put_back(half_read, 2);
+        assert_eq!(queue.try_next().map(|(chunk, at)| (chunk.frames.len(), at)), Some((6, 2)), "it is the next one");
+        queue.put_back(chunk(6), 2);
+        assert!(queue.offer(&chunk(1)));
+        assert_eq!(lost(&queue), 4, "what was read is not lost");
+        let rest: Vec<_> = std::iter::from_fn(|| queue.try_next()).map(|(chunk, at)| (chunk.frames.len(), at)).collect();
+        assert_eq!((rest, lost(&queue), queue.lock().bytes), (vec![(4, 0), (1, 0)], 0, 0));
+        // Read to its end it is gone, and so is what somebody has who is too slow.
+        queue.put_back(chunk(3), 3);
+        assert!(queue.try_next().is_none());
+        queue.end(Ended::TooSlow);
+        queue.put_back(chunk(3), 1);
+        assert!(queue.try_next().is_none());
+    }
+
+    #[test]
+    fn a_lossless_queue_is_full_of_what_was_given_back_too() {
+        let queue = Queue::new(Lag::Wait, 100);
+        assert!(queue.offer(&chunk(6)));
+        let (half_read, _) = queue.try_next().expect("the first");
+        queue.put_back(half_read, 5);
+        assert!(!queue.offer(&chunk(5)), "sources wait");
+        assert!(queue.offer(&chunk(4)));
+        assert_eq!(lost(&queue), 0);
     }
 }

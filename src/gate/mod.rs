@@ -1,6 +1,7 @@
 //! The data plane: frames only. It opens envelopes, never payloads.
 
 mod answering;
+pub mod arrival;
 pub mod ask;
 pub mod codec;
 mod counted;

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use prost::Message;
 use tokio::sync::mpsc;
 
+use super::arrival::Arrival;
 use super::codec::{Broken, Deframer, framed};
 use super::hub::{Chunk, Tally};
 use super::room::FREE_BYTES;
@@ -109,6 +110,8 @@ impl Publisher {
                 Err(()) => return,
                 Ok(Some(frame)) => frame.into_data().unwrap_or_default(),
             };
+            let kept = Arc::clone(&self.shared.kept);
+            let mut arrival = Arrival::new(&kept, data.len());
             deframer.push(data);
             loop {
                 let message = match deframer.next(self.limits.batch_bytes_max) {
@@ -118,7 +121,7 @@ impl Publisher {
                     Err(Broken::TooLarge) => break 'call Some(Refuse::TooLarge),
                     Err(Broken::NoRoom) => break 'call Some(Refuse::NoRoom),
                 };
-                match self.message(message).await {
+                match self.message(message, &mut arrival).await {
                     Ok(Some(ack)) => {
                         let ack = framed(&ack);
                         let large = ack.len() > FREE_BYTES;
@@ -163,7 +166,7 @@ impl Publisher {
     }
 
     /// Handles one `PublishRequest`.
-    async fn message(&mut self, message: Bytes) -> Result<Option<PublishResponse>, Refuse> {
+    async fn message(&mut self, message: Bytes, arrival: &mut Arrival<'_>) -> Result<Option<PublishResponse>, Refuse> {
         self.renew()?;
         let mut answer = None;
         for record in Reader::new(&message) {
@@ -176,7 +179,7 @@ impl Publisher {
                 }
                 (2, Value::Len(batch)) if answer.is_none() => {
                     let schema = self.schema.clone().ok_or(Refuse::Malformed)?;
-                    answer = Some(self.batch(&schema, message.slice_ref(batch)).await?);
+                    answer = Some(self.batch(&schema, message.slice_ref(batch), arrival).await?);
                 }
                 _ => return Err(Refuse::Malformed),
             }
@@ -184,7 +187,7 @@ impl Publisher {
         Ok(answer)
     }
 
-    async fn batch(&mut self, schema: &Schema, batch: Bytes) -> Result<PublishResponse, Refuse> {
+    async fn batch(&mut self, schema: &Schema, batch: Bytes, arrival: &mut Arrival<'_>) -> Result<PublishResponse, Refuse> {
         let places = places(&batch)?;
         let frames = Frames::new(batch, places).map_err(|_| Refuse::Malformed)?;
         let first = self.through;
@@ -210,7 +213,7 @@ impl Publisher {
             tracing::warn!(source = %self.source, schema = %schema.name(), frames = refused.len(), "frames were refused");
         }
         if !frames.is_empty() {
-            let chunk = Chunk::new(frames, about, subjects, self.source.clone(), Arc::clone(&self.tally));
+            let chunk = Chunk::new(arrival.keep(frames), about, subjects, self.source.clone(), Arc::clone(&self.tally));
             self.shared.hub.publish(schema.name(), Arc::new(chunk)).await;
         }
         Ok(self.ack(refused))

@@ -1,5 +1,6 @@
 //! Room for large messages of which a part is here and not the rest, or which nobody takes: one bound for all streams of a gateway, as
-//! each of thousands may hold one. What is small needs none, so whoever fills it up is in the way of large messages only.
+//! each of thousands may hold one. What is small needs none, so whoever fills it up is in the way of large messages only. Another one is
+//! for what batches keep that wait ([`super::arrival`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,10 +33,16 @@ impl Room {
         self.held.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> bool {
+    /// Takes so many bytes of it; false: there is no room for them.
+    pub(super) fn take(&self, bytes: usize) -> bool {
         let most = self.most.load(Ordering::Relaxed);
         let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= most);
         self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Gives back as many as were taken.
+    pub(super) fn give(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -71,7 +78,7 @@ impl Held {
     #[inline]
     pub fn release(&mut self) -> bool {
         self.bytes > 0 && {
-            self.room.held.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+            self.room.give(std::mem::take(&mut self.bytes));
             true
         }
     }

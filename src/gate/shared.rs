@@ -28,6 +28,8 @@ pub struct Shared {
     pub calls: Arc<Calls>,
     /// For large messages that are half-way.
     pub room: Arc<Room>,
+    /// For what batches keep that wait for recipients.
+    pub kept: Arc<Room>,
     /// Tells the time.
     pub clock: Arc<Clock>,
     /// Every open stream.

@@ -158,27 +158,25 @@ impl SubscribeBody {
             if lag == Lag::DropOldest && state.say_gap(&shared, &stream.opened, now) {
                 continue;
             }
-            if state.chunk.is_none() {
-                match stream.opened.queue.poll_next(cx) {
-                    Poll::Ready(Next::Chunk(chunk, at)) => state.chunk = Some((chunk, at)),
-                    Poll::Ready(Next::Ended(ended)) => {
-                        state.end(match ended {
-                            Ended::TooSlow => Refuse::TooSlow,
-                            Ended::Shutdown => Refuse::Shutdown,
-                        });
+            let next = match stream.opened.queue.poll_next(cx) {
+                Poll::Ready(Next::Chunk(chunk, at)) => (chunk, at),
+                Poll::Ready(Next::Ended(ended)) => {
+                    state.end(match ended {
+                        Ended::TooSlow => Refuse::TooSlow,
+                        Ended::Shutdown => Refuse::Shutdown,
+                    });
+                    continue;
+                }
+                Poll::Pending => {
+                    if state.sleep(&mut self.timer, now, cx) {
+                        state.recheck = Some(0);
                         continue;
                     }
-                    Poll::Pending => {
-                        if state.sleep(&mut self.timer, now, cx) {
-                            state.recheck = Some(0);
-                            continue;
-                        }
-                        return Poll::Pending;
-                    }
+                    return Poll::Pending;
                 }
-            }
+            };
             state.held_up = false;
-            state.collect(&shared, &stream.opened, now, cx.waker());
+            state.collect(&shared, &stream.opened, next, now, cx.waker());
             state.hand_over(&shared);
             if state.held_up && state.out.is_empty() {
                 return Poll::Pending;

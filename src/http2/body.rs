@@ -14,7 +14,8 @@ use super::link::Shared;
 use super::stream::Place;
 use super::{Broken, Reason};
 
-/// What comes on a stream: all that has come is one piece.
+/// What comes on a stream: all that has come is one piece. Whoever asks for the next piece has dealt with the one before: until then
+/// the peer is allowed nothing in its place.
 pub struct Reading {
     shared: Arc<Shared>,
     place: Place,
@@ -27,11 +28,10 @@ impl Reading {
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let mut core = self.shared.lock();
+        core.release(self.place);
         let Some(stream) = core.streams.get(self.place) else { return Poll::Ready(None) };
         if !stream.inbox.is_empty() {
-            let bytes = stream.take_inbox();
-            core.release(self.place, bytes.len());
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            return Poll::Ready(Some(Ok(Frame::data(stream.take_inbox()))));
         }
         if let Some(trailers) = stream.trailers.take() {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));

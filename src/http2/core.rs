@@ -306,7 +306,7 @@ impl Core {
     pub(super) fn leave_reader(&mut self, place: Place) {
         let Some(stream) = self.streams.get(place) else { return };
         stream.has_reader = false;
-        let dropped = std::mem::take(&mut stream.inbox).len();
+        let dropped = std::mem::take(&mut stream.inbox).len() + std::mem::take(&mut stream.taken);
         if self.role == Role::Client && (stream.remote_open || stream.local_open) {
             self.reset(place, Reason::CANCEL);
         }
@@ -340,11 +340,15 @@ impl Core {
         }
     }
 
-    /// Somebody took so many bytes out of a stream's inbox.
-    pub(super) fn release(&mut self, place: Place, bytes: usize) {
-        self.held -= bytes;
-        self.allow(place, bytes as u32);
-        self.grant();
+    /// What was taken out of a stream's inbox was dealt with.
+    pub(super) fn release(&mut self, place: Place) {
+        let Some(stream) = self.streams.get(place) else { return };
+        let bytes = std::mem::take(&mut stream.taken);
+        if bytes > 0 {
+            self.held -= bytes;
+            self.allow(place, bytes as u32);
+            self.grant();
+        }
     }
 
     /// Allows the peer so much more on a stream, once it is worth a frame.

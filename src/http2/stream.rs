@@ -40,8 +40,10 @@ fn large_inbox(bytes: usize) -> BytesMut {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: u32,
-    /// What has come and was not taken; at most a window.
+    /// What has come and was not taken; with what was taken and is not dealt with, at most a window.
     pub(super) inbox: BytesMut,
+    /// How many bytes whoever took them has not dealt with.
+    pub(super) taken: usize,
     /// How much came before it was taken last, where that was much.
     expects: usize,
     pub(super) trailers: Option<HeaderMap>,
@@ -79,6 +81,7 @@ impl Stream {
         Self {
             id,
             inbox: BytesMut::new(),
+            taken: 0,
             expects: 0,
             trailers: None,
             answer: None,
@@ -138,6 +141,7 @@ impl Stream {
 
     /// All that has come. Memory that was for much is not kept here: the stream may be idle from here on.
     pub(super) fn take_inbox(&mut self) -> Bytes {
+        self.taken += self.inbox.len();
         if self.inbox.capacity() <= INBOX_KEPT_BYTES {
             return self.inbox.split().freeze();
         }

@@ -37,6 +37,7 @@ impl Ceiling {
     const STREAM_KIB: u64 = 24;
     const WINDOW_KIB: u64 = 4 * 1024;
     const RECORD_KIB: u64 = 12;
+    const KEPT_KIB: u64 = 64 * 1024;
 
     fn of(connections: u64, streams: u64) -> Self {
         Self(Self::BASE_KIB + connections * Self::CONNECTION_KIB + streams * Self::STREAM_KIB)
@@ -50,6 +51,11 @@ impl Ceiling {
     /// Large messages that are half-way.
     fn with_unfinished(self, kib: u64) -> Self {
         Self(self.0 + kib)
+    }
+
+    /// What batches keep that wait.
+    fn with_kept(self) -> Self {
+        Self(self.0 + Self::KEPT_KIB)
     }
 
     #[track_caller]
@@ -74,4 +80,5 @@ fn the_page_on_limits_states_the_ceiling_that_is_tested() {
     says("an open stream or call", Ceiling::STREAM_KIB);
     says("a record of somebody in memory", Ceiling::RECORD_KIB);
     says("what a connection has sent and nobody has taken", Ceiling::WINDOW_KIB);
+    says("what came together with batches that wait", Ceiling::KEPT_KIB);
 }

@@ -292,9 +292,12 @@ fn what_is_held_is_bounded_and_what_is_read_is_allowed_again() {
     assert_eq!(core.receive(&written(frame::DATA, 0, 3, &[0; 16_000])), Err(Reason::FLOW_CONTROL_ERROR));
     let cx = Context::from_waker(std::task::Waker::noop());
     core.streams.get(place).expect("open").read_by(&cx);
-    core.streams.get(place).expect("open").inbox.clear();
-    core.release(place, 48_000);
+    assert_eq!(core.streams.get(place).expect("open").take_inbox().len(), 48_000);
+    assert!(core.held == 96_000 && said(&mut core).is_empty(), "taken is not dealt with");
+    core.release(place);
     assert_eq!(said(&mut core), [(frame::WINDOW_UPDATE, 1, None), (frame::WINDOW_UPDATE, 0, None)]);
+    core.release(place);
+    assert!(core.held == 48_000 && said(&mut core).is_empty(), "once");
     // Nobody reads the other one: what it held is free again.
     core.leave_reader(core.arrived[1].place);
     assert_eq!(core.held, 0);

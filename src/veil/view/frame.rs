@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::veil::outcome::Refusal;
 use crate::veil::schema::SubjectPath;
@@ -46,7 +46,7 @@ impl Frames {
         self.places.is_empty()
     }
 
-    /// How many bytes of memory are held.
+    /// How many bytes they lie in.
     pub fn bytes(&self) -> usize {
         self.buffer.len()
     }
@@ -55,6 +55,18 @@ impl Frames {
     pub fn get(&self, index: usize) -> Option<Raw<'_>> {
         let place = self.places.get(index)?;
         self.buffer.get(place.start as usize..place.end as usize).map(Raw)
+    }
+
+    /// The same frames in memory of their own: what they lie in may be part of something much larger.
+    pub fn apart(&self) -> Self {
+        let mut buffer = BytesMut::with_capacity(self.places.iter().map(|place| (place.end - place.start) as usize).sum());
+        let mut places = Vec::with_capacity(self.places.len());
+        for place in &self.places {
+            let start = buffer.len() as u32;
+            buffer.extend_from_slice(self.buffer.get(place.start as usize..place.end as usize).unwrap_or_default());
+            places.push(start..buffer.len() as u32);
+        }
+        Self { buffer: buffer.freeze(), places }
     }
 
     /// Leaves out the frames for which `keep` is false; it is asked in order.

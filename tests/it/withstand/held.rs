@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::Code;
 use twinveil::proto::sample::PatientFrame;
+use twinveil::proto::v1::publish_request::Kind;
+use twinveil::proto::v1::{PublishBatch, PublishOpen, PublishRequest};
 
 use super::others::Others;
 use super::raw::*;
@@ -235,6 +238,40 @@ async fn a_source_that_never_reads_what_is_said_to_it_does_not_pile_it_up() {
     drop(answer);
     process.is_well();
     Ceiling::of(8, 8).with_windows(1).holds("acknowledgements that nobody reads", &process);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn little_that_waits_for_a_slow_recipient_does_not_keep_the_much_that_came_with_it() {
+    let (mut process, _) = gateway("").await;
+    let world = &process.world;
+    patient(world, "p-1").await;
+    let _unread = Sub::open(world.narrow_channel("clinician").await, Ask::of(PATIENT, CARE).newest()).await.unwrap();
+    // PublishRequest { batch { frames } }: one of a few bytes about somebody who consents, and one of 48 KiB about nobody.
+    let batch = |frame: PatientFrame| {
+        let batch = PublishBatch { frames: vec![frame.encode_to_vec().into()] };
+        prefixed(0, &PublishRequest { kind: Some(Kind::Batch(batch)) }.encode_to_vec())
+    };
+    let of = |patient: &str, note: usize| PatientFrame {
+        patient_id: patient.into(),
+        captured_at_ms: START_MS,
+        note: "n".repeat(note),
+        ..PatientFrame::default()
+    };
+    let both = bytes::Bytes::from([batch(of("p-1", 10)), batch(of("nobody", 48 * 1024))].concat());
+    let open = PublishRequest { kind: Some(Kind::Open(PublishOpen { schema: PATIENT.into() })) };
+    let opening = prefixed(0, &open.encode_to_vec());
+    let channel = world.channel("hospital").await;
+    let (answer, sender) = raw_call(channel, "/twinveil.v1.Frames/Publish", "application/grpc", vec![opening], false).await;
+    let sender = sender.unwrap();
+    let reading = tokio::spawn(end_of(answer));
+    let count = if long() { 40_000 } else { 8_000 };
+    for _ in 0..count {
+        sender.send(Ok(http_body::Frame::data(both.clone()))).await.unwrap();
+    }
+    drop(sender);
+    assert_eq!(reading.await.expect("no panic").0, Code::Ok);
+    process.is_well();
+    Ceiling::of(8, 8).with_windows(1).with_kept().holds("little that came with much", &process);
 }
 
 /// A stranger's connection that goes as far as this and no further; returns when the gateway has ended it.
