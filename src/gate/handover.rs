@@ -1,7 +1,6 @@
 //! What one stream has said and says next: views, batches of transformed frames, gaps, its end, in the order in which the
 //! connection takes them. Always used under the stream's lock, which the barrier of a withdrawal takes, too.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,14 +15,14 @@ use super::codec::{BatchWriter, framed};
 use super::hub::{Chunk, Lost, Queue};
 use super::room::{FREE_BYTES, Held, Room};
 use super::shared::Shared;
+use super::sights::Sights;
 use super::uses;
 use super::views::Seen;
 use crate::ledger::{Releasing, Subject, Took};
 use crate::proto::v1::{End, Gap, Header, SubscribeResponse, subscribe_response::Kind};
 use crate::status::Refuse;
-use crate::veil::name::{Did, Fingerprint, StreamId, UnixMs, ViewId};
+use crate::veil::name::{Did, Fingerprint, StreamId, UnixMs};
 use crate::veil::view::Space;
-use crate::world::random;
 
 /// The most bytes that a stream's write buffer holds: one piece that waits, and the window's rest before it.
 const WRITE_BUFFER_BYTES: u32 = 16 * 1024;
@@ -46,8 +45,7 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(super) struct Handover {
     pub(super) handed_over: u64,
-    pub(super) seen: Vec<Seen>,
-    pub(super) by_subject: HashMap<Option<Did>, usize>,
+    pub(super) seen: Sights,
     /// How many views were ever opened: the next one's number is one more.
     pub(super) shown: u32,
     pub(super) writer: BatchWriter,
@@ -84,8 +82,7 @@ impl Handover {
     pub(super) fn within(room: Arc<Room>, releasing: Option<Arc<Releasing>>) -> Self {
         Self {
             handed_over: 0,
-            seen: Vec::new(),
-            by_subject: HashMap::new(),
+            seen: Sights::new(),
             shown: 0,
             writer: BatchWriter::default(),
             space: Space::default(),
@@ -229,14 +226,15 @@ impl Handover {
     }
 
     fn place_of(&mut self, subject: Option<&Arc<Subject>>) -> usize {
-        let key = subject.map(|subject| subject.did());
-        if let Some(index) = self.by_subject.get(&key) {
-            return *index;
+        if let Some(index) = self.seen.find(subject.map(|subject| subject.did())) {
+            return index;
         }
-        let index = self.seen.len();
-        self.seen.push(Seen::new(subject.cloned(), ViewId(random())));
-        self.by_subject.insert(key, index);
-        index
+        if self.seen.is_full() {
+            self.seen.forget_hidden();
+            // The others are somewhere else now.
+            self.recheck = self.recheck.map(|_| 0);
+        }
+        self.seen.add(subject)
     }
 
     /// Says what the stream is; once more where the schema has changed under it.
@@ -258,7 +256,7 @@ impl Handover {
         self.doubt = false;
         let sent = self.sent;
         for (about, _) in self.half_way.iter().filter(|(_, end)| *end > sent) {
-            let seen = self.by_subject.get(about).and_then(|index| self.seen.get_mut(*index));
+            let seen = self.seen.find(*about).and_then(|index| self.seen.get_mut(index));
             self.cut_off |= seen.is_none_or(|seen| {
                 !seen.is_current(mandate_generation, now) && !matches!(shared.maker.refresh(ask, seen, &mut self.shown, now), Ok(None))
             });

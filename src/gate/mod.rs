@@ -20,6 +20,7 @@ pub mod room;
 pub mod route;
 mod settings;
 pub mod shared;
+mod sights;
 pub mod streams;
 pub mod subscribe;
 pub mod tls;

@@ -335,6 +335,10 @@ impl Judging<'_> {
             }
             let due = announced.get(&mark).is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
             if due {
+                // What is due again need not be remembered.
+                if announced.len() == announced.capacity() {
+                    announced.retain(|_, at| at.elapsed() < ANNOUNCE_EVERY);
+                }
                 announced.insert(mark, Instant::now());
             }
             due
