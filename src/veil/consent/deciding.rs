@@ -4,7 +4,7 @@
 //! purpose; what is absent is not "any". Of all permits that decide, the most protective treatment holds.
 //!
 //! Where the subject has a permit (or a plain refusal) in force for the recipient and purpose, delegates' records say nothing on it;
-//! else they decide like the subject's own. The subject's forbids always count.
+//! else they decide like the subject's own. The subject's forbids always count. What a delegate renewed is the subject's word if it was.
 
 use super::obligations::Obligations;
 use super::record::{Matcher, Recipient};
@@ -170,8 +170,7 @@ impl Standing {
             for boundary in grant.boundaries(at).into_iter().flatten().filter(|boundary| *boundary > at) {
                 own.valid_until = own.valid_until.min(boundary);
             }
-            let by_delegate = consent.by.role.authority().is_some();
-            let deciding = if by_delegate { &mut delegates } else { &mut own };
+            let deciding = if grant.own { &mut own } else { &mut delegates };
             if forbids_now {
                 deciding.rules.extend(rules(grant, Effect::Forbid));
             }
@@ -184,7 +183,7 @@ impl Standing {
             }
             // The subject's own word on this recipient and purpose, also where it says: not now, or not at all.
             let says = consent.permits() || consent.rules.is_empty();
-            spoke |= !by_delegate && to_them && says && matches!(grant.state(at), GrantState::Live | GrantState::Closed);
+            spoke |= grant.own && to_them && says && matches!(grant.state(at), GrantState::Live | GrantState::Closed);
         }
         if !spoke {
             own.join(delegates);

@@ -15,6 +15,8 @@ pub struct Grant {
     pub(super) consent: Arc<Verified<Consent>>,
     pub(super) from: UnixMs,
     pub(super) taken: Stamp,
+    /// Who signed it speaks for themselves: the subject, or an operator; or a delegate renewed what one of these said.
+    pub(super) own: bool,
     pub(super) withdrawn: Option<Box<Done>>,
     pub(super) replaced: Option<Box<Done>>,
     /// With the delegation that it was made under.
@@ -72,6 +74,11 @@ impl Grant {
     /// The id of the record.
     pub fn id(&self) -> RecordId {
         self.consent.id()
+    }
+
+    /// Whether it is the subject's own word (of a mandate: the operator's), and stays so though a delegate renewed it.
+    pub fn is_own(&self) -> bool {
+        self.own
     }
 
     /// From when it is in force.

@@ -1,11 +1,14 @@
 //! The fold against a plain one that keeps the whole history and recomputes everything from it, each time it is asked: random stories
-//! of grants, replacements, withdrawals, delegations, ends, hours and time that goes by. A story that fails is shrunk and printed.
+//! of grants, replacements, renewals, withdrawals, delegations, ends, hours and time that goes by. A story that fails is shrunk and printed.
+
+mod history;
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use self::history::{Delegated, Granted, History, Withdrawn};
 use super::deciding::RecipientIdentity;
 use super::delegation::Delegation;
 use super::delegation_end::DelegationEnd;
@@ -43,6 +46,7 @@ struct Says {
 enum Step {
     Grant(Says),
     GrantBy { delegate: usize, under: usize, says: Says },
+    Renew { which: usize, by: Option<(usize, usize)>, lasts_h: i64 },
     Delegate { to: usize, narrow: bool, lasts_h: i64 },
     End { which: usize, by_delegate: bool },
     EndAhead,
@@ -72,6 +76,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => says().prop_map(Step::Grant),
         4 => (0usize..2, 0usize..4, says()).prop_map(|(delegate, under, says)| Step::GrantBy { delegate, under, says }),
+        2 => (0usize..8, prop::option::weighted(0.8, (0usize..2, 0usize..4)), 1i64..140)
+            .prop_map(|(which, by, lasts_h)| Step::Renew { which, by, lasts_h }),
         3 => (0usize..2, any::<bool>(), 1i64..200).prop_map(|(to, narrow, lasts_h)| Step::Delegate { to, narrow, lasts_h }),
         1 => (0usize..4, any::<bool>()).prop_map(|(which, by_delegate)| Step::End { which, by_delegate }),
         1 => Just(Step::EndAhead),
@@ -80,122 +86,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u64..14, prop::option::of(0usize..4)).prop_map(|(seq, by)| Step::WithdrawUpTo { seq, by }),
         2 => (0i64..40).prop_map(Step::Wait),
     ]
-}
-
-/// What happened, in order; nothing is ever folded.
-#[derive(Default)]
-struct History {
-    grants: Vec<Granted>,
-    delegations: Vec<Delegated>,
-    withdrawals: Vec<Withdrawn>,
-    /// Delegations that were ended, seen or not.
-    ends: BTreeSet<RecordId>,
-}
-
-struct Granted {
-    id: RecordId,
-    seq: u64,
-    at: i64,
-    from: i64,
-    expires: i64,
-    says: Says,
-    replaces: Option<RecordId>,
-    /// The delegate's key and the delegation.
-    by: Option<(u8, RecordId)>,
-}
-
-struct Delegated {
-    id: RecordId,
-    delegate: u8,
-    narrow: bool,
-    expires: i64,
-}
-
-struct Withdrawn {
-    named: Option<RecordId>,
-    up_to: u64,
-    at: i64,
-    /// The chain's length then.
-    head: u64,
-    by: Option<RecordId>,
-}
-
-impl History {
-    fn delegation(&self, id: RecordId) -> Option<&Delegated> {
-        self.delegations.iter().find(|delegated| delegated.id == id)
-    }
-
-    fn in_scope(&self, id: RecordId, says: &Says) -> bool {
-        self.delegation(id).is_some_and(|delegated| !delegated.narrow || (says.recipients == 1 && says.purposes == 1))
-    }
-
-    fn is_replaced(&self, grant: &Granted) -> bool {
-        self.grants.iter().any(|other| other.replaces == Some(grant.id))
-    }
-
-    /// Whether its permits were withdrawn: a refusal has none, and stands.
-    fn is_withdrawn(&self, grant: &Granted) -> bool {
-        !grant.says.refuses
-            && self.withdrawals.iter().any(|withdrawn| {
-                let named = withdrawn.named == Some(grant.id);
-                let counted = grant.seq <= withdrawn.up_to && (grant.seq <= withdrawn.head || grant.at <= withdrawn.at);
-                (named || counted) && withdrawn.by.is_none_or(|by| self.in_scope(by, &grant.says))
-            })
-    }
-
-    fn is_ended(&self, grant: &Granted) -> bool {
-        !grant.says.refuses && grant.by.is_some_and(|(_, under)| self.ends.contains(&under))
-    }
-
-    fn permits_after(&self, grant: &Granted, at: i64) -> bool {
-        !grant.says.refuses && at < grant.expires && !self.is_replaced(grant) && !self.is_withdrawn(grant) && !self.is_ended(grant)
-    }
-
-    fn in_force(&self, id: RecordId, delegate: u8, now: i64) -> bool {
-        self.delegation(id).is_some_and(|delegated| delegated.delegate == delegate && now < delegated.expires) && !self.ends.contains(&id)
-    }
-
-    /// Whether the gateway should take a grant.
-    fn takes(&self, says: &Says, replaces: Option<RecordId>, by: Option<(u8, RecordId)>, now: i64) -> bool {
-        let replaced = replaces.map(|id| self.grants.iter().find(|grant| grant.id == id));
-        let acts = |grant: &Granted| {
-            let over = self.is_withdrawn(grant) || self.is_ended(grant);
-            !self.is_replaced(grant) && now < grant.expires && (!over || grant.says.forbids)
-        };
-        let swaps = replaced.is_none_or(|grant| grant.is_some_and(acts));
-        let speaks = by.is_none_or(|(delegate, under)| {
-            let expires = now + (says.begins_h + says.lasts_h) * HOUR;
-            let scope = self.delegation(under).is_some_and(|delegated| {
-                let fits = !delegated.narrow || (says.recipients == 1 && says.purposes == 1 && (says.refuses || !says.keep));
-                fits && (says.refuses || expires <= delegated.expires)
-            });
-            let own = replaced.flatten().is_none_or(|grant| grant.by.is_some_and(|(key, _)| key == delegate));
-            self.in_force(under, delegate, now) && scope && own
-        });
-        swaps && speaks
-    }
-
-    /// Which records forbid and permit.
-    fn decides(&self, recipient: u8, purpose: u8, at: i64) -> BTreeSet<(RecordId, bool)> {
-        let to = |grant: &&Granted| grant.says.recipients & recipient != 0 && grant.says.purposes & purpose != 0;
-        let lasts = |grant: &Granted| grant.from <= at && at < grant.expires && !self.is_replaced(grant);
-        let over = |grant: &Granted| self.is_withdrawn(grant) || self.is_ended(grant);
-        // 08:00 to 12:00 UTC, every day.
-        let open = |grant: &Granted| !grant.says.hours || (8..12).contains(&(at.div_euclid(HOUR).rem_euclid(24)));
-        // A refusal without rules says no to all of it; one with forbids says these.
-        let says = |grant: &Granted| !grant.says.refuses || !grant.says.forbids;
-        let spoke = self.grants.iter().filter(to).any(|grant| grant.by.is_none() && lasts(grant) && says(grant) && !over(grant));
-        let mut decides = BTreeSet::new();
-        for grant in self.grants.iter().filter(to).filter(|grant| lasts(grant) && (grant.by.is_none() || !spoke)) {
-            if grant.says.forbids {
-                decides.insert((grant.id, false));
-            }
-            if !grant.says.refuses && !over(grant) && open(grant) {
-                decides.insert((grant.id, true));
-            }
-        }
-        decides
-    }
 }
 
 fn listed(bits: u8, names: [&str; 2]) -> Vec<&str> {
@@ -248,9 +138,37 @@ impl Story {
 
     fn grant(&mut self, says: &Says, by: Option<(u8, RecordId)>) -> Result<(), TestCaseError> {
         let (envelope, replaces) = self.written(says, by);
-        let record = verified::<Consent>(&envelope);
+        let takes = self.history.takes(says, replaces, by, self.now);
+        self.submit(&envelope, says.clone(), replaces, by, (takes, by.is_none()))
+    }
+
+    fn renew(&mut self, which: usize, lasts_h: i64, by: Option<(u8, RecordId)>) -> Result<(), TestCaseError> {
+        let Some(grant) = self.history.grants.get(which) else { return Ok(()) };
+        let says = Says { begins_h: 0, lasts_h, replaces: Some(which), ..grant.says.clone() };
+        // A refusal has nothing to renew: as a renewal it would be no record at all.
+        if says.refuses {
+            return Ok(());
+        }
+        let (takes, own) = (self.history.renews(grant, lasts_h, by, self.now), by.is_none() || grant.own);
+        let (mut envelope, replaces) = self.written(&says, by);
+        let payload = String::from_utf8(envelope.payload).expect("JSON").replace("ConsentGiven", "RenewedConsentGiven");
+        envelope.payload = payload.into_bytes();
+        envelope.signatures.clear();
+        envelope.countersign(&key(by.map_or(SUBJECT, |(delegate, _)| delegate)));
+        self.submit(&envelope, says, replaces, by, (takes, own))
+    }
+
+    fn submit(
+        &mut self,
+        envelope: &Envelope,
+        says: Says,
+        replaces: Option<RecordId>,
+        by: Option<(u8, RecordId)>,
+        (takes, own): (bool, bool),
+    ) -> Result<(), TestCaseError> {
+        let record = verified::<Consent>(envelope);
         let taken = self.standing.check(&record, UnixMs(self.now));
-        prop_assert_eq!(taken.is_ok(), self.history.takes(says, replaces, by, self.now), "{:?}", taken);
+        prop_assert_eq!(taken.is_ok(), takes, "{:?}", taken);
         if taken.is_ok() {
             let consent = record.get();
             self.history.grants.push(Granted {
@@ -259,9 +177,10 @@ impl Story {
                 at: consent.at.0,
                 from: consent.not_before.unwrap_or(consent.at).0,
                 expires: consent.expires.0,
-                says: says.clone(),
+                says,
                 replaces,
                 by,
+                own,
             });
             self.standing.apply(record, UnixMs(self.now));
         }
@@ -336,6 +255,14 @@ impl Story {
             Step::GrantBy { delegate, under, says } => {
                 if let Some(id) = self.history.delegations.get(*under).map(|delegated| delegated.id) {
                     self.grant(says, Some((DELEGATES[*delegate], id)))?;
+                }
+            }
+            Step::Renew { which, by, lasts_h } => {
+                let under = by.map(|(delegate, under)| (DELEGATES[delegate], self.history.delegations.get(under).map(|found| found.id)));
+                match under {
+                    Some((_, None)) => {}
+                    Some((delegate, Some(id))) => self.renew(*which, *lasts_h, Some((delegate, id)))?,
+                    None => self.renew(*which, *lasts_h, None)?,
                 }
             }
             Step::Delegate { to, narrow, lasts_h } => {

@@ -141,6 +141,10 @@ impl Standing {
             Some(old) if old.max_uses.is_some() || consent.max_uses.is_some() => {
                 Err(RecordRefusal::NotARenewal("what counts its uses is granted again"))
             }
+            // Else whoever may only renew would withdraw, and end what the subject forbade.
+            Some(old) if consent.by.role.authority().is_some() && consent.expires < old.expires => {
+                Err(RecordRefusal::NotARenewal("it ends before what it replaces"))
+            }
             Some(old) if old.terms != consent.terms || old.by.role.is_mandate() != consent.by.role.is_mandate() => {
                 Err(RecordRefusal::NotARenewal("its terms are not those of what it replaces"))
             }
@@ -180,7 +184,10 @@ impl Standing {
     pub fn apply(&mut self, record: Verified<Consent>, now: UnixMs) {
         let (id, when) = (record.id(), self.stamp(now));
         let consent = record.get();
+        // Whose word it is does not change with who renews it, or a renewal would undo what the subject forbade.
+        let mut own = consent.by.role.authority().is_none();
         for grant in self.grants.iter_mut().filter(|grant| consent.replaces.contains(&grant.consent.id())) {
+            own |= consent.status == Status::Renewed && grant.own;
             grant.replaced = Some(Box::new(Done { by: consent.by, when }));
         }
         self.head = Head { seq: consent.seq, record: Some(id) };
@@ -192,7 +199,7 @@ impl Standing {
         // Without `not_before` it is in force as soon as it is taken, also where the signer's clock is a little ahead.
         let from = consent.not_before.unwrap_or(consent.at.min(now));
         let withdrawn = withdrawn.map(|by| Box::new(Done { by, when }));
-        self.grants.push(Grant { consent: Arc::new(record), from, taken: when, withdrawn, replaced: None, ended: None });
+        self.grants.push(Grant { consent: Arc::new(record), from, taken: when, own, withdrawn, replaced: None, ended: None });
     }
 
     /// The next change.
@@ -225,7 +232,9 @@ impl Standing {
                 let reached = |grant: &Grant| grant.consent().seq <= *seq && grant.permits_after(now) && self.reaches(by, grant.record());
                 ending.grants = self.grants.iter().enumerate().filter(|(_, grant)| reached(grant)).map(|(at, _)| at).collect();
                 // Signed ahead with a number ahead, it reaches what was signed by then, and nothing made later.
-                let bound = Bound { seq: *seq, signed_by: withdrawal.get().at.min(now), by };
+                // A clock may be as fast as it may be for records.
+                let latest = UnixMs(now.0.saturating_add(SKEW_MS_MAX));
+                let bound = Bound { seq: *seq, signed_by: withdrawal.get().at.min(latest), by };
                 let known = |known: &Bound| known.seq >= bound.seq && known.signed_by >= bound.signed_by && known.by == by;
                 ending.bound = (bound.seq > self.head.seq && !self.bounds.iter().any(known)).then_some(bound);
             }

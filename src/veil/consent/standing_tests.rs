@@ -168,8 +168,33 @@ fn a_withdrawal_up_to_a_number_ahead_reaches_what_was_signed_by_then_only() {
     let mut standing = Standing::default();
     standing.end(&withdraw_up_to(1, after(HOUR), u64::MAX), NOW);
     standing.take(|_| ());
-    standing.take(|document| document["at"] = json!(after(1_000).to_string()));
-    assert_eq!(effects(&standing, after(1_000)), [(2, Effect::Permit)], "a time in the future reaches no further than its arrival");
+    // Their clocks may be as fast as this.
+    let latest = after(SKEW_MS_MAX);
+    standing.take(|document| document["at"] = json!(latest.to_string()));
+    assert!(effects(&standing, latest).is_empty());
+    let later = UnixMs(latest.0 + 1);
+    let (seq, prev) = (3, standing.head().record);
+    let record = consent(1, seq, prev, |document| document["at"] = json!(later.to_string()));
+    assert_eq!(standing.check(&record, later), Ok(()));
+    standing.apply(record, later);
+    assert_eq!(effects(&standing, later), [(3, Effect::Permit)], "a time in the future reaches no further than its arrival");
+}
+
+#[test]
+fn a_fast_clock_does_not_save_a_grant_from_the_withdrawal_behind_it() {
+    let fast = after(120_000);
+    let (record, withdrawal) = (consent(1, 1, None, |document| document["at"] = json!(fast.to_string())), withdraw_up_to(1, fast, 1));
+    for ahead in [true, false] {
+        let (mut standing, record) = (Standing::default(), record.clone());
+        if ahead {
+            standing.end(&withdrawal, NOW);
+        }
+        standing.apply(record, NOW);
+        if !ahead {
+            standing.end(&withdrawal, NOW);
+        }
+        assert_eq!(standing.grants()[0].state(NOW), GrantState::Withdrawn, "ahead: {ahead}");
+    }
 }
 
 #[test]
