@@ -33,9 +33,12 @@ impl<'a> Arrival<'a> {
         Self { room, bytes: bytes.next_power_of_two().max(BLOCK_BYTES), kept: None }
     }
 
-    /// Frames of it that may wait as long as they like, with what says that they keep it: nothing, where they are most of it, or have
-    /// memory of their own.
-    pub(super) fn keep(&mut self, frames: Frames) -> (Frames, Option<Arc<Kept>>) {
+    /// Frames of a message in it that may wait as long as they like, with what says that they keep it: nothing, where they are most of
+    /// it, or have memory of their own. Of the first message a part may have come before; it lies with that, and is as long as it says.
+    pub(super) fn keep(&mut self, frames: Frames, message_bytes: usize) -> (Frames, Option<Arc<Kept>>) {
+        if self.kept.is_none() {
+            self.bytes = self.bytes.max(message_bytes);
+        }
         if frames.bytes() >= self.bytes / 2 {
             return (frames, None);
         }
@@ -66,23 +69,27 @@ mod tests {
         // Two frames, and a byte in front of them.
         let frames = |len: u32| Frames::new(vec![7; len as usize].into(), vec![1..2, 2..len]).expect("inside");
         let mut arrival = Arrival::new(&room, came);
-        let waiting: Vec<_> = (0..3).map(|_| arrival.keep(frames(100))).collect();
+        let waiting: Vec<_> = (0..3).map(|_| arrival.keep(frames(100), 200)).collect();
         assert!(waiting.iter().all(|(frames, kept)| kept.is_some() && frames.bytes() == 100));
         assert_eq!(room.held(), 2 * BLOCK_BYTES);
         // Most of it is no more than a queue counts.
-        let (most, kept) = Arrival::new(&room, came).keep(frames(20_000));
+        let (most, kept) = Arrival::new(&room, came).keep(frames(20_000), 20_010);
         assert!(kept.is_none() && most.bytes() == 20_000);
         // No room: the frames are copied, and nothing else of it is kept.
         let mut late = Arrival::new(&room, came);
-        let (copied, kept) = late.keep(frames(100));
+        let (copied, kept) = late.keep(frames(100), 200);
         assert_eq!((copied.len(), copied.bytes(), copied.get(1).map(|frame| frame.len())), (2, 99, Some(98)));
         assert!(kept.is_none());
         drop(arrival);
         assert_eq!(room.held(), 2 * BLOCK_BYTES, "it waits still");
         drop(waiting);
         assert_eq!(room.held(), 0);
-        assert!(late.keep(frames(100)).1.is_some() && room.held() == 2 * BLOCK_BYTES);
+        assert!(late.keep(frames(100), 200).1.is_some() && room.held() == 2 * BLOCK_BYTES);
         drop(late);
         assert_eq!(room.held(), 0);
+        // The end of a message that is larger than all that came with it, and little of it frames.
+        let mut end = Arrival::new(&room, 5);
+        let (_waiting, kept) = end.keep(frames(100), 40_000);
+        assert!(kept.is_some() && room.held() == 40_000);
     }
 }

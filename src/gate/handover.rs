@@ -11,8 +11,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Sleep;
 
 use super::ask::Ask;
+use super::chunk::Chunk;
 use super::codec::{BatchWriter, framed};
-use super::hub::{Chunk, Lost, Queue};
+use super::queue::{Lost, Queue};
 use super::room::{FREE_BYTES, Held, Room};
 use super::shared::Shared;
 use super::sights::Sights;

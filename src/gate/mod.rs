@@ -3,6 +3,7 @@
 mod answering;
 pub mod arrival;
 pub mod ask;
+mod chunk;
 pub mod codec;
 mod counted;
 mod guard;
@@ -16,6 +17,7 @@ pub mod live;
 pub mod places;
 pub mod proxy;
 pub mod publish;
+pub mod queue;
 pub mod room;
 pub mod route;
 mod settings;

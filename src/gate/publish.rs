@@ -14,8 +14,8 @@ use prost::Message;
 use tokio::sync::mpsc;
 
 use super::arrival::Arrival;
+use super::chunk::{Chunk, Tally};
 use super::codec::{Broken, Deframer, framed};
-use super::hub::{Chunk, Tally};
 use super::room::FREE_BYTES;
 use super::shared::Shared;
 use crate::config::{Limits, May};
@@ -179,7 +179,7 @@ impl Publisher {
                 }
                 (2, Value::Len(batch)) if answer.is_none() => {
                     let schema = self.schema.clone().ok_or(Refuse::Malformed)?;
-                    answer = Some(self.batch(&schema, message.slice_ref(batch), arrival).await?);
+                    answer = Some(self.batch(&schema, message.slice_ref(batch), (arrival, message.len())).await?);
                 }
                 _ => return Err(Refuse::Malformed),
             }
@@ -187,7 +187,12 @@ impl Publisher {
         Ok(answer)
     }
 
-    async fn batch(&mut self, schema: &Schema, batch: Bytes, arrival: &mut Arrival<'_>) -> Result<PublishResponse, Refuse> {
+    async fn batch(
+        &mut self,
+        schema: &Schema,
+        batch: Bytes,
+        (arrival, message_bytes): (&mut Arrival<'_>, usize),
+    ) -> Result<PublishResponse, Refuse> {
         let places = places(&batch)?;
         let frames = Frames::new(batch, places).map_err(|_| Refuse::Malformed)?;
         let first = self.through;
@@ -213,7 +218,7 @@ impl Publisher {
             tracing::warn!(source = %self.source, schema = %schema.name(), frames = refused.len(), "frames were refused");
         }
         if !frames.is_empty() {
-            let chunk = Chunk::new(arrival.keep(frames), about, subjects, self.source.clone(), Arc::clone(&self.tally));
+            let chunk = Chunk::new(arrival.keep(frames, message_bytes), about, subjects, self.source.clone(), Arc::clone(&self.tally));
             self.shared.hub.publish(schema.name(), Arc::new(chunk)).await;
         }
         Ok(self.ack(refused))

@@ -10,7 +10,7 @@ use crate::ledger::Subject;
 use crate::veil::name::{Did, ViewId};
 use crate::world::random;
 
-/// How many views a stream has before it forgets those that never opened.
+/// How many views that never opened a stream has before it forgets them.
 const KEPT_MAX: usize = 10_000;
 
 /// Views of one stream.
@@ -18,7 +18,7 @@ const KEPT_MAX: usize = 10_000;
 pub(super) struct Sights {
     seen: Vec<Seen>,
     by_subject: HashMap<Option<Did>, usize>,
-    /// How many there are when some are forgotten: twice as many as were left the last time, at the least.
+    /// How many there are when some are forgotten.
     full_at: usize,
 }
 
@@ -58,7 +58,7 @@ impl Sights {
                 self.enter(subject, seen);
             }
         }
-        self.full_at = (2 * self.seen.len()).max(KEPT_MAX);
+        self.full_at = self.seen.len() + KEPT_MAX;
     }
 
     /// One of them.
@@ -112,12 +112,12 @@ mod tests {
             let found = sights.find((n > 0).then(|| did(n))).and_then(|index| sights.get(index));
             assert_eq!(found.map(|seen| seen.number as usize), (n % 4 == 0).then_some(n + 1));
         }
-        // Where many are visible, as many again are kept.
+        // Those who are visible take nobody's place.
         for n in KEPT_MAX..2 * KEPT_MAX {
             sights.enter(Some(did(n)), seen(n));
         }
         assert!(sights.is_full());
         sights.forget_hidden();
-        assert_eq!((sights.len(), sights.full_at), (KEPT_MAX / 4 + KEPT_MAX, 2 * (KEPT_MAX / 4 + KEPT_MAX)));
+        assert_eq!((sights.len(), sights.full_at), (KEPT_MAX / 4 + KEPT_MAX, KEPT_MAX / 4 + 2 * KEPT_MAX));
     }
 }

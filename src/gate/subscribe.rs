@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use super::ask::Ask;
 use super::handover::{Handover, Opened};
-use super::hub::{Ended, Lag, Next, Queue};
+use super::queue::{Ended, Lag, Next, Queue};
 use super::shared::Shared;
 use super::streams::Settle;
 use crate::ledger::StreamSettled;
@@ -179,6 +179,7 @@ impl SubscribeBody {
             state.collect(&shared, &stream.opened, next, now, cx.waker());
             state.hand_over(&shared);
             if state.held_up && state.out.is_empty() {
+                stream.opened.queue.hold_up(cx);
                 return Poll::Pending;
             }
         }

@@ -145,15 +145,18 @@ impl Stream {
         if self.inbox.capacity() <= INBOX_KEPT_BYTES {
             return self.inbox.split().freeze();
         }
-        let inbox = std::mem::take(&mut self.inbox).freeze();
+        let inbox = std::mem::take(&mut self.inbox);
+        // Whoever has it may have it for long: little is not to keep the memory of much.
+        let little = (inbox.len() < inbox.capacity() / 2).then(|| Bytes::copy_from_slice(&inbox));
         self.expects = if inbox.len() > INBOX_KEPT_BYTES { inbox.len().next_power_of_two() } else { 0 };
+        let inbox = inbox.freeze();
         LENT.with_borrow_mut(|lent| {
             if lent.len() >= LENT_MAX {
                 lent.pop_front();
             }
             lent.push_back(inbox.clone());
         });
-        inbox
+        little.unwrap_or(inbox)
     }
 
     /// Ends it in both directions. What has come whole stays readable.
@@ -283,6 +286,20 @@ mod tests {
             assert_eq!(stream.take_inbox(), came);
             assert!(stream.inbox.is_empty() && stream.inbox.capacity() <= INBOX_KEPT_BYTES);
         }
+    }
+
+    #[test]
+    fn little_does_not_keep_the_memory_that_was_for_much() {
+        let mut stream = Stream::new(1, 10, 10);
+        stream.append(&[7; 200_000]);
+        drop(stream.take_inbox());
+        stream.append(&[8; 100]);
+        let little = stream.take_inbox();
+        assert!(LENT.with_borrow(|lent| lent.iter().all(Bytes::is_unique)), "nobody has any of it");
+        stream.append(&[7; 30_000]);
+        let much = stream.take_inbox();
+        assert!(!LENT.with_borrow(|lent| lent.iter().all(Bytes::is_unique)));
+        assert_eq!((little.len(), much.len()), (100, 30_000));
     }
 
     #[test]
