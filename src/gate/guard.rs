@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    const SOON: Duration = Duration::from_millis(200);
+    const SOON: Duration = Duration::from_millis(400);
     const LATE: Duration = Duration::from_secs(60);
 
     #[tokio::test]
@@ -184,7 +184,7 @@ mod tests {
         let slow = tokio::spawn(async move {
             let mut room = [0; 1_000];
             while far.read_exact(&mut room).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(30)).await;
+                tokio::time::sleep(Duration::from_millis(60)).await;
             }
         });
         for _ in 0..40 {

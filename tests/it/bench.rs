@@ -36,7 +36,7 @@ fn found(configured: &Folder, words: &[&str]) -> Value {
         assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         tries += 1;
-        if tries == 3 || has_memory(&found) {
+        if tries == 10 || has_memory(&found) {
             return found;
         }
     }

@@ -50,7 +50,7 @@ fn in_ms(world: &World, ms: i64) -> UnixMs {
 async fn a_consent_ends_by_itself_and_says_so_on_an_idle_stream() {
     let world = World::start().await;
     let (ada, ben) = (world.patient("ada").await, world.patient("ben").await);
-    world.grant(&ada, &for_clinician(&world).until(in_ms(&world, 1_500))).await;
+    world.grant(&ada, &for_clinician(&world).until(in_ms(&world, 5_000))).await;
     world.grant(&ben, &for_clinician(&world)).await;
     let mut clinician = clinician(&world).await;
     world.publish("hospital", PATIENT, &[frame("ben", 1), frame("ada", 1)]).await;
@@ -67,7 +67,7 @@ async fn a_consent_ends_by_itself_and_says_so_on_an_idle_stream() {
 async fn a_consent_that_begins_later_opens_by_itself() {
     let world = World::start().await;
     let ada = world.patient("ada").await;
-    world.grant(&ada, &for_clinician(&world).from(in_ms(&world, 1_500))).await;
+    world.grant(&ada, &for_clinician(&world).from(in_ms(&world, 5_000))).await;
     assert_eq!(world.standing(&ada).await.grants[0].state, "not yet");
     let mut clinician = clinician(&world).await;
     world.publish("hospital", PATIENT, &[frame("ada", 1)]).await;

@@ -38,7 +38,7 @@ pub(crate) use people::{Given, forbid, permit, permit_all, permit_category, seal
 pub(crate) use streams::{Ask, NO_ROOM, Source, Sub, acks, end_of, filled, prefixed, raw_call, status_of};
 
 /// Nothing in a test takes longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The name in the sample configuration.
 pub(crate) const ORIGIN: &str = "gateway.example.org/twins";
 pub(crate) const PATIENT: &str = "twinveil.sample.PatientFrame";

@@ -150,9 +150,9 @@ impl Drop for Running {
     }
 }
 
-/// An address that nobody listens on; whoever gets it binds it soon.
+/// An address that nobody listens on, on which no other test does; whoever gets it binds it soon.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.7:0").unwrap().local_addr().unwrap()
 }
 
 /// A descriptor set of these files.

@@ -115,15 +115,15 @@ fn spans(got: &Got) -> Vec<(String, i64, bool)> {
 async fn calls_are_told_with_method_status_and_duration_and_nothing_of_what_they_carry() {
     let (address, got) = collector().await;
     let (mut world, _) = ward(&format!("[traces]\nendpoint = \"http://{address}\"")).await;
-    patient(&world, "p-1").await;
+    patient(&world, "patient-1").await;
     let mut client = Client::of(&world).await;
-    client.look(ask("p-1")).await.unwrap();
-    client.look(asking("p-1", "fail")).await.unwrap_err();
-    client.look(asking("p-1", "cut")).await.unwrap_err();
-    let mut watched = client.watch(ask("p-1")).await.unwrap();
+    client.look(ask("patient-1")).await.unwrap();
+    client.look(asking("patient-1", "fail")).await.unwrap_err();
+    client.look(asking("patient-1", "cut")).await.unwrap_err();
+    let mut watched = client.watch(ask("patient-1")).await.unwrap();
     while watched.message().await.unwrap().is_some() {}
     let channel = world.channel("clinician").await;
-    status_of(bare(&channel, "/p-1.Milo/Feil", vec![]).await).await;
+    status_of(bare(&channel, "/patient-1.Milo/Feil", vec![]).await).await;
     let look = "ward.v1.Ward/Look";
     let wanted = [(look, 0, false), (look, 6, false), (look, 14, true), ("ward.v1.Ward/Watch", 0, false), ("other", 12, true)];
     let calls = eventually("the spans of the calls", async || {
@@ -133,11 +133,11 @@ async fn calls_are_told_with_method_status_and_duration_and_nothing_of_what_they
     .await;
     assert_eq!(calls.iter().map(|(name, code, error)| (name.as_str(), *code, *error)).collect::<Vec<_>>(), wanted);
     // What is on its way at a stop is told as well.
-    client.look(ask("p-1")).await.unwrap();
+    client.look(ask("patient-1")).await.unwrap();
     world.stop_serving().await;
     assert_eq!(spans(&got).iter().filter(|(name, ..)| name == look).count(), 4);
     let bytes: Vec<u8> = got.lock().unwrap().iter().flatten().copied().collect();
-    for word in ["p-1", "Milo", "Feil", "clinician", "hospital", "note", "spiffe"] {
+    for word in ["patient-1", "Milo", "Feil", "clinician", "hospital", "note", "spiffe"] {
         assert!(!bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");
     }
 }
@@ -146,7 +146,7 @@ async fn calls_are_told_with_method_status_and_duration_and_nothing_of_what_they
 async fn a_collector_that_is_away_costs_spans_and_no_call() {
     let (_held, dead) = unheard();
     let (world, _) = ward(&format!("[traces]\nendpoint = \"http://{dead}\"")).await;
-    patient(&world, "p-1").await;
-    Client::of(&world).await.look(ask("p-1")).await.unwrap();
+    patient(&world, "patient-1").await;
+    Client::of(&world).await.look(ask("patient-1")).await.unwrap();
     eventually("a loss that is counted", async || (world.metric("twinveil_spans_lost_total").await > 0).then_some(())).await;
 }

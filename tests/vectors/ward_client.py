@@ -2,7 +2,6 @@
 
 import pathlib
 import sys
-import time
 
 import grpc
 
@@ -47,7 +46,7 @@ for turn, packing in enumerate(ways, 1):
         except grpc.RpcError as error:
             print("large", error.code().name, error.details()[:6])
         try:
-            ward.Look(pb.Ask(patient="p-1", word="late"), timeout=0.3)
+            ward.Look(pb.Ask(patient="p-1", word="late"), timeout=2)
         except grpc.RpcError as error:
             print("late", error.code().name)
         watched = ward.Watch(pb.Ask(patient="p-1", word="forever"))
@@ -59,7 +58,8 @@ for turn, packing in enumerate(ways, 1):
         except grpc.RpcError as error:
             print("cancelled", error.code().name)
         muted = ward.Look.future(pb.Ask(patient="p-1", word="mute"))
-        time.sleep(0.1)
+        # Only then it is there.
+        assert ward.Look(pb.Ask(patient="p-1", word="mutes", count=turn), timeout=10).at_ms == turn
         muted.cancel()
         print("muted", muted.code().name)
         # Not because the connection ends: it is open.

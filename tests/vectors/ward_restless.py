@@ -43,15 +43,22 @@ with grpc.secure_channel(address, own, options=list(options.items())) as channel
     ward = rpc.WardStub(channel)
     if what == "ages":
         with concurrent.futures.ThreadPoolExecutor(4) as threads:
+            # For a second, and until there were enough.
             end = time.monotonic() + 1
-            asks = lambda: collections.Counter(look(ward) for _ in iter(lambda: time.monotonic() < end, False))  # noqa: E731
+
+            def asks():
+                some = collections.Counter()
+                while time.monotonic() < end or (some.total() < 40 and time.monotonic() < end + 20):
+                    some[look(ward)] += 1
+                return some
+
             for some in [threads.submit(asks) for _ in range(4)]:
                 told += some.result()
         for code, count in sorted(told.items()):
             print(code, count)
     if what == "narrow":
-        watched = [ward.Watch(pb.Ask(patient="p-1", count=100, word="slow"), timeout=10) for _ in range(2)]
+        watched = [ward.Watch(pb.Ask(patient="p-1", count=1000, word="slow"), timeout=30) for _ in range(2)]
         print("open", [next(one).at_ms for one in watched])
-        print("none left", look(ward, 0.2).split()[0])
-        print("waits", look(ward), [len(list(one)) for one in watched])
+        print("none left", look(ward, 2).split()[0])
+        print("waits", look(ward, 20), [len(list(one)) for one in watched])
         print("then", look(ward))

@@ -18,7 +18,7 @@ def say(*words):
     sys.stdout.flush()
 
 
-watches = 0
+watches = mutes = 0
 
 
 def ended():
@@ -27,7 +27,7 @@ def ended():
     say("watch ended")
 
 
-def until(true, seconds=5):
+def until(true, seconds=9):
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.01)
@@ -35,7 +35,9 @@ def until(true, seconds=5):
 
 class Ward(rpc.WardServicer):
     def Look(self, ask, call):
+        global mutes
         if ask.word == "mute":
+            mutes += 1
             # Before the client has as much as a header.
             until(lambda: not call.is_active())
             say("mute call active", call.is_active())
@@ -43,6 +45,9 @@ class Ward(rpc.WardServicer):
         if ask.word == "watches":
             until(lambda: watches == ask.count)
             return pb.Chart(patient=ask.patient, at_ms=watches)
+        if ask.word == "mutes":
+            until(lambda: mutes == ask.count)
+            return pb.Chart(patient=ask.patient, at_ms=mutes)
         if ask.word == "plain":
             return pb.Chart(patient=ask.patient, heart_rate=72.5)
         sent = sorted(f"{key}={value}" for key, value in call.invocation_metadata())
@@ -52,7 +57,7 @@ class Ward(rpc.WardServicer):
             call.set_trailing_metadata((("x-name", "Milo Feil"), ("grpc-status-details-bin", b"Milo Feil")))
             call.abort(grpc.StatusCode.ALREADY_EXISTS, "Milo Feil has a record already")
         if ask.word == "late":
-            say("deadline", 0 < call.time_remaining() < 0.5)
+            say("deadline", 0 < call.time_remaining() < 2.5)
             until(lambda: not call.is_active())
             say("late call active", call.is_active())
         call.set_trailing_metadata((("x-request-id", "18"), ("x-name", "Milo Feil")))

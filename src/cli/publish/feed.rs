@@ -166,10 +166,10 @@ mod tests {
 
     #[test]
     fn frames_that_are_not_due_are_not_sent_along() {
-        let frames = vec![Ok((0, frame(1_000, 1))), Ok((0, frame(1_000, 1))), Ok((0, frame(1_050, 1)))];
+        let frames = vec![Ok((0, frame(1_000, 1))), Ok((0, frame(1_000, 1))), Ok((0, frame(2_000, 1)))];
         let begin = Instant::now();
         assert_eq!(batches(frames, 64, Pace::Recorded), (vec![2, 1], Ok(3)));
-        assert!(begin.elapsed() >= Duration::from_millis(50));
+        assert!(begin.elapsed() >= Duration::from_secs(1));
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::io::BufRead;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use serde_json::{Value, json};
+
+use crate::harness::PATIENCE;
 
 use super::{CLINICIAN, Gateway, PATIENT, TWINVEIL, event, frame};
 
@@ -150,8 +153,8 @@ fn a_patient_narrows_a_grant_while_it_streams() {
     let narrow = format!("wallet grant --wallet patient.json {CLINICIAN} --permit vitals=generalize --permit time=keep --days 30");
     gateway.json(&format!("{narrow} --replaces {}", &text(&wide["record"])[..12]));
     // Every frame is under the view that was announced before it, and it never closes in between.
-    let mut narrowed = false;
-    for _ in 0..400 {
+    let (mut narrowed, patience) = (false, Instant::now() + PATIENCE);
+    while Instant::now() < patience {
         let event = event(&mut stream);
         match event["event"].as_str().unwrap() {
             "view" => {

@@ -291,8 +291,8 @@ async fn a_wallet_is_told_what_happens_as_it_happens_and_by_whom() {
     let mut theirs = world.notices(&guardian, &voice, true).await.expect("may view");
     let by = |word: &str| format!("{word} {}", guardian.did());
     assert_eq!(told(&mut notices, 1).await, [("delegated".to_owned(), "subject".to_owned())], "from now on");
-    // Two seconds: the last quarter is half a second.
-    let record = world.signed_by(&guardian, &voice, &ada, &for_clinician(&world).until(in_ms(&world, 2_000))).await;
+    // Eight seconds: the last quarter is two.
+    let record = world.signed_by(&guardian, &voice, &ada, &for_clinician(&world).until(in_ms(&world, 8_000))).await;
     world.submit(&record).await.expect("the guardian's");
     let expected = [("granted".to_owned(), by("delegate")), ("expiring".into(), String::new()), ("expired".into(), String::new())];
     assert_eq!(told(&mut notices, 3).await, expected);
@@ -323,10 +323,10 @@ async fn a_query_of_another_kind_is_refused_where_it_does_not_belong() {
 async fn clinic_hours_close_and_open_a_stream_by_themselves() {
     let world = World::start().await;
     let ada = world.patient("ada").await;
-    // The last second before a full minute of hours that the test chooses: from then on closed, two minutes later open again.
+    // The last seconds before a full minute of hours that the test chooses: from then on closed, two minutes later open again.
     let now = world.now();
     let minute = now.0.div_euclid(60_000) + 2;
-    world.clock.shift(minute * 60_000 - now.0 - 1_500);
+    world.clock.shift(minute * 60_000 - now.0 - 5_000);
     let time = |minute: i64| {
         let of_day = minute.rem_euclid(1_440);
         format!("{:02}:{:02}", of_day / 60, of_day % 60)

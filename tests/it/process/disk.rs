@@ -1,6 +1,9 @@
 //! What does a full disk do? Store and log are on a small disk of their own, and somebody else fills it.
 
+use std::time::Instant;
+
 use super::*;
+use crate::harness::PATIENCE;
 #[cfg(target_os = "linux")]
 use crate::harness::disk::Small;
 
@@ -53,7 +56,16 @@ fn on_a_full_disk_nothing_is_acknowledged_that_is_not_kept_and_streams_go_on() {
 
     // With room again all goes on by itself.
     disk.empty();
-    gateway.done(dir, &grant("dpv:ServiceProvision", "7"));
+    // Whoever comes while the gateway opens its file anew is refused once more.
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let tried = gateway.run(dir, &grant("dpv:ServiceProvision", "7"));
+        if tried.status.success() {
+            break;
+        }
+        refused.push(String::from_utf8(tried.stderr).unwrap());
+        assert!(Instant::now() < patience, "{refused:?}");
+    }
     publish();
     until("\"frame\"");
     stream.kill().unwrap();

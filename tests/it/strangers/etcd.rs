@@ -128,7 +128,7 @@ async fn session(at: SocketAddr) -> String {
     let id = u64::from_str_radix(&granted, 16).unwrap();
     let all = all.replace(&granted, "LEASE").replace(&id.to_string(), "LEASE").replace(&at.to_string(), "ETCD");
     // How long something took and what is left of a lease is never the same.
-    let plain = |line: &str| line.split(" took = ").next().unwrap_or_default().replace("remaining(600s)", "remaining(599s)");
+    let plain = |line: &str| line.split(" took = ").next().unwrap_or_default().replace("remaining(600s)", "remaining(59xs)");
     all.lines().map(|line| plain(line) + "\n").collect()
 }
 
@@ -205,7 +205,7 @@ async fn where_nobody_classified_values_etcdctl_shows_empty_ones_and_everything_
     assert_eq!(full, seen);
     let granted = lease(&once(world.gate, &["lease", "grant", "3"], ""));
     let mut kept = Running::start(etcdctl(world.gate, &["lease", "keep-alive", &granted]).unwrap());
-    kept.heard("three signs of life", |said| (said.matches("keepalived with TTL(3)").count() == 3).then_some(())).await;
+    kept.heard("three signs of life", |said| (said.matches("keepalived with TTL(3)").count() >= 3).then_some(())).await;
     let said = plainly.heard("the last event", |said| said.contains("DELETE\nward/bed/2\n\n").then(|| said.to_owned())).await;
     assert_eq!(said, "PUT\nward/bed/1\n\nPUT\nward/bed/1\n\nPUT\nward/bed/2\n\nDELETE\nward/bed/2\n\n");
 }
