@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::veil::consent::document::ConsentDocument;
 use crate::veil::consent::envelope::{Envelope, Verified};
-use crate::veil::consent::record::{Consent, Recipient};
+use crate::veil::consent::record::{Consent, Recipient, Status};
 use crate::veil::consent::rule::{Effect, Rule, Which};
 use crate::veil::dpv;
 use crate::veil::name::{Purpose, UnixMs};
@@ -63,7 +63,13 @@ impl Held {
     fn is_own_word(&self) -> bool {
         let consent = self.consent();
         let says = consent.demand.is_none() && (consent.permits() || consent.rules.is_empty());
-        self.acts != Acts::Forbids && consent.by.role.authority().is_none() && says
+        // Who said first what a delegate renewed can't be seen from here; it may have been the subject, and then it goes first also when the
+        // delegation is over.
+        let theirs = match consent.by.role.authority() {
+            None => self.acts != Acts::Forbids,
+            Some(_) => consent.status == Status::Renewed,
+        };
+        says && theirs
     }
 }
 

@@ -28,9 +28,9 @@ pub struct Kept {
 }
 
 impl<'a> Arrival<'a> {
-    /// Of so many bytes.
+    /// Of so many bytes, which may lie in twice as many.
     pub(super) fn new(room: &'a Arc<Room>, bytes: usize) -> Self {
-        Self { room, bytes: bytes.next_power_of_two().max(BLOCK_BYTES), kept: None }
+        Self { room, bytes: (2 * bytes).max(BLOCK_BYTES), kept: None }
     }
 
     /// Frames of a message in it that may wait as long as they like, with what says that they keep it: nothing, where they are most of
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn an_arrival_is_counted_once_and_as_long_as_anybody_has_some_of_it() {
         let room = Arc::new(Room::new(3 * BLOCK_BYTES));
-        let came = 2 * BLOCK_BYTES;
+        let came = BLOCK_BYTES;
         // Two frames, and a byte in front of them.
         let frames = |len: u32| Frames::new(vec![7; len as usize].into(), vec![1..2, 2..len]).expect("inside");
         let mut arrival = Arrival::new(&room, came);

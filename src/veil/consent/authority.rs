@@ -197,7 +197,7 @@ impl Standing {
             return Ok(());
         }
         scope::check_vault(delegation.vault_key, consent.vault_key)?;
-        let own = |id: &RecordId| self.grant(*id).is_some_and(|grant| !grant.own && grant.consent().by.key == consent.by.key);
+        let own = |id: &RecordId| self.grant(*id).is_some_and(|grant| !grant.is_own() && grant.word.by.key == consent.by.key);
         if consent.replaces.iter().all(own) { Ok(()) } else { Err(RecordRefusal::Widens("replaces".into())) }
     }
 

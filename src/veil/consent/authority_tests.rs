@@ -1,3 +1,6 @@
+#[path = "renewal_tests.rs"]
+mod renewal;
+
 use serde_json::{Value, json};
 
 use super::super::envelope::Envelope;
@@ -201,64 +204,6 @@ fn each_right_is_needed_for_what_it_is_for() {
 }
 
 #[test]
-fn a_renewal_is_of_one_record_in_force_on_the_same_terms() {
-    let mut standing = Standing::default();
-    let own = standing.own(|document| document["vault_key"] = json!(seal_key(1).to_string()));
-    let id = standing.delegate(GUARDIAN, |document| document["rights"] = json!(["renew"]));
-    let renewal = move |document: &mut Value| {
-        document["status"] = json!("RenewedConsentGiven");
-        document["expires"] = json!(after(59 * DAY).to_string());
-        document["vault_key"] = json!(seal_key(1).to_string());
-        document["replaces"] = json!([own.to_string()]);
-    };
-    let not_a_renewal =
-        |refused: Result<RecordId, RecordRefusal>| assert!(matches!(refused, Err(RecordRefusal::NotARenewal(_))), "{refused:?}");
-    not_a_renewal(standing.by(GUARDIAN, id, NOW, |document| {
-        renewal(document);
-        document["replaces"] = json!([]);
-    }));
-    for (member, value) in [
-        ("purposes", json!(["dpv:AcademicResearch", "dpv:ScientificResearch"])),
-        ("recipients", json!([{"spiffe": "spiffe://lab.example/reader"}, {"spiffe": "spiffe://lab.example/other"}])),
-        ("rules", json!([{"effect": "permit", "match": {"category": "health"}, "treatment": "generalize"}])),
-        ("vault_key", json!(seal_key(2).to_string())),
-        ("jurisdiction", json!(["AT"])),
-        ("storage", json!({"places": ["DE"], "retention": "P7M"})),
-        ("windows", json!([{"zone": "UTC", "days": ["mon"], "from": "08:00", "to": "09:00"}])),
-    ] {
-        not_a_renewal(standing.by(GUARDIAN, id, NOW, |document| {
-            renewal(document);
-            document[member] = value;
-        }));
-    }
-    not_a_renewal(standing.by(GUARDIAN, id, NOW, |document| {
-        renewal(document);
-        document["max_uses"] = json!(9);
-    }));
-    // nor for longer than the delegation
-    let longer = standing.by(GUARDIAN, id, NOW, |document| {
-        renewal(document);
-        document["expires"] = json!(after(61 * DAY).to_string());
-    });
-    assert_eq!(longer, Err(RecordRefusal::Widens("expires".into())));
-    // nor shorter than it is: that would be a withdrawal, and would end what she forbade
-    not_a_renewal(standing.by(GUARDIAN, id, NOW, |document| {
-        renewal(document);
-        document["expires"] = json!(after(29 * DAY).to_string());
-    }));
-    standing.clone().by(GUARDIAN, id, NOW, renewal).expect("the same terms");
-    // what was withdrawn is not brought back
-    standing.withdraw(&withdraw_records(ADA, NOW, &[own]), NOW).expect("hers");
-    assert_eq!(standing.by(GUARDIAN, id, NOW, renewal), Err(RecordRefusal::NotLive(own)));
-    let forbid = standing.own(|document| rules(document, &[("location", "forbid")]));
-    not_a_renewal(standing.by(GUARDIAN, id, NOW, |document| {
-        renewal(document);
-        rules(document, &[("location", "forbid")]);
-        document["replaces"] = json!([forbid.to_string()]);
-    }));
-}
-
-#[test]
 fn the_subjects_own_word_goes_before_a_delegates() {
     let mut standing = Standing::default();
     let id = standing.delegate(GUARDIAN, |_| ());
@@ -290,43 +235,6 @@ fn the_subjects_own_word_goes_before_a_delegates() {
         document["rules"] = json!([]);
     });
     assert_eq!(decides(&standing, NOW), [location]);
-}
-
-#[test]
-fn what_a_delegate_renewed_of_the_subjects_stays_the_subjects_word() {
-    let mut standing = Standing::default();
-    let first = standing.own(|document| rules(document, &[("health", "generalize"), ("device", "forbid")]));
-    standing.own(|document| rules(document, &[("device", "keep"), ("location", "keep")]));
-    let id = standing.delegate(GUARDIAN, |_| ());
-    standing.by(GUARDIAN, id, NOW, |document| rules(document, &[("behaviour", "keep")])).expect("good");
-    let before = decides(&standing, NOW);
-    assert!(
-        before.contains(&(Some(Category::Device), Treatment::Strip)) && !before.contains(&(Some(Category::Behaviour), Treatment::Keep))
-    );
-    let renewed = standing
-        .by(GUARDIAN, id, NOW, |document| {
-            rules(document, &[("health", "generalize"), ("device", "forbid")]);
-            document["status"] = json!("RenewedConsentGiven");
-            document["expires"] = json!(after(59 * DAY).to_string());
-            document["replaces"] = json!([first.to_string()]);
-        })
-        .expect("the same terms");
-    let sorted = |mut decides: Vec<(Option<Category>, Treatment)>| {
-        decides.sort_unstable();
-        decides
-    };
-    assert_eq!(sorted(decides(&standing, NOW)), sorted(before));
-    // Nor may they put something else in its place, though their key signed it.
-    let wider = standing.by(GUARDIAN, id, NOW, |document| document["replaces"] = json!([renewed.to_string()]));
-    assert_eq!(wider, Err(RecordRefusal::Widens("replaces".into())));
-    // Its permits end with the delegation, its forbids do not.
-    standing.finish(&end_delegation(ADA, ADA, &[id])).expect("hers");
-    let left = [
-        (Some(Category::Device), Treatment::Strip),
-        (Some(Category::Device), Treatment::Keep),
-        (Some(Category::Location), Treatment::Keep),
-    ];
-    assert_eq!(decides(&standing, NOW), left);
 }
 
 /// Whether it comes before the refusal or behind it, by name or by number: else a delegate's permit would decide where the subject said

@@ -4,7 +4,8 @@
 //! purpose; what is absent is not "any". Of all permits that decide, the most protective treatment holds.
 //!
 //! Where the subject has a permit (or a plain refusal) in force for the recipient and purpose, delegates' records say nothing on it;
-//! else they decide like the subject's own. The subject's forbids always count. What a delegate renewed is the subject's word if it was.
+//! else they decide like the subject's own. The subject's forbids always count. What a delegate renewed is the subject's word if it was,
+//! also when the delegation has ended and with it what it permits: then nobody permits anything in its place.
 
 use super::obligations::Obligations;
 use super::record::{Matcher, Recipient};
@@ -146,7 +147,10 @@ impl Standing {
         let Moment { at, spent } = moment;
         let (mut own, mut delegates) = (Deciding::default(), Deciding::default());
         let mut spoke = false;
-        for grant in self.grants().iter().filter(|grant| grant.consent().by.role.is_mandate() == mandate) {
+        let mut grants: Vec<_> = self.grants().iter().filter(|grant| grant.consent().by.role.is_mandate() == mandate).collect();
+        // What was said last names the keys, not what was renewed last.
+        grants.sort_by_key(|grant| grant.word.seq);
+        for grant in grants {
             let consent = grant.consent();
             // A word on one legal demand permits nothing else, and is no word on anything else either.
             if consent.demand.is_some() {
@@ -170,7 +174,7 @@ impl Standing {
             for boundary in grant.boundaries(at).into_iter().flatten().filter(|boundary| *boundary > at) {
                 own.valid_until = own.valid_until.min(boundary);
             }
-            let deciding = if grant.own { &mut own } else { &mut delegates };
+            let deciding = if grant.is_own() { &mut own } else { &mut delegates };
             if forbids_now {
                 deciding.rules.extend(rules(grant, Effect::Forbid));
             }
@@ -183,7 +187,8 @@ impl Standing {
             }
             // The subject's own word on this recipient and purpose, also where it says: not now, or not at all.
             let says = consent.permits() || consent.rules.is_empty();
-            spoke |= grant.own && to_them && says && matches!(grant.state(at), GrantState::Live | GrantState::Closed);
+            let stands = matches!(grant.state(at), GrantState::Live | GrantState::Closed) || grant.is_cut_short(at);
+            spoke |= grant.is_own() && to_them && says && stands;
         }
         if !spoke {
             own.join(delegates);

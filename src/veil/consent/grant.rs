@@ -15,12 +15,21 @@ pub struct Grant {
     pub(super) consent: Arc<Verified<Consent>>,
     pub(super) from: UnixMs,
     pub(super) taken: Stamp,
-    /// Who signed it speaks for themselves: the subject, or an operator; or a delegate renewed what one of these said.
-    pub(super) own: bool,
+    pub(super) word: Word,
     pub(super) withdrawn: Option<Box<Done>>,
     pub(super) replaced: Option<Box<Done>>,
     /// With the delegation that it was made under.
     pub(super) ended: Option<Box<Done>>,
+}
+
+/// Whose word a record is: of whoever signed it; or, where a delegate renewed it, of whom the old one was of. Else a renewal would undo
+/// what the subject forbade, or put an older word before a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    /// Who said it first.
+    pub(super) by: By,
+    /// The number of the record in which they did.
+    pub(super) seq: u64,
 }
 
 /// When something was taken: the number of the change, and the gateway's clock.
@@ -77,8 +86,13 @@ impl Grant {
     }
 
     /// Whether it is the subject's own word (of a mandate: the operator's), and stays so though a delegate renewed it.
-    pub fn is_own(&self) -> bool {
-        self.own
+    pub(super) fn is_own(&self) -> bool {
+        self.word.by.role.authority().is_none()
+    }
+
+    /// Whether its permits ended with a delegation, and would be in force now: nothing is permitted, and it was somebody's word.
+    pub(super) fn is_cut_short(&self, at: UnixMs) -> bool {
+        self.state(at) == GrantState::Ended && self.from <= at && at < self.consent().expires
     }
 
     /// From when it is in force.

@@ -139,7 +139,7 @@ impl Story {
     fn grant(&mut self, says: &Says, by: Option<(u8, RecordId)>) -> Result<(), TestCaseError> {
         let (envelope, replaces) = self.written(says, by);
         let takes = self.history.takes(says, replaces, by, self.now);
-        self.submit(&envelope, says.clone(), replaces, by, (takes, by.is_none()))
+        self.submit(&envelope, says.clone(), replaces, by, (takes, None))
     }
 
     fn renew(&mut self, which: usize, lasts_h: i64, by: Option<(u8, RecordId)>) -> Result<(), TestCaseError> {
@@ -149,13 +149,13 @@ impl Story {
         if says.refuses {
             return Ok(());
         }
-        let (takes, own) = (self.history.renews(grant, lasts_h, by, self.now), by.is_none() || grant.own);
+        let (takes, word) = (self.history.renews(grant, lasts_h, by, self.now), by.map(|_| grant.word));
         let (mut envelope, replaces) = self.written(&says, by);
         let payload = String::from_utf8(envelope.payload).expect("JSON").replace("ConsentGiven", "RenewedConsentGiven");
         envelope.payload = payload.into_bytes();
         envelope.signatures.clear();
         envelope.countersign(&key(by.map_or(SUBJECT, |(delegate, _)| delegate)));
-        self.submit(&envelope, says, replaces, by, (takes, own))
+        self.submit(&envelope, says, replaces, by, (takes, word))
     }
 
     fn submit(
@@ -164,7 +164,7 @@ impl Story {
         says: Says,
         replaces: Option<RecordId>,
         by: Option<(u8, RecordId)>,
-        (takes, own): (bool, bool),
+        (takes, word): (bool, Option<(Option<u8>, u64)>),
     ) -> Result<(), TestCaseError> {
         let record = verified::<Consent>(envelope);
         let taken = self.standing.check(&record, UnixMs(self.now));
@@ -173,14 +173,14 @@ impl Story {
             let consent = record.get();
             self.history.grants.push(Granted {
                 id: record.id(),
-                seq: consent.seq,
                 at: consent.at.0,
                 from: consent.not_before.unwrap_or(consent.at).0,
                 expires: consent.expires.0,
                 says,
                 replaces,
                 by,
-                own,
+                word: word.unwrap_or((by.map(|(key, _)| key), consent.seq)),
+                cut_short: false,
             });
             self.standing.apply(record, UnixMs(self.now));
         }
@@ -211,7 +211,7 @@ impl Story {
         let end = verified::<DelegationEnd>(&end_delegation(SUBJECT, by, &[id]));
         let ends = self.standing.check_end(&end, UnixMs(self.now)).expect("either side ends it");
         self.standing.apply_end(ends);
-        self.history.ends.insert(id);
+        self.history.end(id, self.now);
     }
 
     fn withdraw(&mut self, named: Option<RecordId>, up_to: u64, by: Option<usize>) -> Result<(), TestCaseError> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::SKEW_MS_MAX;
 use super::authority::{Agreed, Delegated};
 use super::envelope::Verified;
-use super::grant::{Done, Stamp};
+use super::grant::{Done, Stamp, Word};
 use super::record::{Consent, Status};
 use super::refusal::RecordRefusal;
 use super::signer::{By, SignerRole};
@@ -135,6 +135,10 @@ impl Standing {
             return Err(RecordRefusal::NotARenewal("`replaces` does not name exactly one record"));
         };
         let renewed = self.grant(renewed).filter(|grant| grant.permits_after(now));
+        let by_delegate = consent.by.role.authority().is_some();
+        if by_delegate && renewed.is_some_and(|grant| grant.from > now) {
+            return Err(RecordRefusal::NotARenewal("what it replaces has not begun"));
+        }
         match renewed.map(Grant::consent) {
             None => Err(RecordRefusal::NotARenewal("what it replaces permits nothing any more")),
             // The count would begin anew: that is a grant.
@@ -142,9 +146,7 @@ impl Standing {
                 Err(RecordRefusal::NotARenewal("what counts its uses is granted again"))
             }
             // Else whoever may only renew would withdraw, and end what the subject forbade.
-            Some(old) if consent.by.role.authority().is_some() && consent.expires < old.expires => {
-                Err(RecordRefusal::NotARenewal("it ends before what it replaces"))
-            }
+            Some(old) if by_delegate && consent.expires < old.expires => Err(RecordRefusal::NotARenewal("it ends before what it replaces")),
             Some(old) if old.terms != consent.terms || old.by.role.is_mandate() != consent.by.role.is_mandate() => {
                 Err(RecordRefusal::NotARenewal("its terms are not those of what it replaces"))
             }
@@ -184,10 +186,11 @@ impl Standing {
     pub fn apply(&mut self, record: Verified<Consent>, now: UnixMs) {
         let (id, when) = (record.id(), self.stamp(now));
         let consent = record.get();
-        // Whose word it is does not change with who renews it, or a renewal would undo what the subject forbade.
-        let mut own = consent.by.role.authority().is_none();
+        let mut word = Word { by: consent.by, seq: consent.seq };
         for grant in self.grants.iter_mut().filter(|grant| consent.replaces.contains(&grant.consent.id())) {
-            own |= consent.status == Status::Renewed && grant.own;
+            if consent.status == Status::Renewed && consent.by.role.authority().is_some() {
+                word = grant.word;
+            }
             grant.replaced = Some(Box::new(Done { by: consent.by, when }));
         }
         self.head = Head { seq: consent.seq, record: Some(id) };
@@ -199,7 +202,7 @@ impl Standing {
         // Without `not_before` it is in force as soon as it is taken, also where the signer's clock is a little ahead.
         let from = consent.not_before.unwrap_or(consent.at.min(now));
         let withdrawn = withdrawn.map(|by| Box::new(Done { by, when }));
-        self.grants.push(Grant { consent: Arc::new(record), from, taken: when, own, withdrawn, replaced: None, ended: None });
+        self.grants.push(Grant { consent: Arc::new(record), from, taken: when, word, withdrawn, replaced: None, ended: None });
     }
 
     /// The next change.
@@ -217,7 +220,7 @@ impl Standing {
         match &withdrawal.get().reach {
             Reach::Records(ids) => {
                 for id in ids {
-                    match self.grants.iter().position(|grant| grant.id() == *id) {
+                    match self.standing_for(*id) {
                         Some(at) if !self.reaches(by, self.grants[at].record()) => {
                             return Err(RecordRefusal::Widens("withdraws".into()));
                         }
@@ -229,11 +232,12 @@ impl Standing {
                 }
             }
             Reach::UpTo(seq) => {
-                let reached = |grant: &Grant| grant.consent().seq <= *seq && grant.permits_after(now) && self.reaches(by, grant.record());
+                let reached = |grant: &Grant| grant.word.seq <= *seq && grant.permits_after(now) && self.reaches(by, grant.record());
                 ending.grants = self.grants.iter().enumerate().filter(|(_, grant)| reached(grant)).map(|(at, _)| at).collect();
                 // Signed ahead with a number ahead, it reaches what was signed by then, and nothing made later.
-                // A clock may be as fast as it may be for records.
-                let latest = UnixMs(now.0.saturating_add(SKEW_MS_MAX));
+                // The subject's clock may be as fast as it may be for records; a delegate's reaches no further than the delegation.
+                let skew = if by.role.authority().is_none() { SKEW_MS_MAX } else { 0 };
+                let latest = UnixMs(now.0.saturating_add(skew));
                 let bound = Bound { seq: *seq, signed_by: withdrawal.get().at.min(latest), by };
                 let known = |known: &Bound| known.seq >= bound.seq && known.signed_by >= bound.signed_by && known.by == by;
                 ending.bound = (bound.seq > self.head.seq && !self.bounds.iter().any(known)).then_some(bound);
@@ -261,6 +265,12 @@ impl Standing {
             self.bounds.retain(|known| known.by != bound.by || known.seq > bound.seq || known.signed_by > bound.signed_by);
             self.bounds.push(bound);
         }
+    }
+
+    /// Where the record is that was meant, or what delegates put in its place by renewing it.
+    fn standing_for(&self, id: RecordId) -> Option<usize> {
+        let meant = self.grant(id)?.word.seq;
+        self.grants.iter().rposition(|grant| grant.word.seq == meant)
     }
 
     /// Whether somebody's withdrawal reaches a record: the subject's every one, a delegate's those in the scope, a signatory's those

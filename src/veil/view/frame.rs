@@ -76,6 +76,9 @@ impl Frames {
             index += 1;
             keep(index - 1)
         });
+        if self.places.len() < self.places.capacity() / 2 {
+            self.places.shrink_to_fit();
+        }
     }
 }
 

@@ -18,7 +18,6 @@ pub(super) struct History {
 
 pub(super) struct Granted {
     pub(super) id: RecordId,
-    pub(super) seq: u64,
     pub(super) at: i64,
     pub(super) from: i64,
     pub(super) expires: i64,
@@ -26,8 +25,10 @@ pub(super) struct Granted {
     pub(super) replaces: Option<RecordId>,
     /// The delegate's key and the delegation.
     pub(super) by: Option<(u8, RecordId)>,
-    /// The subject said it, though somebody else may have renewed it.
-    pub(super) own: bool,
+    /// Who said it first, where delegates renewed it: a delegate's key, or none; and the number of that record.
+    pub(super) word: (Option<u8>, u64),
+    /// Its permits ended with a delegation before anything else ended them.
+    pub(super) cut_short: bool,
 }
 
 pub(super) struct Delegated {
@@ -63,8 +64,10 @@ impl History {
     pub(super) fn is_withdrawn(&self, grant: &Granted) -> bool {
         !grant.says.refuses
             && self.withdrawals.iter().any(|withdrawn| {
-                let named = withdrawn.named == Some(grant.id);
-                let counted = grant.seq <= withdrawn.up_to && (grant.seq <= withdrawn.head || grant.at <= withdrawn.at);
+                let meant =
+                    |id: RecordId| self.grants.iter().find(|named| named.id == id).is_some_and(|named| named.word.1 == grant.word.1);
+                let named = withdrawn.named == Some(grant.id) || withdrawn.named.is_some_and(meant);
+                let counted = grant.word.1 <= withdrawn.up_to && (grant.word.1 <= withdrawn.head || grant.at <= withdrawn.at);
                 (named || counted) && withdrawn.by.is_none_or(|by| self.in_scope(by, &grant.says))
             })
     }
@@ -75,6 +78,15 @@ impl History {
 
     pub(super) fn permits_after(&self, grant: &Granted, at: i64) -> bool {
         !grant.says.refuses && at < grant.expires && !self.is_replaced(grant) && !self.is_withdrawn(grant) && !self.is_ended(grant)
+    }
+
+    pub(super) fn end(&mut self, id: RecordId, now: i64) {
+        let ends = |grant: &Granted| grant.by.is_some_and(|(_, under)| under == id) && self.permits_after(grant, now);
+        let cut_short: Vec<usize> = self.grants.iter().enumerate().filter(|(_, grant)| ends(grant)).map(|(at, _)| at).collect();
+        for at in cut_short {
+            self.grants[at].cut_short = true;
+        }
+        self.ends.insert(id);
     }
 
     pub(super) fn in_force(&self, id: RecordId, delegate: u8, now: i64) -> bool {
@@ -95,7 +107,7 @@ impl History {
                 let fits = !delegated.narrow || (says.recipients == 1 && says.purposes == 1 && (says.refuses || !says.keep));
                 fits && (says.refuses || expires <= delegated.expires)
             });
-            let own = replaced.flatten().is_none_or(|grant| !grant.own && grant.by.is_some_and(|(key, _)| key == delegate));
+            let own = replaced.flatten().is_none_or(|grant| grant.word.0 == Some(delegate));
             self.in_force(under, delegate, now) && scope && own
         });
         swaps && speaks
@@ -109,7 +121,7 @@ impl History {
                 let says = &grant.says;
                 expires <= delegated.expires && (!delegated.narrow || (says.recipients == 1 && says.purposes == 1 && !says.keep))
             });
-            self.in_force(under, delegate, now) && scope && expires >= grant.expires
+            self.in_force(under, delegate, now) && scope && expires >= grant.expires && grant.from <= now
         });
         self.permits_after(grant, now) && speaks
     }
@@ -123,9 +135,13 @@ impl History {
         let open = |grant: &Granted| !grant.says.hours || (8..12).contains(&(at.div_euclid(HOUR).rem_euclid(24)));
         // A refusal without rules says no to all of it; one with forbids says these.
         let says = |grant: &Granted| !grant.says.refuses || !grant.says.forbids;
-        let spoke = self.grants.iter().filter(to).any(|grant| grant.own && lasts(grant) && says(grant) && !over(grant));
+        let spoke = self
+            .grants
+            .iter()
+            .filter(to)
+            .any(|grant| grant.word.0.is_none() && lasts(grant) && says(grant) && (!over(grant) || grant.cut_short));
         let mut decides = BTreeSet::new();
-        for grant in self.grants.iter().filter(to).filter(|grant| lasts(grant) && (grant.own || !spoke)) {
+        for grant in self.grants.iter().filter(to).filter(|grant| lasts(grant) && (grant.word.0.is_none() || !spoke)) {
             if grant.says.forbids {
                 decides.insert((grant.id, false));
             }
