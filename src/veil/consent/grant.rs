@@ -15,6 +15,7 @@ pub struct Grant {
     pub(super) consent: Arc<Verified<Consent>>,
     pub(super) from: UnixMs,
     pub(super) taken: Stamp,
+    /// Whose it is.
     pub(super) word: Word,
     pub(super) withdrawn: Option<Box<Done>>,
     pub(super) replaced: Option<Box<Done>>,
@@ -149,7 +150,9 @@ impl Grant {
         let consent = self.consent();
         match self.state(at) {
             GrantState::Replaced | GrantState::Expired => [None; 3],
-            GrantState::Withdrawn | GrantState::Ended if !consent.forbids() => [None; 3],
+            GrantState::Withdrawn if !consent.forbids() => [None; 3],
+            // One that was cut short is somebody's word until it would have come to its end.
+            GrantState::Ended if !consent.forbids() && !self.is_own() => [None; 3],
             GrantState::Withdrawn | GrantState::Ended | GrantState::NotYet => [Some(self.from()), Some(consent.expires), None],
             GrantState::Live | GrantState::Closed => [None, Some(consent.expires), Some(windows::next_edge(&consent.windows, at))],
         }

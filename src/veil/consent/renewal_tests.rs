@@ -127,7 +127,7 @@ fn nobody_speaks_in_the_subjects_place_when_a_renewal_has_ended() {
     standing.by(OTHER, others, NOW, longer).expect("good");
     renew(&mut standing, theirs, first, |document| rules(document, &[("health", "generalize")])).expect("the same terms");
     standing.finish(&end_delegation(ADA, GUARDIAN, &[theirs])).expect("their own");
-    assert_eq!(decides(&standing, NOW), []);
+    assert_eq!((decides(&standing, NOW), deciding(&standing, NOW).valid_until), (vec![], after(59 * DAY)));
     assert_eq!(decides(&standing, after(59 * DAY)), [(Some(Category::Health), Treatment::Keep)], "as if it had come to its end");
 }
 
