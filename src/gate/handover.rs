@@ -131,9 +131,8 @@ impl Handover {
         let mut next = Some(first);
         while let Some((chunk, at)) = next {
             let at = self.collect_from(shared, stream, (&chunk, at), now, waker);
-            let whole = chunk.get(at).is_none();
-            stream.queue.put_back(chunk, at);
-            next = if whole && self.writer.bytes() < BATCH_BYTES { stream.queue.try_next() } else { None };
+            let rest = stream.queue.put_back(chunk, at);
+            next = if !rest && self.writer.bytes() < BATCH_BYTES { stream.queue.try_next() } else { None };
         }
     }
 
@@ -257,7 +256,7 @@ impl Handover {
         self.doubt = false;
         let sent = self.sent;
         for (about, _) in self.half_way.iter().filter(|(_, end)| *end > sent) {
-            let seen = self.seen.find(*about).and_then(|index| self.seen.get_mut(index));
+            let seen = self.seen.of_mut(*about);
             self.cut_off |= seen.is_none_or(|seen| {
                 !seen.is_current(mandate_generation, now) && !matches!(shared.maker.refresh(ask, seen, &mut self.shown, now), Ok(None))
             });

@@ -90,6 +90,7 @@ impl Publisher {
     {
         let mut body = std::pin::pin!(body);
         let mut deframer = Deframer::within(Arc::clone(&self.shared.room));
+        let kept = Arc::clone(&self.shared.kept);
         let mut stopping = self.shared.hub.stopping();
         let mut changes = self.shared.live.changes();
         let end = 'call: loop {
@@ -110,7 +111,6 @@ impl Publisher {
                 Err(()) => return,
                 Ok(Some(frame)) => frame.into_data().unwrap_or_default(),
             };
-            let kept = Arc::clone(&self.shared.kept);
             let mut arrival = Arrival::new(&kept, data.len());
             deframer.push(data);
             loop {

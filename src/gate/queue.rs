@@ -52,6 +52,18 @@ struct QueueState {
 }
 
 impl QueueState {
+    /// The oldest chunk; it counts no more.
+    fn pop(&mut self) -> Option<(Arc<Chunk>, usize)> {
+        let (chunk, at) = self.chunks.pop_front()?;
+        self.bytes -= chunk.bytes();
+        Some((chunk, at))
+    }
+
+    fn clear(&mut self) {
+        self.chunks.clear();
+        self.bytes = 0;
+    }
+
     /// Whoever waits for anything.
     fn wakes(&mut self) -> impl Iterator<Item = Waker> + use<> {
         self.reader.take().into_iter().chain(self.held_up.take())
@@ -89,8 +101,7 @@ impl Queue {
     /// The next chunk; it leaves the queue. Whoever does not come to its end gives back the rest.
     pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut state = self.lock();
-        if let Some((chunk, at)) = state.chunks.pop_front() {
-            state.bytes -= chunk.bytes();
+        if let Some((chunk, at)) = state.pop() {
             drop(state);
             self.space.notify_waiters();
             return Poll::Ready(Next::Chunk(chunk, at));
@@ -105,20 +116,24 @@ impl Queue {
     /// The next chunk, if one is at hand.
     pub fn try_next(&self) -> Option<(Arc<Chunk>, usize)> {
         let mut state = self.lock();
-        let (chunk, at) = state.chunks.pop_front()?;
-        state.bytes -= chunk.bytes();
+        let next = state.pop()?;
         drop(state);
         self.space.notify_waiters();
-        Some((chunk, at))
+        Some(next)
     }
 
     /// Takes the rest of a chunk back, from the first frame on that was not read: it counts, and may have to go, as what is behind it.
-    pub fn put_back(&self, chunk: Arc<Chunk>, at: usize) {
-        let mut state = self.lock();
-        if chunk.get(at).is_some() && !state.gone && state.ended != Some(Ended::TooSlow) {
-            state.bytes += chunk.bytes();
-            state.chunks.push_front((chunk, at));
+    /// Whether there was any.
+    pub fn put_back(&self, chunk: Arc<Chunk>, at: usize) -> bool {
+        let rest = chunk.get(at).is_some();
+        if rest {
+            let mut state = self.lock();
+            if !state.gone && state.ended != Some(Ended::TooSlow) {
+                state.bytes += chunk.bytes();
+                state.chunks.push_front((chunk, at));
+            }
         }
+        rest
     }
 
     /// What was lost since the last call.
@@ -141,8 +156,7 @@ impl Queue {
         let mut state = self.lock();
         state.ended.get_or_insert(ended);
         if ended == Ended::TooSlow {
-            state.chunks.clear();
-            state.bytes = 0;
+            state.clear();
         }
         let wakes = state.wakes();
         drop(state);
@@ -154,8 +168,7 @@ impl Queue {
     pub fn leave(&self) {
         let mut state = self.lock();
         state.gone = true;
-        state.chunks.clear();
-        state.bytes = 0;
+        state.clear();
         drop(state);
         self.space.notify_waiters();
     }
@@ -171,8 +184,7 @@ impl Queue {
             match self.lag {
                 Lag::Wait => return false,
                 Lag::DropOldest => {
-                    let Some((old, at)) = state.chunks.pop_front() else { break };
-                    state.bytes -= old.bytes();
+                    let Some((old, at)) = state.pop() else { break };
                     for index in at..old.len() {
                         let subject = old.get(index).and_then(|(_, subject)| subject);
                         let lost = state.lost.entry(subject.map(|subject| subject.did()));

@@ -16,7 +16,7 @@ const KEPT_MAX: usize = 10_000;
 /// Views of one stream.
 #[derive(Debug)]
 pub(super) struct Sights {
-    seen: Vec<Seen>,
+    seen: Vec<(Option<Did>, Seen)>,
     by_subject: HashMap<Option<Did>, usize>,
     /// How many there are when some are forgotten.
     full_at: usize,
@@ -39,9 +39,10 @@ impl Sights {
     }
 
     fn enter(&mut self, subject: Option<Did>, seen: Seen) -> usize {
-        self.seen.push(seen);
-        self.by_subject.insert(subject, self.seen.len() - 1);
-        self.seen.len() - 1
+        let index = self.seen.len();
+        self.seen.push((subject, seen));
+        self.by_subject.insert(subject, index);
+        index
     }
 
     /// Whether there are so many that some have to be forgotten before one is added.
@@ -51,24 +52,30 @@ impl Sights {
 
     /// Leaves those that ever opened; they are somewhere else from here on.
     pub(super) fn forget_hidden(&mut self) {
-        let mut subjects: Vec<_> = std::mem::take(&mut self.by_subject).into_iter().collect();
-        subjects.sort_unstable_by_key(|(_, index)| *index);
-        for ((subject, _), seen) in subjects.into_iter().zip(std::mem::take(&mut self.seen)) {
-            if seen.number > 0 {
-                self.enter(subject, seen);
-            }
-        }
+        self.seen.retain(|(_, seen)| seen.number > 0);
+        self.seen.shrink_to_fit();
+        self.by_subject = self.seen.iter().enumerate().map(|(index, (subject, _))| (*subject, index)).collect();
         self.full_at = self.seen.len() + KEPT_MAX;
     }
 
     /// One of them.
     pub(super) fn get(&self, index: usize) -> Option<&Seen> {
-        self.seen.get(index)
+        self.seen.get(index).map(|(_, seen)| seen)
     }
 
     /// One of them.
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Seen> {
-        self.seen.get_mut(index)
+        self.seen.get_mut(index).map(|(_, seen)| seen)
+    }
+
+    /// The one of somebody, if it was ever needed.
+    pub(super) fn of(&self, subject: Option<Did>) -> Option<&Seen> {
+        self.get(self.find(subject)?)
+    }
+
+    /// The one of somebody, if it was ever needed.
+    pub(super) fn of_mut(&mut self, subject: Option<Did>) -> Option<&mut Seen> {
+        self.get_mut(self.find(subject)?)
     }
 
     /// How many there are.
@@ -78,7 +85,7 @@ impl Sights {
 
     /// All of them, in the order in which they were needed.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Seen> {
-        self.seen.iter()
+        self.seen.iter().map(|(_, seen)| seen)
     }
 }
 
@@ -109,7 +116,7 @@ mod tests {
         sights.forget_hidden();
         assert_eq!((sights.len(), sights.is_full()), (KEPT_MAX / 4, false));
         for n in 0..KEPT_MAX {
-            let found = sights.find((n > 0).then(|| did(n))).and_then(|index| sights.get(index));
+            let found = sights.of((n > 0).then(|| did(n)));
             assert_eq!(found.map(|seen| seen.number as usize), (n % 4 == 0).then_some(n + 1));
         }
         // Those who are visible take nobody's place.

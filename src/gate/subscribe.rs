@@ -50,7 +50,7 @@ impl Stream {
 impl Settle for Stream {
     fn settled(&self, subject: &Did) -> Option<StreamSettled> {
         let state = self.lock();
-        let seen = state.seen.find(Some(*subject)).and_then(|index| state.seen.get(index));
+        let seen = state.seen.of(Some(*subject));
         seen.filter(|seen| seen.is_open()).map(|seen| self.settled_in(&state, seen.number))
     }
 
@@ -67,7 +67,7 @@ impl Settle for Stream {
         let mut state = self.lock();
         let view = match subject {
             // A stream that the subject's frames never came to has nothing to settle.
-            Some(subject) => state.seen.find(Some(*subject)).and_then(|index| state.seen.get(index)).map(|seen| seen.number)?,
+            Some(subject) => state.seen.of(Some(*subject)).map(|seen| seen.number)?,
             None => 0,
         };
         match subject {

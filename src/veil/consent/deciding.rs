@@ -163,13 +163,16 @@ impl Standing {
             if named.is_empty() && !consent.recipients.is_empty() {
                 continue;
             }
-            let (forbids_now, permits_now) = match grant.state(at) {
-                GrantState::Live => (true, true),
+            let lasts = grant.from() <= at && at < consent.expires;
+            let (forbids_now, permits_now, stands) = match grant.state(at) {
+                GrantState::Live => (true, true, true),
                 // Hours are for what is permitted.
-                GrantState::Closed => (true, false),
+                GrantState::Closed => (true, false, true),
                 // What ends is what was permitted, not what was forbidden.
-                GrantState::Withdrawn | GrantState::Ended => (grant.from() <= at && at < consent.expires, false),
-                GrantState::NotYet | GrantState::Expired | GrantState::Replaced => (false, false),
+                GrantState::Withdrawn => (lasts, false, false),
+                // Nor is it unsaid when a delegation ends.
+                GrantState::Ended => (lasts, false, lasts),
+                GrantState::NotYet | GrantState::Expired | GrantState::Replaced => (false, false, false),
             };
             for boundary in grant.boundaries(at).into_iter().flatten().filter(|boundary| *boundary > at) {
                 own.valid_until = own.valid_until.min(boundary);
@@ -187,7 +190,6 @@ impl Standing {
             }
             // The subject's own word on this recipient and purpose, also where it says: not now, or not at all.
             let says = consent.permits() || consent.rules.is_empty();
-            let stands = matches!(grant.state(at), GrantState::Live | GrantState::Closed) || grant.is_cut_short(at);
             spoke |= grant.is_own() && to_them && says && stands;
         }
         if !spoke {

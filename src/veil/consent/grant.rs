@@ -91,11 +91,6 @@ impl Grant {
         self.word.by.role.authority().is_none()
     }
 
-    /// Whether its permits ended with a delegation, and would be in force now: nothing is permitted, and it was somebody's word.
-    pub(super) fn is_cut_short(&self, at: UnixMs) -> bool {
-        self.state(at) == GrantState::Ended && self.from <= at && at < self.consent().expires
-    }
-
     /// From when it is in force.
     pub fn from(&self) -> UnixMs {
         self.from
@@ -151,7 +146,7 @@ impl Grant {
         match self.state(at) {
             GrantState::Replaced | GrantState::Expired => [None; 3],
             GrantState::Withdrawn if !consent.forbids() => [None; 3],
-            // One that was cut short is somebody's word until it would have come to its end.
+            // The subject's word that a delegate renewed is said until it would have come to its end.
             GrantState::Ended if !consent.forbids() && !self.is_own() => [None; 3],
             GrantState::Withdrawn | GrantState::Ended | GrantState::NotYet => [Some(self.from()), Some(consent.expires), None],
             GrantState::Live | GrantState::Closed => [None, Some(consent.expires), Some(windows::next_edge(&consent.windows, at))],

@@ -91,7 +91,7 @@ fn asked_of_the_network(log: &Path) -> Vec<String> {
     assert!(text.contains("\"constants\"") && text.contains("\"events\""), "the log of the network is kept");
     let own = |url: &str| {
         let host = url.split('/').nth(2).unwrap_or_default();
-        [".google.com", ".googleapis.com", ".gstatic.com", ".gvt1.com", ".gvt2.com"].iter().any(|own| host.ends_with(own))
+        host.ends_with(".google.com") || host.ends_with(".googleapis.com")
     };
     let urls = text.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next());
     urls.filter(|url| (url.starts_with("http") || url.starts_with("ws")) && !own(url)).map(str::to_owned).collect()

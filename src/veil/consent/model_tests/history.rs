@@ -66,7 +66,7 @@ impl History {
             && self.withdrawals.iter().any(|withdrawn| {
                 let meant =
                     |id: RecordId| self.grants.iter().find(|named| named.id == id).is_some_and(|named| named.word.1 == grant.word.1);
-                let named = withdrawn.named == Some(grant.id) || withdrawn.named.is_some_and(meant);
+                let named = withdrawn.named.is_some_and(meant);
                 let counted = grant.word.1 <= withdrawn.up_to && (grant.word.1 <= withdrawn.head || grant.at <= withdrawn.at);
                 (named || counted) && withdrawn.by.is_none_or(|by| self.in_scope(by, &grant.says))
             })
